@@ -1,0 +1,1 @@
+"""Commands; start at ``main``."""

@@ -1,0 +1,1 @@
+"""The method: chains, clusters, sets and decisions as plain functions; start at ``merge``."""

@@ -1,0 +1,1 @@
+"""Whether two answers are the same; the only door to SymPy."""

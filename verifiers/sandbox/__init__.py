@@ -1,0 +1,1 @@
+"""Where programs nobody trusts are run; the only door to bubblewrap."""

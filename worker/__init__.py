@@ -1,0 +1,1 @@
+"""Processes: engines, stages, the store and the embedded services; start at ``app``."""

@@ -1,0 +1,110 @@
+"""What a stage may ask of an engine, whichever library answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class FinishReason(StrEnum):
+    """Why a chain ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of the conversation that stands before the chain."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainRequest:
+    """One chain to sample."""
+
+    index: int
+    """Position among the task's k chains, from 0."""
+
+    messages: tuple[Message, ...]
+    seed: int
+    temperature: float
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampledChain:
+    """One chain as an engine returned it."""
+
+    index: int
+    text: str
+    logprob: float | None
+    """Sum of the sampled tokens' logprobs in nats, before temperature; ``None`` if the engine gives none."""
+
+    n_tokens: int
+    finish_reason: FinishReason
+    model: str
+    revision: str
+    """What pins the weights down: a sha256 prefix, a hub revision, or the server's word."""
+
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an engine promises, declared so that a request it cannot honour is refused, not approximated."""
+
+    logprobs: bool
+    seeds: bool
+    """A chain's seed is honoured."""
+
+    max_context_tokens: int
+    concurrency: int
+    """How many chains it works on at once; more wait inside the engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether an engine can answer now."""
+
+    ok: bool
+    detail: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Samples chains; batching is its own job, and every method is safe to call from any thread."""
+
+    @property
+    def name(self) -> str:
+        """Engine name, as it stands on every chain."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it promises."""
+        ...
+
+    def sample(self, task_id: str, requests: list[ChainRequest]) -> Iterator[SampledChain]:
+        """Yield chains as they finish, in any order; closing the iterator cancels the rest.
+
+        Raises:
+            PromptTooLongError: A prompt with its ``max_tokens`` exceeds the context.
+            RequestRefusedError: The engine cannot honour a request.
+            EngineUnavailableError: The engine is down or died under way.
+        """
+        ...
+
+    def health(self) -> Health:
+        """Return whether it can answer now; never raises."""
+        ...
+
+    def close(self) -> None:
+        """Free the model; later calls raise ``EngineUnavailableError``."""
+        ...

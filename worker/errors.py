@@ -1,0 +1,47 @@
+"""What can go wrong in the worker room, by the party at fault."""
+
+from __future__ import annotations
+
+
+class WorkerError(Exception):
+    """Root of the worker's errors."""
+
+
+class ConfigurationError(WorkerError):
+    """Raised when a setting is missing, unknown or malformed; never retried."""
+
+
+class GenerationError(WorkerError):
+    """Raised when an engine could not answer a request."""
+
+
+class EngineUnavailableError(GenerationError):
+    """Raised when an engine cannot be reached or loaded now; worth a retry."""
+
+
+class RequestRefusedError(GenerationError):
+    """Raised when an engine cannot honour a request as it stands; never retried."""
+
+
+class PromptTooLongError(RequestRefusedError):
+    """Raised when the prompt and its token budget exceed the model's context."""
+
+
+class ServiceError(WorkerError):
+    """Raised when an embedded server cannot be started or reached."""
+
+
+class ModelFetchError(WorkerError):
+    """Raised when a model's weights cannot be fetched or do not have the promised sha256."""
+
+
+class StoreError(WorkerError):
+    """Raised by the store."""
+
+
+class StoreUnavailableError(StoreError):
+    """Raised when the database cannot be reached, or gave up on a deadlock; worth a retry."""
+
+
+class UnknownTaskError(StoreError):
+    """Raised when there is no such row; never retried."""
