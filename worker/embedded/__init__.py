@@ -1,1 +1,1 @@
-"""Postgres and Valkey as private child processes, for machines that run no service."""
+"""Real Postgres and real Valkey as private children of one process; start reading at ``services``."""
