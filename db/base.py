@@ -1,0 +1,34 @@
+"""The declarative base, its naming convention and the column types that tables share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from sqlalchemy import DateTime, MetaData, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+Id = Annotated[UUID, mapped_column(Uuid, primary_key=True)]
+"""A uuid7: ordered by time, so that a range of ids is a range of time."""
+
+Json = Annotated[dict[str, Any], mapped_column(JSONB)]
+Tenant = Annotated[str, mapped_column(Text, server_default=text("'default'"))]
+At = Annotated[datetime, mapped_column(DateTime(timezone=True))]
+CreatedAt = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=text("now()"))]
+
+
+class Base(DeclarativeBase):
+    """Declarative base; the naming convention keeps migrations reversible."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    type_annotation_map = {str: Text}  # noqa: RUF012 (SQLAlchemy's form)

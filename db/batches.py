@@ -1,0 +1,94 @@
+"""Batches as a whole: finding one, copying its tasks in, counting, cancelling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+TASK_COLUMNS = (
+    "id",
+    "batch_id",
+    "tenant",
+    "custom_id",
+    "kind",
+    "mode",
+    "domain",
+    "spec",
+    "route",
+    "priority",
+    "published_at",
+)
+
+INSERT_BATCH = text("""
+INSERT INTO batches (id, tenant, idempotency_key, source) VALUES (:id, :tenant, :key, :source)
+ON CONFLICT (tenant, idempotency_key) DO NOTHING RETURNING id
+""")
+
+BATCH_BY_KEY = text("SELECT * FROM batches WHERE tenant = :tenant AND idempotency_key = :key")
+
+SET_COUNTS = text("""
+UPDATE batches SET n_tasks = :n_tasks, n_rejected_lines = :n_rejected_lines WHERE id = :id
+""")
+
+FIRST_EVENTS = text("""
+INSERT INTO task_events (task_id, to_state, who, why)
+SELECT id, 'queued', :who, 'submitted' FROM tasks WHERE batch_id = :id
+""")
+
+LIST_BATCHES = text("""
+SELECT b.*, (SELECT jsonb_object_agg(state, n) FROM
+             (SELECT state, count(*) AS n FROM tasks WHERE batch_id = b.id GROUP BY state) s) AS states
+FROM batches b WHERE tenant = :tenant ORDER BY id DESC LIMIT :n
+""")
+
+COUNT_STATES = text("SELECT state, count(*) AS n FROM tasks WHERE batch_id = :id GROUP BY state")
+
+CANCEL = text("""
+WITH marked AS (
+    UPDATE batches SET cancelled_at = coalesce(cancelled_at, now()) WHERE id = :id AND tenant = :tenant RETURNING id
+), stopping AS (
+    SELECT tasks.id, tasks.state FROM tasks JOIN marked ON tasks.batch_id = marked.id
+    WHERE tasks.state <> ALL(:final_states) ORDER BY tasks.id FOR UPDATE OF tasks
+), stopped AS (
+    UPDATE tasks SET state = 'cancelled', lease_until = NULL, holder = NULL, finished_at = now()
+    FROM stopping WHERE tasks.id = stopping.id
+    RETURNING tasks.id, stopping.state AS from_state, tasks.attempt
+), logged AS (
+    INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
+    SELECT id, from_state, 'cancelled', :who, 'batch cancelled', attempt FROM stopped
+)
+SELECT (SELECT count(*) FROM marked) AS n_batches, (SELECT count(*) FROM stopped) AS n_tasks
+""")
+
+RESULTS = text("""
+SELECT t.id, t.custom_id, t.state, t.tokens_spent, t.tokens_saved, t.error, d.id AS decision_id, d.document,
+       d.calibration_id
+FROM tasks t LEFT JOIN decisions d ON d.task_id = t.id AND d.is_current
+WHERE t.batch_id = :id AND t.id > :after ORDER BY t.id LIMIT :n
+""")
+
+VERDICT_COUNTS = text("""
+SELECT task_id, verifier, outcome, count(*) AS n FROM verdicts WHERE task_id = ANY(:ids)
+GROUP BY task_id, verifier, outcome
+""")
+
+
+def copy_rows(
+    connection: Connection, table: str, columns: tuple[str, ...], values: Iterable[tuple[Any, ...]]
+) -> int:
+    """Stream ``values`` into ``table`` with COPY, inside the open transaction; return how many rows went in.
+
+    ``values`` may be a generator: it is read as it is sent, so memory does not grow with the number of rows.
+    """
+    cursor = connection.connection.cursor()
+    n = 0
+    try:
+        with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:  # type: ignore[attr-defined]
+            for row in values:
+                copy.write_row(row)
+                n += 1
+    finally:
+        cursor.close()
+    return n

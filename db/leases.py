@@ -1,0 +1,144 @@
+"""Who works on what: claims with a fencing number, their renewal and their end.
+
+A claim adds one to ``attempt``; every later write names the attempt it belongs to and touches nothing when a
+younger claim exists. Rows are always locked in the order of their ids, so that two workers cannot deadlock. All
+times are the database's, so that the clocks of workers do not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+CLAIM_TASKS = text("""
+WITH free AS (
+    SELECT id, state FROM tasks
+    WHERE id = ANY(:ids) AND state = ANY(:from_states)
+      AND (lease_until IS NULL OR lease_until < now())
+      AND (not_before IS NULL OR not_before <= now())
+      AND deliveries < :max_deliveries
+    ORDER BY id FOR UPDATE
+), taken AS (
+    UPDATE tasks SET state = :to_state, attempt = attempt + 1, deliveries = deliveries + 1,
+                     holder = :holder, lease_until = now() + make_interval(secs => :lease_s)
+    FROM free WHERE tasks.id = free.id
+    RETURNING tasks.id, tasks.tenant, tasks.kind, tasks.mode, tasks.domain, tasks.spec, tasks.priority,
+              tasks.attempt, tasks.deliveries, free.state AS from_state
+), logged AS (
+    INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
+    SELECT id, from_state, :to_state, :holder,
+           CASE WHEN deliveries > 1 THEN 'taken again, delivery ' || deliveries ELSE '' END, attempt
+    FROM taken WHERE from_state <> :to_state OR deliveries > 1
+)
+SELECT * FROM taken ORDER BY id
+""")
+
+CLAIM_VERIFICATIONS = text("""
+WITH free AS (
+    SELECT v.task_id, v.verifier FROM verifications v JOIN tasks t ON t.id = v.task_id
+    WHERE v.task_id = ANY(:ids) AND v.verifier = :verifier AND NOT v.done AND t.state = 'verifying'
+      AND (v.lease_until IS NULL OR v.lease_until < now())
+      AND (v.not_before IS NULL OR v.not_before <= now())
+      AND v.deliveries < :max_deliveries
+    ORDER BY v.task_id FOR UPDATE OF v
+), taken AS (
+    UPDATE verifications v SET attempt = attempt + 1, deliveries = deliveries + 1,
+                     holder = :holder, lease_until = now() + make_interval(secs => :lease_s)
+    FROM free WHERE v.task_id = free.task_id AND v.verifier = free.verifier
+    RETURNING v.task_id, v.attempt
+)
+SELECT t.id, t.tenant, t.kind, t.mode, t.domain, t.spec, t.priority, taken.attempt
+FROM taken JOIN tasks t ON t.id = taken.task_id ORDER BY t.id
+""")
+
+RENEW_TASKS = text("""
+UPDATE tasks SET lease_until = now() + make_interval(secs => :lease_s)
+FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
+WHERE tasks.id = held.id AND tasks.attempt = held.attempt AND tasks.lease_until IS NOT NULL
+""")
+
+RENEW_VERIFICATIONS = text("""
+UPDATE verifications v SET lease_until = now() + make_interval(secs => :lease_s)
+FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
+WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attempt AND v.lease_until IS NOT NULL
+""")
+
+MOVE_TASKS = text("""
+WITH wanted AS (
+    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:to_states AS text[]),
+                         CAST(:reasons AS text[]), CAST(:errors AS jsonb[]))
+             AS w (id, attempt, to_state, why, error)
+), locked AS (
+    SELECT tasks.id FROM tasks JOIN wanted USING (id, attempt)
+    WHERE tasks.state = :from_state ORDER BY tasks.id FOR UPDATE OF tasks
+), moved AS (
+    UPDATE tasks SET state = wanted.to_state, lease_until = NULL, holder = NULL, deliveries = 0,
+                     not_before = NULL, published_at = now(),
+                     error = CASE WHEN wanted.to_state = 'failed' THEN wanted.error END,
+                     finished_at = CASE WHEN wanted.to_state = ANY(:final_states) THEN now() END
+    FROM wanted JOIN locked USING (id) WHERE tasks.id = wanted.id
+    RETURNING tasks.id, tasks.priority, tasks.attempt, wanted.to_state, wanted.why
+), logged AS (
+    INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
+    SELECT id, :from_state, to_state, :who, why, attempt FROM moved
+)
+SELECT id, priority, to_state FROM moved ORDER BY id
+""")
+
+RELEASE_TASKS = text("""
+UPDATE tasks SET lease_until = NULL, holder = NULL, published_at = NULL, error = CAST(:error AS jsonb),
+                 deliveries = CASE WHEN :counts THEN deliveries ELSE greatest(deliveries - 1, 0) END,
+                 not_before = now() + make_interval(secs => :delay_s)
+FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
+WHERE tasks.id = held.id AND tasks.attempt = held.attempt AND tasks.state = :state
+""")
+
+RELEASE_VERIFICATIONS = text("""
+UPDATE verifications v SET lease_until = NULL, holder = NULL, published_at = NULL,
+                 not_before = now() + make_interval(secs => :delay_s)
+FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
+WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attempt AND NOT v.done
+""")
+
+LOCK_VERIFYING = text("""
+SELECT id FROM tasks WHERE id = ANY(:ids) AND state = 'verifying' ORDER BY id FOR UPDATE
+""")
+
+END_VERIFICATIONS = text("""
+UPDATE verifications v SET done = true, lease_until = NULL, holder = NULL
+FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
+WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attempt AND NOT v.done
+  AND v.task_id = ANY(:verifying)
+RETURNING v.task_id
+""")
+
+DECIDE_WHEN_VERIFIED = text("""
+WITH moved AS (
+    UPDATE tasks SET state = 'deciding', published_at = now(), deliveries = 0
+    WHERE id = ANY(:ids) AND state = 'verifying'
+      AND NOT EXISTS (SELECT 1 FROM verifications v WHERE v.task_id = tasks.id AND NOT v.done)
+    RETURNING id, priority, attempt
+), logged AS (
+    INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
+    SELECT id, 'verifying', 'deciding', :who, 'last verdict arrived', attempt FROM moved
+)
+SELECT id, priority FROM moved ORDER BY id
+""")
+
+
+def rows(connection: Connection, statement: Any, **values: Any) -> Sequence[Row[Any]]:
+    """Run ``statement`` and return all its rows."""
+    return connection.execute(statement, values).all()
+
+
+def renew(
+    connection: Connection, held: Sequence[tuple[UUID, int]], *, verifier: str | None, lease_s: float
+) -> int:
+    """Extend leases that are still held and return how many were; ``verifier`` none means the tasks' own."""
+    values = {"ids": [i for i, _ in held], "attempts": [a for _, a in held], "lease_s": lease_s}
+    if verifier is None:
+        return connection.execute(RENEW_TASKS, values).rowcount
+    return connection.execute(RENEW_VERIFICATIONS, {**values, "verifier": verifier}).rowcount

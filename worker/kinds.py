@@ -1,0 +1,126 @@
+"""What a task's kind chooses: how it is asked, how an answer is read off, and when two answers are the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from verifiers.code.extraction import extract_program
+from verifiers.code.extraction import normal_form as program_normal_form
+from verifiers.math.extraction import extract_answer
+from verifiers.math.normal import normal_form as math_normal_form
+
+MAX_ANSWER_CHARS = 100_000  # a longer answer is no answer anybody can check
+
+_LABELLED = re.compile(r"^[\s*#>-]*(?:final answer|answer|diagnosis)\s*(?:is\s*)?[:=]\s*(.+)$", re.IGNORECASE)
+_DECORATION = " \t\r\n*_`\"'.:;!,()[]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindRules:
+    """The defaults of one kind."""
+
+    system_prompt: str
+    spread_system_prompt: str
+    extract: Callable[[str, str | None], str | None]
+    """Chain text and entry point to the answer, or ``None``."""
+
+    normal_form: Callable[[str], str]
+    """Answers with the same normal form are the same answer for certain."""
+
+    equivalence: str
+    """``exact``, ``symbolic`` (the math verifier) or ``behavioural`` (outputs on generated inputs)."""
+
+
+def extract_short_answer(text: str, _entry_point: str | None = None) -> str | None:
+    """Return the last line that is labelled as the answer, else the last line that says anything.
+
+    For diagnoses and questions whose answer is a word or a short phrase.
+    """
+    last = None
+    labelled = None
+    for line in text[-MAX_ANSWER_CHARS:].splitlines():
+        content = line.strip(_DECORATION)
+        if not content:
+            continue
+        last = content
+        match = _LABELLED.match(line)
+        if match and match.group(1).strip(_DECORATION):
+            labelled = match.group(1).strip(_DECORATION)
+    return labelled or last
+
+
+def text_normal_form(answer: str) -> str:
+    """Return ``answer`` without case, decoration and differences of white space."""
+    return " ".join(answer.strip(_DECORATION).casefold().split())
+
+
+def _extract_math(text: str, _entry_point: str | None) -> str | None:
+    return extract_answer(text)
+
+
+def _whole_text(text: str, _entry_point: str | None) -> str | None:
+    return text.strip() or None
+
+
+_ONE_NAME = (
+    "Give one explanation that fits. Reply with its short name only: no sentence, no list, no reasoning."
+)
+
+KINDS: dict[str, KindRules] = {
+    "math": KindRules(
+        system_prompt=(
+            "Solve the problem. Think in a few short steps, then give the final answer on its own line "
+            "as \\boxed{answer}."
+        ),
+        spread_system_prompt=_ONE_NAME,
+        extract=_extract_math,
+        normal_form=math_normal_form,
+        equivalence="symbolic",
+    ),
+    "code": KindRules(
+        system_prompt=(
+            "Write correct, self-contained Python 3. Reply with one ```python code block and nothing else: "
+            "no explanation, no tests, no example calls."
+        ),
+        spread_system_prompt=_ONE_NAME,
+        extract=extract_program,
+        normal_form=program_normal_form,
+        equivalence="behavioural",
+    ),
+    "diagnosis": KindRules(
+        system_prompt="Reason briefly from the findings, then write a last line: Diagnosis: <name>",
+        spread_system_prompt=_ONE_NAME,
+        extract=extract_short_answer,
+        normal_form=text_normal_form,
+        equivalence="exact",
+    ),
+    "qa": KindRules(
+        system_prompt="Answer the question. Think briefly, then write a last line: Answer: <answer>",
+        spread_system_prompt=_ONE_NAME,
+        extract=extract_short_answer,
+        normal_form=text_normal_form,
+        equivalence="exact",
+    ),
+    "text": KindRules(
+        system_prompt="Answer as asked, briefly.",
+        spread_system_prompt=_ONE_NAME,
+        extract=_whole_text,
+        normal_form=text_normal_form,
+        equivalence="exact",
+    ),
+}
+
+
+def read_answer(kind: str, mode: str, text: str, entry_point: str | None) -> str | None:
+    """Return the answer in a chain's text, or ``None`` when there is none that can be used.
+
+    In ``spread`` a chain of any kind but code and math is the explanation itself.
+    """
+    rules = KINDS[kind]
+    extract = extract_short_answer if mode == "spread" and kind not in {"code", "math"} else rules.extract
+    answer = extract(text, entry_point)
+    if answer is None or not answer.strip() or len(answer) > MAX_ANSWER_CHARS:
+        return None
+    return answer

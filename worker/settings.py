@@ -1,0 +1,114 @@
+"""What an operator can set, read once from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from worker.errors import ConfigurationError
+
+PREFIX = "MERGEREASONER_"
+
+
+def default_state_dir(environment: Mapping[str, str]) -> Path:
+    """Return the user's state folder for us, by the XDG convention."""
+    base = (
+        environment.get("XDG_STATE_HOME") or Path(environment.get("HOME", "~")).expanduser() / ".local/state"
+    )
+    return Path(base) / "merge-reasoner"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting; each field ``x`` is the variable ``MERGEREASONER_X`` but for the two URLs."""
+
+    state_dir: Path
+    """Embedded data, models, logs."""
+
+    database_url: str | None = None
+    """``DATABASE_URL``; none means the embedded Postgres."""
+
+    broker_url: str | None = field(default=None, repr=False)
+    """``BROKER_URL``; none means the embedded Valkey. May hold a password, so it is never shown."""
+
+    tenant: str = "default"
+    engine: str = "llamacpp"
+    """``llamacpp``, ``openai`` or ``replay``."""
+
+    model: str = "qwen2.5-coder-0.5b"
+    """A known model's name, a path to a GGUF file, or the name an endpoint knows."""
+
+    base_url: str | None = None
+    """Of the OpenAI-compatible endpoint; its key comes from ``OPENAI_API_KEY``."""
+
+    replay_file: Path | None = None
+    """Recorded chains for the replay engine."""
+
+    generate_threads: int = 4
+    """Messages a generation worker works on at once; the engine batches their chains."""
+
+    verify_threads: int = 2
+    message_tasks: int = 8
+    """Task ids in one message at most."""
+
+    publish_window: int = 2000
+    """Tasks of one queue handed to the broker at once; the reconciler tops up from Postgres."""
+
+    lease_s: float = 10.0
+    """How long a silent worker keeps a task; a living one renews it three times in that span."""
+
+    sweep_s: float = 1.0
+    """Seconds between two runs of the reconciler."""
+
+    max_deliveries: int = 3
+    """Claims of one stage after which a task that never ends it is parked as failed."""
+
+    max_line_bytes: int = 4 * 1024 * 1024
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Settings:
+        """Return the settings that ``environment`` describes.
+
+        Raises:
+            ConfigurationError: A ``MERGEREASONER_*`` variable is unknown or malformed.
+        """
+        settings = cls(
+            state_dir=default_state_dir(environment),
+            database_url=environment.get("DATABASE_URL") or None,
+            broker_url=environment.get("BROKER_URL") or None,
+        )
+        known = {f.name.upper(): f for f in fields(cls) if f.name not in {"database_url", "broker_url"}}
+        changes: dict[str, object] = {}
+        for variable, value in environment.items():
+            if not variable.startswith(PREFIX):
+                continue
+            setting = known.get(variable.removeprefix(PREFIX))
+            if setting is None:
+                names = ", ".join(sorted(PREFIX + name for name in known))
+                raise ConfigurationError(f"unknown setting {variable}; the settings are {names}")
+            changes[setting.name] = _parse(variable, value, str(setting.type))
+        return replace(settings, **changes)  # type: ignore[arg-type]  # parsed by the field's own type above
+
+    @property
+    def models_dir(self) -> Path:
+        """Where weights are kept."""
+        return self.state_dir / "models"
+
+
+def _parse(variable: str, value: str, kind: str) -> object:
+    try:
+        if kind == "int":
+            return int(value)
+        if kind == "float":
+            return float(value)
+    except ValueError:
+        raise ConfigurationError(f"{variable} must be a number, not {value!r}") from None
+    return Path(value).expanduser() if kind.startswith("Path") else value
+
+
+def settings() -> Settings:
+    """Return the settings of this process; called by composition roots only."""
+    return Settings.from_env(os.environ)

@@ -1,0 +1,1 @@
+"""From a file somebody wrote to validated tasks, with an error for every bad line; start at ``lines``."""

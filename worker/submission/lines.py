@@ -1,0 +1,136 @@
+"""The task line: what a producer may write, field by field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAX_PROMPT_CHARS = 200_000  # far beyond any model's context; protects the database, not the model
+MAX_ANSWER_CHARS = 100_000
+MAX_CHAINS = 256
+
+Kind = Literal["math", "code", "diagnosis", "qa", "text"]
+Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Line(BaseModel):
+    """Strict: a wrong type is an error, never a guess, and an unknown field is one too."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Turn(Line):
+    """One message of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+class CodeVerification(Line):
+    """Run each program against unit tests in the sandbox."""
+
+    verifier: Literal["code"]
+    tests: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)]
+    entry_point: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+
+
+class MathVerification(Line):
+    """Compare each answer with a reference answer."""
+
+    verifier: Literal["math"]
+    reference: Annotated[str, Field(min_length=1, max_length=MAX_ANSWER_CHARS)]
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+
+
+Verification = Annotated[CodeVerification | MathVerification, Field(discriminator="verifier")]
+
+
+class GivenChain(Line):
+    """A chain that was sampled elsewhere."""
+
+    text: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
+    answer: Annotated[str, Field(max_length=MAX_ANSWER_CHARS)] | None = None
+    """Leave it out to have it extracted from the text; null says that there is none."""
+
+    logprob: Annotated[float, Field(le=0)] | None = None
+    n_tokens: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
+    model: Annotated[str, Field(max_length=200)] = "default"
+
+    @property
+    def extracts(self) -> bool:
+        """Whether the answer is to be taken from the text."""
+        return "answer" not in self.model_fields_set
+
+
+class Options(Line):
+    """How one task is sampled, merged and decided; what is left out comes from the kind."""
+
+    k: Annotated[int, Field(ge=1, le=64)] = 8
+    models: Annotated[list[Literal["default"]], Field(min_length=1, max_length=1)] = ["default"]
+    early_exit: Literal["none", "paper", "lossless", "adaptive"] = "lossless"
+    min_confirmations: Annotated[int, Field(ge=0, le=10)] = 0
+    priority: Annotated[int, Field(ge=0, le=9)] = 5
+    max_tokens: Annotated[int, Field(ge=1, le=32_768)] = 512
+    """Of one chain."""
+
+    token_budget: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    """Of all chains of the task together."""
+
+    equivalence: Literal["exact", "symbolic", "behavioural"] | None = None
+    set_rule: Literal["threshold", "top_k", "coverage"] = "threshold"
+    set_size: Annotated[int, Field(ge=1, le=64)] = 3
+    coverage: Share = 0.9
+    lambda_: Share | None = Field(default=None, alias="lambda")
+    tau_margin: Share | None = None
+    tau_conf: Share | None = None
+    tau_score: Share | None = None
+
+
+class TaskLine(Line):
+    """One reasoning task as submitted."""
+
+    custom_id: Annotated[str, Field(min_length=1, max_length=200)]
+    kind: Kind
+    prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)] | None = None
+    messages: Annotated[list[Turn], Field(min_length=1, max_length=200)] | None = None
+    mode: Literal["merge", "spread"] = "merge"
+    options: Options = Options()
+    verify: Annotated[list[Verification], Field(max_length=10)] = []
+    domain: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    label: str | int | float | list[str] | None = None
+    """The truth, when it is known: for calibration, never shown to a model or used in the decision."""
+
+    chains: Annotated[list[GivenChain], Field(min_length=1, max_length=MAX_CHAINS)] | None = None
+    candidates: (
+        Annotated[
+            list[Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]],
+            Field(min_length=1, max_length=MAX_CHAINS),
+        ]
+        | None
+    ) = None
+    metadata: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> TaskLine:
+        if self.chains is not None and self.candidates is not None:
+            raise ValueError("give chains or candidates, not both")
+        if self.prompt is not None and self.messages is not None:
+            raise ValueError("give prompt or messages, not both")
+        if self.is_given or self.prompt is not None or self.messages is not None:
+            return self
+        raise ValueError("a prompt is missing: give prompt or messages (or chains, or candidates)")
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the task brings its chains, so that nothing has to be sampled."""
+        return self.chains is not None or self.candidates is not None
+
+    @property
+    def labels(self) -> list[str]:
+        """Every answer that counts as right; empty when the truth is not known."""
+        if self.label is None:
+            return []
+        return self.label if isinstance(self.label, list) else [str(self.label)]
