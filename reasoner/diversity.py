@@ -1,0 +1,49 @@
+"""How the chains of a task are made to differ: temperatures, seeds and prompt variants; never beam search."""
+
+from __future__ import annotations
+
+import hashlib
+
+from reasoner.errors import InvalidRuleError
+
+COLDEST = 0.3
+HOTTEST = 0.9
+"""The paper's range of temperatures."""
+
+
+def temperatures(k: int) -> tuple[float, ...]:
+    """Return k temperatures spread evenly over [0.3, 0.9], ascending; one chain gets the middle.
+
+    Raises:
+        InvalidRuleError: ``k`` is negative.
+    """
+    if k < 0:
+        raise InvalidRuleError(f"cannot sample {k} chains")
+    if k == 1:
+        return (round((COLDEST + HOTTEST) / 2, 4),)
+    return tuple(round(COLDEST + (HOTTEST - COLDEST) * i / (k - 1), 4) for i in range(k))
+
+
+def seeds(k: int, task_id: str) -> tuple[int, ...]:
+    """Return the seeds of chains 0 to k - 1: 0..k-1, permuted by the task's id.
+
+    A permutation, so that a seed never occurs twice in a task; by the id, so that a seed is not always paired
+    with the same temperature. It hashes, and so is the same on every machine and Python.
+
+    Raises:
+        InvalidRuleError: ``k`` is negative.
+    """
+    if k < 0:
+        raise InvalidRuleError(f"cannot sample {k} chains")
+    return tuple(sorted(range(k), key=lambda seed: hashlib.sha256(f"{task_id}/{seed}".encode()).digest()))
+
+
+def prompt_variants(k: int, n_variants: int) -> tuple[int, ...]:
+    """Return which prompt variant each chain uses: round robin, so that the counts differ by one at most.
+
+    Raises:
+        InvalidRuleError: ``k`` is negative, or there is no variant.
+    """
+    if k < 0 or n_variants < 1:
+        raise InvalidRuleError(f"cannot give {n_variants} prompt variants to {k} chains")
+    return tuple(i % n_variants for i in range(k))

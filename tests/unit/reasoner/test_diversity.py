@@ -1,0 +1,45 @@
+"""Temperatures, seeds and prompt variants."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reasoner.diversity import prompt_variants, seeds, temperatures
+from reasoner.errors import InvalidRuleError
+
+
+@given(st.integers(0, 100))
+def test_temperatures_stay_within_the_papers_range(k: int) -> None:
+    plan = temperatures(k)
+    assert len(plan) == k
+    assert all(0.3 <= t <= 0.9 for t in plan)
+    assert list(plan) == sorted(plan)
+
+
+def test_temperatures_worked_by_hand() -> None:
+    assert temperatures(1) == (0.6,)
+    assert temperatures(4) == (0.3, 0.5, 0.7, 0.9)
+
+
+@given(st.integers(0, 100), st.text())
+def test_seeds_are_a_permutation_of_the_chain_numbers(k: int, task_id: str) -> None:
+    assert sorted(seeds(k, task_id)) == list(range(k))
+
+
+def test_seeds_depend_on_the_task_and_on_nothing_else() -> None:
+    assert seeds(16, "t-1") == seeds(16, "t-1") != seeds(16, "t-2")
+    assert seeds(4, "t-17") == (0, 2, 3, 1)  # pinned: the same on every machine and Python
+
+
+@given(st.integers(0, 50), st.integers(1, 7))
+def test_prompt_variants_are_used_evenly(k: int, n_variants: int) -> None:
+    counts = [prompt_variants(k, n_variants).count(v) for v in range(n_variants)]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_impossible_numbers_are_refused() -> None:
+    for call in (lambda: temperatures(-1), lambda: seeds(-1, "t"), lambda: prompt_variants(2, 0)):
+        with pytest.raises(InvalidRuleError):
+            call()
