@@ -1,0 +1,221 @@
+"""What thresholds are learned from: conformal and empirical lambda, and the risk-coverage curve.
+
+*Coverage* is of sets, the share of tasks whose set contains the truth; *answered share* is the share of tasks
+not abstained from, and *selective risk* the error rate among those.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from reasoner.errors import InsufficientCalibrationDataError, InvalidRuleError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledPosterior:
+    """A task's posterior and where the truth stood in it."""
+
+    posterior: tuple[float, ...]
+    truth: int | None
+    """Position of the truth; ``None`` when no chain gave it."""
+
+    @property
+    def of_truth(self) -> float:
+        """Posterior of the truth; 0 when it was not among the answers."""
+        return 0.0 if self.truth is None else self.posterior[self.truth]
+
+
+def conformal_quantile(scores: Sequence[float], *, alpha: float) -> float:
+    """Return the ceil((n + 1) alpha)-th smallest score: a new exchangeable one is <= it with chance >= alpha.
+
+    Infinity when n is too small for alpha to be promised, n + 1 < 1 / (1 - alpha).
+
+    Raises:
+        InsufficientCalibrationDataError: There is no score.
+        InvalidRuleError: ``alpha`` outside (0, 1), or a score is NaN.
+    """
+    if not scores:
+        raise InsufficientCalibrationDataError("a quantile needs at least one labelled decision")
+    if not 0.0 < alpha < 1.0:
+        raise InvalidRuleError(f"alpha must lie inside (0, 1), not {alpha}")
+    if any(math.isnan(score) for score in scores):
+        raise InvalidRuleError("a score is NaN")
+    rank = math.ceil((len(scores) + 1) * alpha - 1e-9)  # 10 * 0.9 is 9, whatever floats make of it
+    return sorted(scores)[rank - 1] if rank <= len(scores) else math.inf
+
+
+def conformal_lambda(tasks: Sequence[LabelledPosterior], *, alpha: float) -> float:
+    """Return the lambda whose threshold set covers the truth with chance >= alpha (split conformal).
+
+    lambda is the conformal quantile of the truth's posterior, from below. It is 0, everything, when n is too
+    small or when the truth is missing from the answers too often: then only ``coverage_ceiling`` tells whether
+    alpha can be reached at all.
+
+    Raises:
+        InsufficientCalibrationDataError: There is no task.
+        InvalidRuleError: ``alpha`` outside (0, 1).
+    """
+    quantile = conformal_quantile([-task.of_truth for task in tasks], alpha=alpha)
+    return max(0.0, -quantile) if math.isfinite(quantile) else 0.0
+
+
+def coverage_ceiling(tasks: Sequence[LabelledPosterior]) -> float:
+    """Return the share of tasks whose truth is among the answers: no lambda covers more.
+
+    Raises:
+        InsufficientCalibrationDataError: There is no task.
+    """
+    if not tasks:
+        raise InsufficientCalibrationDataError("coverage needs at least one labelled decision")
+    return sum(task.of_truth > 0.0 for task in tasks) / len(tasks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LambdaPoint:
+    """What one lambda would have done."""
+
+    lambda_: float
+    coverage: float
+    mean_size: float
+
+    def risk(self, size_cost: float) -> float:
+        """Return the empirical R: share of truths missed plus ``size_cost`` times the mean set size."""
+        return 1.0 - self.coverage + size_cost * self.mean_size
+
+
+def lambda_curve(tasks: Sequence[LabelledPosterior]) -> list[LambdaPoint]:
+    """Return coverage and mean set size at every lambda where a set changes, ascending, 0 included.
+
+    A member of mass 0 is in no set, not even at lambda 0: it was underflow or refuted.
+
+    Raises:
+        InsufficientCalibrationDataError: There is no task.
+    """
+    if not tasks:
+        raise InsufficientCalibrationDataError("a curve needs at least one labelled decision")
+    masses = sorted(p for task in tasks for p in task.posterior if p > 0.0)
+    truths = sorted(task.of_truth for task in tasks if task.of_truth > 0.0)
+    n = len(tasks)
+    points, below, missed = [], 0, 0
+    for lambda_ in sorted({0.0, *masses}):
+        while below < len(masses) and masses[below] < lambda_:
+            below += 1
+        while missed < len(truths) and truths[missed] < lambda_:
+            missed += 1
+        points.append(
+            LambdaPoint(
+                lambda_=lambda_,
+                coverage=(len(truths) - missed) / n,
+                mean_size=(len(masses) - below) / n,
+            )
+        )
+    return points
+
+
+def empirical_lambda(
+    tasks: Sequence[LabelledPosterior], *, alpha: float, size_cost: float = 0.3
+) -> LambdaPoint | None:
+    """Return argmin R subject to empirical coverage >= alpha (eq. 40), the largest lambda of equals.
+
+    The cost of a member is held fixed (the paper's 0.3) while lambda, where the set is cut, varies. Were the cost
+    to vary with it, as eq. 40 can be read, lambda = 0 would always win: it makes members free. ``None`` when
+    no lambda reaches alpha (the coverage ceiling). Without finite-sample correction it is optimistic: see
+    ``conformal_lambda``.
+
+    Raises:
+        InsufficientCalibrationDataError: There is no task.
+    """
+    feasible = [point for point in lambda_curve(tasks) if point.coverage >= alpha]
+    if not feasible:
+        return None
+    return min(feasible, key=lambda point: (point.risk(size_cost), -point.lambda_))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskPoint:
+    """Answering every task whose confidence is at least ``confidence``."""
+
+    confidence: float
+    answered_share: float
+    selective_risk: float
+
+
+def risk_coverage_curve(confidences: Sequence[float], correct: Sequence[bool]) -> list[RiskPoint]:
+    """Return the selective risk at every confidence where it can change, highest confidence first.
+
+    Equal confidences are answered together or not at all, since no threshold can part them.
+
+    Raises:
+        InsufficientCalibrationDataError: There is no task.
+        InvalidRuleError: The two differ in length, or a confidence is NaN.
+    """
+    points, answered, errors = [], 0, 0
+    for confidence, group in _by_confidence(confidences, correct):
+        answered += len(group)
+        errors += len(group) - sum(group)
+        points.append(
+            RiskPoint(
+                confidence=confidence,
+                answered_share=answered / len(correct),
+                selective_risk=errors / answered,
+            )
+        )
+    return points
+
+
+def aurc(confidences: Sequence[float], correct: Sequence[bool]) -> float:
+    """Return the area under the risk-coverage curve: mean selective risk of the i most confident, i = 1..n.
+
+    Equal confidences count as in random order: of j tasks out of a group, its error rate times j are wrong.
+
+    Raises:
+        InsufficientCalibrationDataError: There is no task.
+        InvalidRuleError: The two differ in length, or a confidence is NaN.
+    """
+    risks, answered, errors = [], 0, 0.0
+    for _, group in _by_confidence(confidences, correct):
+        rate = 1.0 - sum(group) / len(group)
+        for _ in group:
+            answered += 1
+            errors += rate
+            risks.append(errors / answered)
+    return math.fsum(risks) / len(risks)
+
+
+def selective_accuracy(
+    confidences: Sequence[float], correct: Sequence[bool], *, answered_share: float
+) -> float:
+    """Return the accuracy among the most confident ``answered_share`` of tasks, at least one of them.
+
+    Where the cut falls into a group of equal confidence, the group's accuracy stands for its part.
+
+    Raises:
+        InsufficientCalibrationDataError: There is no task.
+        InvalidRuleError: ``answered_share`` outside (0, 1], lengths differ, or a confidence is NaN.
+    """
+    if not 0.0 < answered_share <= 1.0:
+        raise InvalidRuleError(f"an answered share lies in (0, 1], not {answered_share}")
+    wanted = max(1, round(answered_share * len(correct)))
+    left, right = wanted, 0.0
+    for _, group in _by_confidence(confidences, correct):
+        taken = min(left, len(group))
+        right += taken * sum(group) / len(group)
+        left -= taken
+    return right / wanted
+
+
+def _by_confidence(confidences: Sequence[float], correct: Sequence[bool]) -> list[tuple[float, list[bool]]]:
+    if len(confidences) != len(correct):
+        raise InvalidRuleError(f"{len(confidences)} confidences for {len(correct)} tasks")
+    if not correct:
+        raise InsufficientCalibrationDataError("a curve needs at least one labelled decision")
+    if any(math.isnan(confidence) for confidence in confidences):
+        raise InvalidRuleError("a confidence is NaN")
+    ranked = sorted(zip(confidences, correct, strict=True), key=lambda pair: -pair[0])
+    return [
+        (confidence, [right for _, right in group])
+        for confidence, group in groupby(ranked, key=lambda pair: pair[0])
+    ]

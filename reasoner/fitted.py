@@ -1,0 +1,183 @@
+"""The fitted merge: how probable each answer is, given which models gave it, learned from labels.
+
+A conditional logit over the answers of a task and "none of them":
+
+    P(c) = exp(u_c) / (exp(none) + sum over answers exp(u)),
+    u_c = sum_m w_m s_mc + sum_{m<n} v_mn s_mc s_nc,
+
+where s_mc is the share of model m's chains that gave answer c. The v are what accuracy-weighted votes lack:
+two models that copy each other's errors earn a negative v, so that their agreement counts less than twice; and
+"none" lets the posterior say that the truth is not among the answers. Convex, so the fit is a function of
+its rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from reasoner.errors import InsufficientCalibrationDataError
+
+Support = Mapping[str, float]
+"""Per model, the share of its chains that gave an answer; models that did not may be absent."""
+
+Floats = NDArray[np.float64]
+
+RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Penalties to choose from, in nats per squared unit of weight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledTask:
+    """The answers of one task, who gave each, and which was right."""
+
+    supports: tuple[Support, ...]
+    right: int | None
+    """Position of the right answer; ``None`` when none was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedMerge:
+    """Weights of models and of pairs of models, in nats."""
+
+    models: tuple[str, ...]
+    weights: Mapping[str, float]
+    pairs: Mapping[tuple[str, str], float]
+    none: float
+    ridge: float
+
+    def posterior(self, supports: Sequence[Support]) -> list[float]:
+        """Return P(c) of each answer; what is missing to 1 is the chance that none is right."""
+        utilities = [self._utility(support) for support in supports]
+        top = max([self.none, *utilities])
+        masses = [math.exp(u - top) for u in utilities]
+        total = math.fsum([*masses, math.exp(self.none - top)])
+        return [mass / total for mass in masses]
+
+    def _utility(self, support: Support) -> float:
+        """Return u_c; a model the fit has not seen adds nothing."""
+        single = math.fsum(self.weights.get(model, 0.0) * share for model, share in support.items())
+        pairs = math.fsum(
+            self.pairs.get((m, n), 0.0) * support[m] * support[n] for m, n in combinations(sorted(support), 2)
+        )
+        return single + pairs
+
+
+def fit_merge(
+    tasks: Sequence[LabelledTask], *, ridge: float | None = None, known: FittedMerge | None = None
+) -> FittedMerge:
+    """Return the fit that makes the labels most probable, less ``ridge`` times the squared weights.
+
+    Model weights are drawn towards their mean (equal models), pair weights towards 0.
+
+    Args:
+        tasks: Labelled, of one domain; tasks without answers are skipped.
+        ridge: Strength of the penalty; ``None`` chooses from ``RIDGES`` by five-fold likelihood, folds being
+            every fifth task, so that the choice is a function of the tasks.
+        known: A fit to extend: its weights and pairs stay as they are, and what is learned is the new models'
+            weights, their pairs, and "none".
+
+    Raises:
+        InsufficientCalibrationDataError: No task has an answer.
+    """
+    usable = [task for task in tasks if task.supports]
+    if not usable:
+        raise InsufficientCalibrationDataError("no labelled task has an answer")
+    models = tuple(sorted({model for task in usable for support in task.supports for model in support}))
+    fixed = _fixed(models, known)
+    if ridge is None:
+        ridge = min(RIDGES, key=lambda candidate: _held_out_loss(usable, models, candidate, fixed))
+    return _unpack(_minimise(_Design.of(usable, models), ridge, len(models), fixed), models, ridge)
+
+
+def _fixed(models: tuple[str, ...], known: FittedMerge | None) -> list[float | None]:
+    """Return the value of each parameter that is not to be learned; ``None`` for one that is."""
+    if known is None:
+        return [None] * (len(models) + math.comb(len(models), 2) + 1)
+    single = [known.weights.get(model) for model in models]
+    return [*single, *(known.pairs.get(pair) for pair in combinations(models, 2)), None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Design:
+    """All answers of all tasks, one row each; tasks are runs of rows."""
+
+    features: Floats  # (rows, models + pairs)
+    starts: NDArray[np.intp]  # first row of each task
+    sizes: NDArray[np.intp]
+    right: Floats  # (rows,): 1 for a right answer
+
+    @classmethod
+    def of(cls, tasks: Sequence[LabelledTask], models: Sequence[str]) -> _Design:
+        sizes = np.array([len(task.supports) for task in tasks])
+        return cls(
+            features=np.array([_features(s, models) for task in tasks for s in task.supports]),
+            starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]),
+            sizes=sizes,
+            right=np.array([float(i == task.right) for task in tasks for i in range(len(task.supports))]),
+        )
+
+    def loss(self, theta: Floats) -> tuple[float, Floats]:
+        """Return the negative log-likelihood and its gradient; theta is (weights, pairs, none)."""
+        utility = self.features @ theta[:-1]
+        top = np.maximum(np.maximum.reduceat(utility, self.starts), theta[-1])
+        mass = np.exp(utility - np.repeat(top, self.sizes))
+        none = np.exp(theta[-1] - top)
+        total = np.add.reduceat(mass, self.starts) + none
+        unanswerable = 1.0 - np.add.reduceat(self.right, self.starts)
+        loss = np.sum(top + np.log(total)) - self.right @ utility - unanswerable.sum() * theta[-1]
+        slope = self.features.T @ (mass / np.repeat(total, self.sizes) - self.right)
+        return float(loss), np.append(slope, np.sum(none / total - unanswerable))
+
+
+def _features(support: Support, models: Sequence[str]) -> list[float]:
+    single = [support.get(model, 0.0) for model in models]
+    return [*single, *(a * b for a, b in combinations(single, 2))]
+
+
+def _minimise(design: _Design, ridge: float, n_models: int, fixed: Sequence[float | None]) -> Floats:
+    n_weights = design.features.shape[1]
+
+    def penalised(theta: Floats) -> tuple[float, Floats]:
+        loss, slope = design.loss(theta)
+        drawn = theta[:n_weights].copy()
+        drawn[:n_models] -= drawn[:n_models].mean()
+        slope[:n_weights] += 2 * ridge * drawn
+        return loss + ridge * float(drawn @ drawn), slope
+
+    start = np.array([value or 0.0 for value in fixed])
+    found = minimize(
+        penalised, start, jac=True, method="L-BFGS-B", bounds=[(value, value) for value in fixed]
+    )
+    return np.asarray(found.x, dtype=np.float64)
+
+
+def _held_out_loss(
+    tasks: Sequence[LabelledTask], models: Sequence[str], ridge: float, fixed: Sequence[float | None]
+) -> float:
+    folds = min(5, len(tasks))
+    if folds < 2:
+        return 0.0
+    total = 0.0
+    for fold in range(folds):
+        fit = _Design.of([task for i, task in enumerate(tasks) if i % folds != fold], models)
+        test = _Design.of(tasks[fold::folds], models)
+        total += test.loss(_minimise(fit, ridge, len(models), fixed))[0]
+    return total
+
+
+def _unpack(theta: Floats, models: tuple[str, ...], ridge: float) -> FittedMerge:
+    values = [float(value) for value in theta]
+    return FittedMerge(
+        models=models,
+        weights=dict(zip(models, values, strict=False)),
+        pairs=dict(zip(combinations(models, 2), values[len(models) : -1], strict=True)),
+        none=values[-1],
+        ridge=ridge,
+    )
