@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,13 +38,15 @@ INSERT INTO task_events (task_id, to_state, who, why)
 SELECT id, 'queued', :who, 'submitted' FROM tasks WHERE batch_id = :id
 """)
 
-LIST_BATCHES = text("""
+_WITH_STATES = """
 SELECT b.*, (SELECT jsonb_object_agg(state, n) FROM
              (SELECT state, count(*) AS n FROM tasks WHERE batch_id = b.id GROUP BY state) s) AS states
-FROM batches b WHERE tenant = :tenant ORDER BY id DESC LIMIT :n
-""")
+FROM batches b WHERE b.tenant = :tenant
+"""
 
-COUNT_STATES = text("SELECT state, count(*) AS n FROM tasks WHERE batch_id = :id GROUP BY state")
+LIST_BATCHES = text(_WITH_STATES + "ORDER BY b.id DESC LIMIT :n")
+
+ONE_BATCH = text(_WITH_STATES + "AND b.id = :id")
 
 CANCEL = text("""
 WITH marked AS (
@@ -69,6 +72,8 @@ FROM tasks t LEFT JOIN decisions d ON d.task_id = t.id AND d.is_current
 WHERE t.batch_id = :id AND t.id > :after ORDER BY t.id LIMIT :n
 """)
 
+LABEL_COLUMNS = ("id", "task_id", "tenant", "answers", "source")
+
 VERDICT_COUNTS = text("""
 SELECT task_id, verifier, outcome, count(*) AS n FROM verdicts WHERE task_id = ANY(:ids)
 GROUP BY task_id, verifier, outcome
@@ -85,10 +90,16 @@ def copy_rows(
     cursor = connection.connection.cursor()
     n = 0
     try:
-        with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:  # type: ignore[attr-defined]
+        with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
             for row in values:
                 copy.write_row(row)
                 n += 1
     finally:
         cursor.close()
     return n
+
+
+def copy_labels(connection: Connection, values: Iterable[tuple[str, str, str, list[str], str]]) -> int:
+    """Stream (id, task, tenant, answers, source) rows into ``labels``."""
+    rows = ((*start, json.dumps(answers), source) for *start, answers, source in values)
+    return copy_rows(connection, "labels", LABEL_COLUMNS, rows)

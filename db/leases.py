@@ -8,10 +8,9 @@ times are the database's, so that the clocks of workers do not matter.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 CLAIM_TASKS = text("""
 WITH free AS (
@@ -25,7 +24,7 @@ WITH free AS (
     UPDATE tasks SET state = :to_state, attempt = attempt + 1, deliveries = deliveries + 1,
                      holder = :holder, lease_until = now() + make_interval(secs => :lease_s)
     FROM free WHERE tasks.id = free.id
-    RETURNING tasks.id, tasks.tenant, tasks.kind, tasks.mode, tasks.domain, tasks.spec, tasks.priority,
+    RETURNING tasks.id, tasks.tenant, tasks.kind, tasks.mode, tasks.domain, tasks.spec::text AS spec, tasks.priority,
               tasks.attempt, tasks.deliveries, free.state AS from_state
 ), logged AS (
     INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
@@ -50,7 +49,7 @@ WITH free AS (
     FROM free WHERE v.task_id = free.task_id AND v.verifier = free.verifier
     RETURNING v.task_id, v.attempt
 )
-SELECT t.id, t.tenant, t.kind, t.mode, t.domain, t.spec, t.priority, taken.attempt
+SELECT t.id, t.tenant, t.kind, t.mode, t.domain, t.spec::text AS spec, t.priority, taken.attempt
 FROM taken JOIN tasks t ON t.id = taken.task_id ORDER BY t.id
 """)
 
@@ -115,6 +114,15 @@ WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attemp
 RETURNING v.task_id
 """)
 
+FAIL_VERIFYING = text("""
+WITH parked AS (
+    UPDATE tasks SET state = 'failed', finished_at = now(), error = CAST(:error AS jsonb)
+    WHERE id = :id AND state = 'verifying' RETURNING id, attempt
+)
+INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
+SELECT id, 'verifying', 'failed', :who, :why, attempt FROM parked
+""")
+
 DECIDE_WHEN_VERIFIED = text("""
 WITH moved AS (
     UPDATE tasks SET state = 'deciding', published_at = now(), deliveries = 0
@@ -127,11 +135,6 @@ WITH moved AS (
 )
 SELECT id, priority FROM moved ORDER BY id
 """)
-
-
-def rows(connection: Connection, statement: Any, **values: Any) -> Sequence[Row[Any]]:
-    """Run ``statement`` and return all its rows."""
-    return connection.execute(statement, values).all()
 
 
 def renew(

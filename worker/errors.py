@@ -45,3 +45,11 @@ class StoreUnavailableError(StoreError):
 
 class UnknownTaskError(StoreError):
     """Raised when there is no such row; never retried."""
+
+
+class MessageError(WorkerError):
+    """Raised when a message is of an unknown version or not ours; the reconciler publishes what it meant again."""
+
+
+class SubmissionError(WorkerError):
+    """Raised when nothing of a file can be submitted."""

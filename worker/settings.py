@@ -67,6 +67,8 @@ class Settings:
 
     max_line_bytes: int = 4 * 1024 * 1024
     log_level: str = "INFO"
+    ready_file: Path | None = None
+    """Made by a worker when it takes messages; a supervisor waits for it."""
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Settings:

@@ -80,9 +80,13 @@ class Options(Line):
     """Of all chains of the task together."""
 
     equivalence: Literal["exact", "symbolic", "behavioural"] | None = None
-    set_rule: Literal["threshold", "top_k", "coverage"] = "threshold"
-    set_size: Annotated[int, Field(ge=1, le=64)] = 3
-    coverage: Share = 0.9
+    linkage: Literal["single", "complete", "guarded"] = "single"
+    require_heterogeneous: bool = False
+    set_rule: Literal["threshold", "top_k", "coverage", "score"] | None = None
+    """None is the mode's own: threshold in merge, top_k in spread."""
+
+    set_k: Annotated[int, Field(ge=1, le=64)] | None = None
+    set_alpha: Share = 0.9
     lambda_: Share | None = Field(default=None, alias="lambda")
     tau_margin: Share | None = None
     tau_conf: Share | None = None

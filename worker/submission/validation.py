@@ -25,15 +25,23 @@ class ValidLine(Generic[LineT]):
 
 
 class LineValidator(Generic[LineT]):
-    """Judges the lines of one file; remembers the ids it saw, so that a repeated one is an error."""
+    """Judges the lines of one file; remembers the ids it saw when a repeated one is an error."""
 
     def __init__(
-        self, model: type[LineT], *, file: str, max_line_bytes: int, id_field: str = "custom_id"
+        self,
+        model: type[LineT],
+        *,
+        file: str,
+        max_line_bytes: int,
+        id_field: str = "custom_id",
+        unique: bool = True,
     ) -> None:
         self._model = model
         self._file = file
         self._max_line_bytes = max_line_bytes
         self._id_field = id_field
+        self._unique = unique
+        self._unique = unique
         self._first_seen: dict[str, int] = {}
 
     def validate(self, stream: BinaryIO) -> Iterator[ValidLine[LineT] | LineProblem]:
@@ -72,6 +80,8 @@ class LineValidator(Generic[LineT]):
         return self._unless_repeated(raw, line)
 
     def _unless_repeated(self, raw: RawLine, line: LineT) -> ValidLine[LineT] | LineProblem:
+        if not self._unique:
+            return ValidLine(raw.number, line)
         identifier = str(getattr(line, self._id_field))
         first = self._first_seen.setdefault(identifier, raw.number)
         if first == raw.number:
@@ -102,14 +112,14 @@ def _only_in_escaped_backslashes(content: bytes) -> bool:
 
 
 class _AnyId(BaseModel):
-    custom_id: str | None = None
-    id: str | None = None
+    custom_id: str | int | None = None
+    id: str | int | None = None
 
 
 def _identifier(content: bytes, id_field: str) -> str | None:
     """Return the id of a line that is wrong elsewhere, so that its author finds it; ``None`` when it has none."""
     try:
-        found: str | None = getattr(_AnyId.model_validate_json(content), id_field)
+        found = getattr(_AnyId.model_validate_json(content), id_field)
     except ValidationError:
         return None
-    return found[:200] if found is not None else None
+    return str(found)[:200] if found is not None else None

@@ -1,0 +1,72 @@
+"""How commands speak: tables for people, JSON lines for programs, one clear line for errors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from reasoner.errors import ReasonerError
+from verifiers.errors import VerifierError
+from worker.errors import WorkerError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class Exit(IntEnum):
+    """What an exit code means."""
+
+    OK = 0
+    SOME_FAILED = 1
+    """The command ran; some tasks, lines or checks failed."""
+
+    USAGE = 2
+    """The call, its input or its surroundings are wrong; nothing was done."""
+
+
+def print_json(value: object) -> None:
+    """Write one JSON line to standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+
+
+def fail(message: str, code: Exit = Exit.USAGE) -> typer.Exit:
+    """Say what is wrong on standard error and return what to raise."""
+    err.print(f"[bold red]error:[/] {_plain(message)}", soft_wrap=True)
+    return typer.Exit(code)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn the rooms' own errors into one line and an exit code; anything else is a bug and keeps its trace."""
+    try:
+        yield
+    except (WorkerError, VerifierError, ReasonerError) as error:
+        raise fail(str(error)) from error
+    except BrokenPipeError:
+        # The reader (head, say) has seen enough; closing quietly is what it expects.
+        sys.stderr.close()
+        raise typer.Exit(Exit.OK) from None
+
+
+def shown(value: Any, *, digits: int = 3) -> str:  # noqa: ANN401 (any cell of a table)
+    """Return a table cell: numbers rounded, nothing as a dash."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def clipped(text: str, *, n_chars: int) -> str:
+    """Return one line of at most ``n_chars``."""
+    line = " ".join(text.split())
+    return line if len(line) <= n_chars else line[: n_chars - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")

@@ -1,0 +1,45 @@
+"""The command `merge-reasoner`."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.audit import audit
+from cli.batches import cancel, results_command, status, submit
+from cli.demo import demo
+from cli.models import models
+from cli.offline import merge, verify
+from cli.services import down, up, worker
+
+app = typer.Typer(
+    name="merge-reasoner",
+    help=(
+        "Samples reasoning chains, lets independent verifiers try to refute them, merges what is left, and "
+        "answers or abstains."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command()(up)
+app.command()(down)
+app.command()(submit)
+app.command()(status)
+app.command("results")(results_command)
+app.command()(cancel)
+app.command()(merge)
+app.command()(worker)
+app.add_typer(verify, name="verify")
+app.add_typer(audit, name="audit")
+app.add_typer(models, name="models")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

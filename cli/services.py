@@ -1,0 +1,154 @@
+"""Commands that run things: up, down, worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from cli.connection import current_settings
+from cli.console import err, out, told
+from worker.errors import ServiceError
+from worker.process import run_worker
+from worker.settings import Settings
+from worker.supervisor import Supervisor
+
+UP_TIMEOUT_S = 240.0
+DOWN_TIMEOUT_S = 60.0
+
+
+def up(
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay, and stop everything on Ctrl-C.")
+    ] = False,
+) -> None:
+    """Start Postgres, Valkey, the schema and the workers of this machine; `down` stops them.
+
+    DATABASE_URL and BROKER_URL name servers of your own, which are then used instead. The engine is chosen by
+    MERGEREASONER_ENGINE (llamacpp, openai, replay) and MERGEREASONER_MODEL.
+
+    Examples:
+
+        merge-reasoner up
+
+        MERGEREASONER_ENGINE=openai MERGEREASONER_BASE_URL=http://localhost:8000/v1 merge-reasoner up
+    """
+    with told():
+        settings = Settings.from_env(os.environ)
+        if foreground:
+            _supervise(settings)
+            return
+        if _pid(settings) is not None:
+            out.print("already running; `merge-reasoner down` stops it")
+            return
+        _start_in_background(settings)
+        out.print(f"running; data and logs are in {settings.state_dir}. Stop with: merge-reasoner down")
+
+
+def down() -> None:
+    """Stop what `up` started, workers first; what they were at is taken up again by the next `up`."""
+    with told():
+        settings = Settings.from_env(os.environ)
+        pid = _pid(settings)
+        if pid is None:
+            out.print("nothing is running")
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + DOWN_TIMEOUT_S
+        while _pid(settings) is not None:
+            if time.monotonic() > deadline:
+                raise ServiceError(f"process {pid} does not stop; its log is {_log(settings)}")
+            time.sleep(0.1)
+        out.print("stopped")
+
+
+def worker(
+    queues: Annotated[
+        str,
+        typer.Option(
+            "--queues",
+            help="Comma-separated: generate, generate.given, verify.code, verify.math, decide, reconcile; or beat.",
+        ),
+    ],
+) -> None:
+    """Run one worker process until SIGTERM; needs DATABASE_URL and BROKER_URL, or a running `up`.
+
+    Examples:
+
+        merge-reasoner worker --queues verify.code,verify.math
+
+        merge-reasoner worker --queues beat
+    """
+    with told():
+        run_worker(current_settings(), [name.strip() for name in queues.split(",") if name.strip()])
+
+
+def _supervise(settings: Settings) -> None:
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        raise KeyboardInterrupt  # also out of a start that is under way
+
+    signal.signal(signal.SIGTERM, stop)
+    pid_file = _pid_file(settings)
+    pid_file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with Supervisor(settings, progress=err.print) as supervisor:
+            pid_file.write_text(str(os.getpid()), encoding="ascii")
+            err.print("ready")
+            while not stopping.wait(1.0):
+                supervisor.check()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        pid_file.unlink(missing_ok=True)
+
+
+def _start_in_background(settings: Settings) -> None:
+    log = _log(settings)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "up", "--foreground"],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + UP_TIMEOUT_S
+    with err.status("starting Postgres, Valkey and the workers"):
+        while _pid(settings) != process.pid:
+            if process.poll() is not None:
+                last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
+                raise ServiceError(f"it did not start: {' / '.join(last)} (log: {log})")
+            if time.monotonic() > deadline:
+                process.terminate()
+                raise ServiceError(f"it did not come up in {UP_TIMEOUT_S:.0f} s; the log is {log}")
+            time.sleep(0.1)
+
+
+def _pid_file(settings: Settings) -> Path:
+    return settings.state_dir / "processes" / "supervisor.pid"
+
+
+def _log(settings: Settings) -> Path:
+    return settings.state_dir / "logs" / "supervisor.log"
+
+
+def _pid(settings: Settings) -> int | None:
+    """Return the process id of the running supervisor, or ``None``; a stale file counts as none."""
+    try:
+        pid = int(_pid_file(settings).read_text(encoding="ascii"))
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return None
+    return pid

@@ -1,0 +1,131 @@
+"""Which claims a task's chains give rise to, and how verdicts about them reach the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+from reasoner.chains import Chain
+from reasoner.decisions import Judgement
+from reasoner.equivalence import Relation, exact
+from reasoner.outcomes import Outcome
+from worker.kinds import KINDS
+from worker.store.texts import digest
+from worker.store.verdicts import Judged
+from worker.submission.lines import CodeVerification, MathVerification, TaskLine
+
+EQUIVALENCE = "equivalence"
+"""The candidate of the one verdict that tells which of a task's answers are the same."""
+
+
+def equivalence_of(line: TaskLine) -> str:
+    """Return the task's equivalence: its own, else its kind's."""
+    return line.options.equivalence or KINDS[line.kind].equivalence
+
+
+def normaliser_of(line: TaskLine) -> Callable[[str], str]:
+    """Return the normal form of the task's answers; the exact part of every equivalence."""
+    return KINDS[line.kind].normal_form
+
+
+def distinct_answers(line: TaskLine, answers: Sequence[str | None]) -> dict[str, str]:
+    """Return one wording per normal form, the first one, in the order of the normal forms."""
+    normal_form = normaliser_of(line)
+    found: dict[str, str] = {}
+    for answer in answers:
+        if answer is not None:
+            found.setdefault(normal_form(answer), answer)
+    return dict(sorted(found.items()))
+
+
+def verifiers_needed(line: TaskLine, answers: Sequence[str | None]) -> list[str]:
+    """Return the verifiers whose turn comes after generation, sorted; none when there is nothing to judge."""
+    forms = distinct_answers(line, answers)
+    if not forms:
+        return []
+    needed = {spec.verifier for spec in line.verify}
+    if equivalence_of(line) == "symbolic" and len(forms) > 1:
+        needed.add("math")
+    return sorted(needed)
+
+
+def code_specs(line: TaskLine) -> list[tuple[int, CodeVerification]]:
+    """Return the task's test specs with their positions among its verifications."""
+    return [(i, spec) for i, spec in enumerate(line.verify) if isinstance(spec, CodeVerification)]
+
+
+def math_specs(line: TaskLine) -> list[tuple[int, MathVerification]]:
+    """Return the task's reference answers with their positions among its verifications."""
+    return [(i, spec) for i, spec in enumerate(line.verify) if isinstance(spec, MathVerification)]
+
+
+def candidate_key(spec: int, form: str) -> str:
+    """Return the key of the claim that the answer of this normal form satisfies the task's spec."""
+    return f"answer:{spec}:{digest(form)}"
+
+
+def pairs_of(forms: Sequence[str]) -> list[tuple[str, str]]:
+    """Return every pair of distinct normal forms, the smaller text first."""
+    return list(combinations(sorted(forms), 2))
+
+
+def judgements(line: TaskLine, chains: Sequence[Chain], judged: Sequence[Judged]) -> list[Judgement]:
+    """Return what the verifiers concluded about each distinct answer; abstentions included."""
+    by_key = {one.candidate: one for one in judged}
+    found = []
+    for form, answer in distinct_answers(line, [c.answer for c in chains]).items():
+        for i, spec in enumerate(line.verify):
+            one = by_key.get(candidate_key(i, form))
+            if one is not None:
+                name = f"{spec.verifier}/{i}"
+                found.append(Judgement(answer=answer, verifier=name, outcome=one.verdict.outcome))
+    return found
+
+
+def relation(line: TaskLine, judged: Sequence[Judged]) -> Relation:
+    """Return the task's equivalence as far as the stored verdicts know it; what they don't know is "cannot tell"."""
+    match equivalence_of(line):
+        case "symbolic":
+            return _symbolic(judged)
+        case "behavioural":
+            return _behavioural(line, judged)
+        case _:
+            return exact
+
+
+def _symbolic(judged: Sequence[Judged]) -> Relation:
+    known: dict[tuple[str, str], bool | None] = {}
+    for one in judged:
+        if one.candidate == EQUIVALENCE:
+            for left, right, outcome in one.verdict.evidence["pairs"]:
+                known[left, right] = None if outcome == Outcome.ABSTAINED else outcome == Outcome.CONFIRMED
+
+    def same(left: str, right: str) -> bool | None:
+        pair = (digest(left), digest(right))
+        return known.get(pair, known.get(pair[::-1]))
+
+    return same
+
+
+def _behavioural(line: TaskLine, judged: Sequence[Judged]) -> Relation:
+    """Two programs are the same when every spec saw the same outputs and came to the same conclusion about both."""
+    specs = [i for i, _ in code_specs(line)]
+    seen: dict[tuple[int, str], tuple[object, ...] | None] = {}
+    for one in judged:
+        behaviour = one.verdict.evidence.get("behaviour")
+        if one.candidate.startswith("answer:"):
+            _, spec, form = one.candidate.split(":")
+            signature = None
+            if behaviour:
+                signature = (one.verdict.outcome, behaviour["inputs"], tuple(behaviour["outputs"]))
+            seen[int(spec), form] = signature
+
+    def same(left: str, right: str) -> bool | None:
+        if not specs:
+            return None
+        pairs = [(seen.get((i, digest(left))), seen.get((i, digest(right)))) for i in specs]
+        if any(a is not None and b is not None and a != b for a, b in pairs):
+            return False
+        return None if any(a is None or b is None for a, b in pairs) else True
+
+    return same

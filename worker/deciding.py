@@ -1,0 +1,67 @@
+"""One task decided from what is on record: a function of chains, verdicts, thresholds and the task's line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+
+from reasoner.chains import Chain
+from reasoner.decisions import Decision, Rules, Thresholds
+from reasoner.merge import forward_merge
+from reasoner.spread import backward_spread
+from worker.claims import equivalence_of, judgements, normaliser_of, relation
+from worker.store.verdicts import Judged
+from worker.submission.lines import TaskLine
+
+CODE_VERSION = version("mergereasoner")
+
+
+def rules_of(line: TaskLine) -> Rules:
+    """Return the task's options as the method's rules."""
+    options = line.options
+    return Rules(
+        mode=line.mode,
+        k=options.k,
+        set_rule=options.set_rule,
+        set_k=options.set_k,
+        set_alpha=options.set_alpha,
+        linkage=options.linkage,
+        min_confirmations=options.min_confirmations,
+        require_heterogeneous=options.require_heterogeneous,
+    )
+
+
+def thresholds_of(line: TaskLine, calibrated: Thresholds) -> Thresholds:
+    """Return the calibrated thresholds with the task's own in their place where it names some."""
+    given = {name: getattr(line.options, name) for name in ("lambda_", "tau_margin", "tau_conf", "tau_score")}
+    return replace(calibrated, **{name: value for name, value in given.items() if value is not None})
+
+
+def decide_task(
+    line: TaskLine, chains: Sequence[Chain], judged: Sequence[Judged], *, calibrated: Thresholds
+) -> Decision:
+    """Return the decision; the same record gives the same decision, whenever and wherever."""
+    merge = forward_merge if line.mode == "merge" else backward_spread
+    return merge(
+        chains,
+        judgements(line, chains, judged),
+        thresholds=thresholds_of(line, calibrated),
+        rules=rules_of(line),
+        same=relation(line, judged),
+        normalise=normaliser_of(line),
+    )
+
+
+def configuration_of(line: TaskLine, calibrated: Thresholds) -> str:
+    """Return the fingerprint of everything but chains and verdicts that the decision depends on."""
+    facts = {
+        "rules": asdict(rules_of(line)),
+        "thresholds": asdict(thresholds_of(line, calibrated)),
+        "equivalence": equivalence_of(line),
+        "kind": line.kind,
+        "code_version": CODE_VERSION,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,33 @@
+"""Which engine a generation worker runs, from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from worker.engines.registry import EngineOptions
+from worker.errors import ConfigurationError
+from worker.models import locate
+from worker.settings import Settings
+
+
+def engine_options(settings: Settings, environment: Mapping[str, str]) -> EngineOptions:
+    """Return what the engine is built from; the endpoint's key comes from the environment and goes nowhere else.
+
+    Raises:
+        ConfigurationError: The model's weights are not on this machine.
+    """
+    model_file = None
+    if settings.engine == "llamacpp":
+        model_file = locate(settings.model, settings.models_dir)
+        if model_file is None:
+            raise ConfigurationError(
+                f"the weights of {settings.model} are not here; fetch them: merge-reasoner models pull {settings.model}"
+            )
+    return EngineOptions(
+        model=settings.model,
+        model_file=model_file,
+        log_file=settings.state_dir / "logs" / "llamacpp.log",
+        base_url=settings.base_url,
+        api_key=environment.get("OPENAI_API_KEY"),
+        replay_file=settings.replay_file,
+    )

@@ -1,0 +1,49 @@
+"""What travels through the broker: ids in chunks, never payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from worker.errors import MessageError
+
+VERSION = 1
+
+GENERATE = "generate"
+GENERATE_GIVEN = "generate.given"
+"""Tasks that bring their chains: the same stage, but no GPU is waited for."""
+
+DECIDE = "decide"
+RECONCILE = "reconcile"
+VERIFY = {"code": "verify.code", "math": "verify.math"}
+"""The queue of each verifier."""
+
+STAGE_QUEUES = (GENERATE, GENERATE_GIVEN, *VERIFY.values(), DECIDE)
+QUEUES = (*STAGE_QUEUES, RECONCILE)
+
+BROKER_PRIORITIES = tuple(range(10))  # of Redis, where 0 is served first
+
+
+def broker_priority(priority: int) -> int:
+    """Return the broker's priority for a task's (9 is the most urgent task, 0 the broker's first)."""
+    return BROKER_PRIORITIES[-1] - priority
+
+
+def encode(ids: Sequence[UUID]) -> dict[str, Any]:
+    """Return the message that carries ``ids``."""
+    return {"v": VERSION, "ids": [str(task_id) for task_id in ids]}
+
+
+def decode(message: object) -> list[UUID]:
+    """Return the ids a message carries.
+
+    Raises:
+        MessageError: It is of another version, or no message of ours.
+    """
+    if not isinstance(message, dict) or message.get("v") != VERSION:
+        raise MessageError(f"not a message of version {VERSION}: {str(message)[:200]}")
+    try:
+        return [UUID(text) for text in message["ids"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MessageError(f"no task ids in {str(message)[:200]}") from error

@@ -1,0 +1,58 @@
+"""Handing ids to the broker, after the commit that wrote what they point to."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Protocol
+from uuid import UUID
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from worker.messages import broker_priority, encode
+
+logger = logging.getLogger(__name__)
+
+
+class Publisher(Protocol):
+    """Whatever can hand tasks to a stage."""
+
+    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> None:
+        """Hand (id, priority) pairs to the stage that reads ``queue``."""
+        ...
+
+
+class CeleryPublisher:
+    """Publishes through Celery, ``message_tasks`` ids of one priority to a message.
+
+    A broker that is away is logged and survived: the rows are the truth, and the reconciler publishes what was
+    not published.
+    """
+
+    def __init__(self, app: Celery, *, message_tasks: int) -> None:
+        self._app = app
+        self._message_tasks = message_tasks
+
+    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> None:
+        """Hand (id, priority) pairs to the stage that reads ``queue``."""
+        by_priority: dict[int, list[UUID]] = defaultdict(list)
+        for task_id, priority in tasks:
+            by_priority[priority].append(task_id)
+        try:
+            with self._app.producer_pool.acquire(block=True) as producer:
+                for priority, ids in sorted(by_priority.items(), reverse=True):
+                    for start in range(0, len(ids), self._message_tasks):
+                        self._app.send_task(
+                            queue,
+                            args=[encode(ids[start : start + self._message_tasks])],
+                            queue=queue,
+                            priority=broker_priority(priority),
+                            producer=producer,
+                            retry=False,
+                        )
+        except (OperationalError, OSError) as error:
+            logger.warning(
+                "broker away, the reconciler will publish", extra={"queue": queue, "error": str(error)}
+            )

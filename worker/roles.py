@@ -1,0 +1,165 @@
+"""What a worker process does, by the queues it reads; a role imports only what it needs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from celery import Celery
+
+from db.session import connect
+from worker.errors import ConfigurationError, MessageError
+from worker.keeper import LeaseKeeper
+from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
+from worker.publisher import CeleryPublisher
+from worker.settings import Settings
+from worker.stages.desk import Desk
+
+logger = logging.getLogger(__name__)
+
+Stage = Callable[[list[UUID]], None]
+CONCURRENT_TASKS = (
+    64  # tasks of one generation worker in the engine's hands at once; they wait, they don't compute
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """What the stages of one process share."""
+
+    desk: Desk
+    app: Celery
+    closing: contextlib.ExitStack
+    """Closes engines and verifiers when the process ends."""
+
+
+def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str]) -> Workplace:
+    """Return the surroundings of a worker of ``queues``.
+
+    Raises:
+        ConfigurationError: No database is named.
+    """
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "DATABASE_URL is missing; `merge-reasoner up` starts a database and says where"
+        )
+    threads = max(settings.generate_threads, settings.verify_threads)
+    store = connect(settings.database_url, pool_size=threads + 2)
+    keeper = LeaseKeeper(store, lease_s=settings.lease_s)
+    closing = contextlib.ExitStack()
+    closing.callback(store.dispose)
+    closing.callback(keeper.stop)
+    keeper.start()
+    holder = f"{'+'.join(queues)}@{socket.gethostname()}/{os.getpid()}"
+    publisher = CeleryPublisher(app, message_tasks=settings.message_tasks)
+    desk = Desk(store=store, publisher=publisher, keeper=keeper, settings=settings, holder=holder)
+    return Workplace(desk=desk, app=app, closing=closing)
+
+
+def _generate(place: Workplace) -> Stage:
+    from worker.engines.registry import build_engine
+    from worker.generation import engine_options
+    from worker.stages.generate import generate
+
+    settings = place.desk.settings
+    engine = build_engine(settings.engine, engine_options(settings, os.environ))
+    pool = ThreadPoolExecutor(CONCURRENT_TASKS, thread_name_prefix="sample")
+    place.closing.callback(pool.shutdown, wait=False, cancel_futures=True)
+    place.closing.callback(engine.close)
+    return partial(generate, place.desk, engine=engine, pool=pool)
+
+
+def _generate_given(place: Workplace) -> Stage:
+    from worker.stages.generate import generate_given
+
+    return partial(generate_given, place.desk)
+
+
+def _verify_code(place: Workplace) -> Stage:
+    from verifiers.code.verifier import CodeVerifier
+    from worker.judges import judge_code
+    from worker.stages.verify import verify
+
+    verifier = CodeVerifier()
+    place.closing.callback(verifier.close)
+    return partial(verify, place.desk, verifier="code", judge=partial(judge_code, verifier))
+
+
+def _verify_math(place: Workplace) -> Stage:
+    from verifiers.math.verifier import MathVerifier
+    from worker.judges import judge_math
+    from worker.stages.verify import verify
+
+    verifier = MathVerifier()
+    place.closing.callback(verifier.close)
+    return partial(verify, place.desk, verifier="math", judge=partial(judge_math, verifier))
+
+
+def _decide(place: Workplace) -> Stage:
+    from worker.stages.decide import decide
+
+    return partial(decide, place.desk)
+
+
+STAGES: dict[str, Callable[[Workplace], Stage]] = {
+    GENERATE: _generate,
+    GENERATE_GIVEN: _generate_given,
+    VERIFY["code"]: _verify_code,
+    VERIFY["math"]: _verify_math,
+    DECIDE: _decide,
+}
+"""Each queue and how its stage is set up. A role is a set of queues; adding a stage is a line here."""
+
+
+def register(place: Workplace, queues: Sequence[str]) -> None:
+    """Set up the stages of ``queues`` and register them with the app under the queues' names.
+
+    Raises:
+        ConfigurationError: A queue is unknown, or a stage lacks a setting.
+    """
+    unknown = sorted(set(queues) - set(QUEUES))
+    if unknown:
+        raise ConfigurationError(f"unknown queue {unknown[0]!r}; the queues are {', '.join(QUEUES)}")
+    for queue in queues:
+        if queue == RECONCILE:
+            _register_reconciler(place)
+        else:
+            _register_stage(place.app, queue, STAGES[queue](place))
+
+
+def _register_stage(app: Celery, queue: str, stage: Stage) -> None:
+    @app.task(name=queue)
+    def run(message: object) -> None:
+        try:
+            ids = decode(message)
+        except MessageError as error:
+            logger.warning("message parked", extra={"queue": queue, "error": str(error)})
+            return
+        try:
+            stage(ids)
+        except Exception:
+            # The outermost frame: record it with its tasks, let Celery acknowledge, and let the leases run out;
+            # the reconciler gives the tasks to the next worker until they are parked.
+            logger.exception("stage failed", extra={"queue": queue, "task_ids": [str(i) for i in ids]})
+            raise
+
+
+def _register_reconciler(place: Workplace) -> None:
+    from worker.stages.reconcile import reconcile
+
+    def depth(queue: str) -> int:
+        with place.app.connection_for_read() as connection:
+            channel: Any = connection.default_channel  # kombu's virtual channels; the stubs know AMQP's only
+            return int(channel.queue_declare(queue).message_count)
+
+    @place.app.task(name=RECONCILE)
+    def sweep() -> None:
+        reconcile(place.desk, depth)

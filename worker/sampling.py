@@ -1,0 +1,168 @@
+"""One task's chains: asked for in waves, until they are enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reasoner.decisions import Thresholds
+from reasoner.diversity import seeds, temperatures
+from reasoner.early_exit import Policy, first_stop, should_stop
+from reasoner.spread import temperature_plan
+from worker.claims import normaliser_of
+from worker.deciding import rules_of
+from worker.engines.protocol import ChainRequest, Engine, FinishReason, Message, SampledChain
+from worker.kinds import KINDS, read_answer
+from worker.store.chains import StoredChain
+from worker.submission.lines import CodeVerification, TaskLine
+
+WAVE = 2
+"""Chains asked for between two looks at the exit rule, after the first wave: small, since each look is cheap."""
+
+PROMPT_VARIANT = "system"
+GIVEN = "given"
+"""Engine's name on chains that came with the task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """The chains of one task, and what early exit saved."""
+
+    chains: list[StoredChain]
+    tokens_saved: int
+
+
+def entry_point_of(line: TaskLine) -> str | None:
+    """Return the function that the task's tests call, where they say so."""
+    for spec in line.verify:
+        if isinstance(spec, CodeVerification) and spec.entry_point is not None:
+            return spec.entry_point
+    return None
+
+
+def messages_of(line: TaskLine) -> tuple[Message, ...]:
+    """Return the conversation: the kind's instruction, unless the task brings one, then the task's own words."""
+    rules = KINDS[line.kind]
+    turns = [Message(role=t.role, content=t.content) for t in line.messages or ()]
+    if line.prompt is not None:
+        turns = [Message(role="user", content=line.prompt)]
+    if any(turn.role == "system" for turn in turns):
+        return tuple(turns)
+    instruction = rules.system_prompt if line.mode == "merge" else rules.spread_system_prompt
+    return (Message(role="system", content=instruction), *turns)
+
+
+def requests_of(task_id: str, line: TaskLine) -> list[ChainRequest]:
+    """Return one request per chain: temperatures and seeds by the task's mode and id, tokens within the budget."""
+    k = line.options.k
+    plan = temperatures(k) if line.mode == "merge" else temperature_plan(k)
+    messages = messages_of(line)
+    max_tokens = max(1, min(line.options.max_tokens, line.options.token_budget // k))
+    return [
+        ChainRequest(index=i, messages=messages, seed=seed, temperature=temperature, max_tokens=max_tokens)
+        for i, (seed, temperature) in enumerate(zip(seeds(k, task_id), plan, strict=True))
+    ]
+
+
+def sample_task(engine: Engine, task_id: str, line: TaskLine, *, thresholds: Thresholds) -> Sampled:
+    """Return the task's chains in the order of their indices; stops when the exit rule says so.
+
+    Raises:
+        GenerationError: The engine could not answer.
+    """
+    policy, rules = Policy(line.options.early_exit), rules_of(line)
+    requests = requests_of(task_id, line)
+    chains: list[StoredChain] = []
+    wave = first_stop(policy, rules.k) if line.mode == "merge" else rules.k
+    while len(chains) < rules.k:
+        chains += _sample_wave(engine, task_id, line, requests[len(chains) : len(chains) + wave])
+        wave = WAVE
+        if should_stop(
+            policy,
+            [chain.as_chain() for chain in chains],
+            thresholds=thresholds,
+            rules=rules,
+            normalise=normaliser_of(line),
+            can_refute=bool(line.verify),
+        ):
+            break
+    spent = sum(chain.n_tokens or 0 for chain in chains)
+    return Sampled(chains=chains, tokens_saved=round(spent / len(chains) * (rules.k - len(chains))))
+
+
+def given_chains(line: TaskLine) -> list[StoredChain]:
+    """Return the chains or candidates that came with the task."""
+    if line.candidates is not None:
+        return [_given(i, text, answer=text) for i, text in enumerate(line.candidates)]
+    entry_point = entry_point_of(line)
+    return [
+        _given(
+            i,
+            chain.text,
+            answer=read_answer(line.kind, line.mode, chain.text, entry_point)
+            if chain.extracts
+            else chain.answer,
+            logprob=chain.logprob,
+            n_tokens=chain.n_tokens,
+            model=chain.model,
+        )
+        for i, chain in enumerate(line.chains or ())
+    ]
+
+
+def _given(
+    index: int,
+    text: str,
+    *,
+    answer: str | None,
+    logprob: float | None = None,
+    n_tokens: int | None = None,
+    model: str = GIVEN,
+) -> StoredChain:
+    return StoredChain(
+        index=index,
+        text=text,
+        answer=answer,
+        logprob=logprob,
+        n_tokens=n_tokens,
+        finish_reason=FinishReason.STOP.value,
+        model=model,
+        revision="",
+        seed=None,
+        temperature=None,
+        prompt_variant="",
+        engine=GIVEN,
+        latency_s=None,
+    )
+
+
+def _sample_wave(
+    engine: Engine, task_id: str, line: TaskLine, requests: Sequence[ChainRequest]
+) -> list[StoredChain]:
+    by_index = {request.index: request for request in requests}
+    entry_point = entry_point_of(line)
+    chains = [
+        _stored(engine, line, chain, by_index[chain.index], entry_point)
+        for chain in engine.sample(task_id, list(requests))
+    ]
+    return sorted(chains, key=lambda chain: chain.index)
+
+
+def _stored(
+    engine: Engine, line: TaskLine, chain: SampledChain, request: ChainRequest, entry_point: str | None
+) -> StoredChain:
+    return StoredChain(
+        index=chain.index,
+        text=chain.text,
+        answer=read_answer(line.kind, line.mode, chain.text, entry_point),
+        logprob=chain.logprob,
+        n_tokens=chain.n_tokens,
+        finish_reason=chain.finish_reason.value,
+        model=chain.model,
+        revision=chain.revision,
+        seed=request.seed,
+        temperature=request.temperature,
+        prompt_variant=PROMPT_VARIANT,
+        engine=engine.name,
+        latency_s=chain.latency_s,
+    )

@@ -1,0 +1,65 @@
+"""What every stage is given: the database, the broker's door, its leases and its name."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from worker.errors import StoreUnavailableError
+from worker.keeper import LeaseKeeper
+from worker.messages import DECIDE, VERIFY
+from worker.publisher import Publisher
+from worker.settings import Settings
+from worker.store.leases import Moved
+from worker.store.transactions import Store
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PATIENCE_S = 60.0  # a result that took minutes of a GPU is not thrown away because Postgres restarts
+FIRST_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """The surroundings of a stage."""
+
+    store: Store
+    publisher: Publisher
+    keeper: LeaseKeeper
+    settings: Settings
+    holder: str
+    """Who holds leases and stands in events: role, host and process id."""
+
+    def publish_decide(self, moved: Sequence[Moved]) -> None:
+        """Hand on the tasks that wait for their decision."""
+        ready = [(m.id, m.priority) for m in moved if m.to_state == "deciding"]
+        if ready:
+            self.publisher.publish(DECIDE, ready)
+
+    def publish_verify(self, waiting: Mapping[str, Sequence[Moved]]) -> None:
+        """Hand the tasks that wait for verdicts to the queue of each of their verifiers."""
+        for verifier, moved in sorted(waiting.items()):
+            self.publisher.publish(VERIFY[verifier], [(m.id, m.priority) for m in moved])
+
+
+def patiently(save: Callable[[], T]) -> T:
+    """Return what ``save`` returns, trying again while the database is away, for ``PATIENCE_S`` at most.
+
+    Raises:
+        StoreUnavailableError: It stayed away; the leases run out and the stage is done again.
+    """
+    pause_s, deadline = FIRST_PAUSE_S, time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return save()
+        except StoreUnavailableError as error:
+            if time.monotonic() + pause_s > deadline:
+                raise
+            logger.warning("database away, will try again", extra={"pause_s": pause_s, "error": str(error)})
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 5.0)

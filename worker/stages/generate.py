@@ -1,0 +1,102 @@
+"""The generate stage: chains for the tasks of a message, all at once, since batching is the engine's job."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from uuid import UUID
+
+from reasoner.decisions import Thresholds
+from worker.claims import verifiers_needed
+from worker.engines.protocol import Engine
+from worker.errors import EngineUnavailableError, GenerationError
+from worker.sampling import Sampled, given_chains, sample_task
+from worker.stages.desk import Desk, patiently
+from worker.store.calibrations import active_calibrations, calibration_for
+from worker.store.chains import Generated, save_generated
+from worker.store.leases import BACKOFF_S, HeldTask, Moved, claim_tasks, fail, release
+
+logger = logging.getLogger(__name__)
+
+
+def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoolExecutor) -> None:
+    """Sample the chains of those of ``ids`` that wait and that nobody holds; write each as it is finished."""
+    held = _claim(desk, ids)
+    if not held:
+        return
+    calibrations = active_calibrations(desk.store, {task.tenant for task in held})
+    with desk.keeper.holding(held):
+        running = {}
+        for task in held:
+            calibration = calibration_for(calibrations, tenant=task.tenant, domain=task.domain)
+            running[pool.submit(_sample, engine, task, calibration.thresholds)] = task
+        for finished in _as_they_finish(running):
+            _save(desk, [made for one in finished if (made := _made(desk, running[one], one)) is not None])
+
+
+def generate_given(desk: Desk, ids: Sequence[UUID]) -> None:
+    """Take up tasks that brought their chains."""
+    held = _claim(desk, ids)
+    _save(desk, [_generated(task, Sampled(chains=given_chains(task.line), tokens_saved=0)) for task in held])
+
+
+def _claim(desk: Desk, ids: Sequence[UUID]) -> list[HeldTask]:
+    return claim_tasks(
+        desk.store,
+        ids,
+        from_states=["queued", "generating"],
+        to_state="generating",
+        holder=desk.holder,
+        lease_s=desk.settings.lease_s,
+        max_deliveries=desk.settings.max_deliveries,
+    )
+
+
+def _sample(engine: Engine, task: HeldTask, thresholds: Thresholds) -> Sampled:
+    return sample_task(engine, str(task.id), task.line, thresholds=thresholds)
+
+
+def _as_they_finish(running: dict[Future[Sampled], HeldTask]) -> Iterator[set[Future[Sampled]]]:
+    """Yield whatever has finished since the last time, together: one write for many when they are quick."""
+    pending = set(running)
+    while pending:
+        finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+        yield finished
+
+
+def _made(desk: Desk, task: HeldTask, future: Future[Sampled]) -> Generated | None:
+    try:
+        return _generated(task, future.result())
+    except EngineUnavailableError as error:
+        # Not the task's fault, so it is no delivery: it waits until the engine is back, however long that takes.
+        logger.warning("engine away", extra={"task_id": str(task.id), "error": str(error)})
+        release(desk.store, [task], error, state="generating", counts=False, delay_s=BACKOFF_S)
+    except GenerationError as error:
+        logger.warning("generation refused", extra={"task_id": str(task.id), "error": str(error)})
+        fail(desk.store, task, error, from_state="generating", who=desk.holder)
+    return None
+
+
+def _generated(task: HeldTask, sampled: Sampled) -> Generated:
+    return Generated(
+        task=task,
+        chains=sampled.chains,
+        verifiers=verifiers_needed(task.line, [chain.answer for chain in sampled.chains]),
+        tokens_saved=sampled.tokens_saved,
+    )
+
+
+def _save(desk: Desk, generated: Sequence[Generated]) -> None:
+    if not generated:
+        return
+    moved = patiently(lambda: save_generated(desk.store, generated, who=desk.holder))
+    by_id = {m.id: m for m in moved}
+    waiting: dict[str, list[Moved]] = defaultdict(list)
+    for one in generated:
+        for verifier in one.verifiers:
+            if one.task.id in by_id:
+                waiting[verifier].append(by_id[one.task.id])
+    desk.publish_verify(waiting)
+    desk.publish_decide(moved)

@@ -1,0 +1,142 @@
+"""Chains: what generation writes and what every later stage reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, insert, select, text
+
+from db.models import ChainRow, VerificationRow
+from reasoner.chains import Chain
+from worker.store.leases import HeldTask, Move, Moved, move
+from worker.store.texts import storable
+from worker.store.transactions import transaction
+
+SET_TOKENS = text("""
+UPDATE tasks SET tokens_spent = spent.n, tokens_saved = spent.saved
+FROM unnest(CAST(:ids AS uuid[]), CAST(:spent AS int[]), CAST(:saved AS int[])) AS spent (id, n, saved)
+WHERE tasks.id = spent.id
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredChain:
+    """One chain with everything the audit wants to know of it."""
+
+    index: int
+    text: str
+    answer: str | None
+    logprob: float | None
+    n_tokens: int | None
+    finish_reason: str
+    model: str
+    revision: str
+    seed: int | None
+    temperature: float | None
+    prompt_variant: str
+    engine: str
+    latency_s: float | None
+
+    def as_chain(self) -> Chain:
+        """Return what the method needs of it."""
+        has_logprob = self.logprob is not None and bool(self.n_tokens)
+        return Chain(
+            index=self.index,
+            answer=self.answer,
+            logprob=self.logprob if has_logprob else None,
+            n_tokens=self.n_tokens if has_logprob else None,
+            model=self.model,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    """What the generate stage made of one task."""
+
+    task: HeldTask
+    chains: Sequence[StoredChain]
+    verifiers: Sequence[str]
+    """Whose turn is next; none means that the task can be decided at once."""
+
+    tokens_saved: int = 0
+
+
+def save_generated(engine: Engine, generated: Sequence[Generated], *, who: str) -> list[Moved]:
+    """Write chains and the verifiers' turns of tasks whose claim still counts; return which moved on."""
+    with transaction(engine) as connection:
+        moved = move(
+            connection,
+            [
+                Move(
+                    task=g.task,
+                    to_state="verifying" if g.verifiers else "deciding",
+                    why=f"{len(g.chains)} chains",
+                )
+                for g in generated
+            ],
+            from_state="generating",
+            who=who,
+        )
+        accepted = {m.id for m in moved}
+        _write(connection, [g for g in generated if g.task.id in accepted])
+    return moved
+
+
+def _write(connection: Connection, generated: Sequence[Generated]) -> None:
+    if not generated:
+        return
+    chains = [_values(g.task, chain) for g in generated for chain in g.chains]
+    if chains:
+        connection.execute(insert(ChainRow), chains)
+    turns = [{"task_id": g.task.id, "verifier": v} for g in generated for v in g.verifiers]
+    if turns:
+        connection.execute(
+            insert(VerificationRow).values(published_at=text("now()")),
+            turns,
+        )
+    connection.execute(
+        SET_TOKENS,
+        {
+            "ids": [g.task.id for g in generated],
+            "spent": [sum(c.n_tokens or 0 for c in g.chains) for g in generated],
+            "saved": [g.tokens_saved for g in generated],
+        },
+    )
+
+
+def _values(task: HeldTask, chain: StoredChain) -> dict[str, object]:
+    return {
+        "task_id": task.id,
+        "index": chain.index,
+        "tenant": task.tenant,
+        "text": storable(chain.text),
+        "answer": None if chain.answer is None else storable(chain.answer),
+        "logprob": chain.logprob,
+        "n_tokens": chain.n_tokens,
+        "finish_reason": chain.finish_reason,
+        "model": storable(chain.model),
+        "revision": chain.revision,
+        "seed": chain.seed,
+        "temperature": chain.temperature,
+        "prompt_variant": chain.prompt_variant,
+        "engine": chain.engine,
+        "latency_s": chain.latency_s,
+        "attempt": task.attempt,
+    }
+
+
+def load_chains(engine: Engine, ids: Iterable[UUID]) -> dict[UUID, list[StoredChain]]:
+    """Return each task's chains in the order of their indices; every id has an entry."""
+    wanted = list(ids)
+    found: dict[UUID, list[StoredChain]] = {task_id: [] for task_id in wanted}
+    columns = ChainRow.__table__.c
+    statement = (
+        select(ChainRow.__table__).where(columns.task_id.in_(wanted)).order_by(columns.task_id, columns.index)
+    )
+    names = [field.name for field in fields(StoredChain)]
+    with transaction(engine) as connection:
+        for row in connection.execute(statement).mappings():  # a Row's own .index is the tuple's method
+            found[row["task_id"]].append(StoredChain(**{name: row[name] for name in names}))
+    return found

@@ -1,0 +1,200 @@
+"""Claiming, keeping and giving back tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row
+
+from db import leases
+from db.models import FINAL_STATES
+from worker.errors import StoreError
+from worker.store.texts import storable
+from worker.store.transactions import transaction
+from worker.submission.lines import TaskLine
+
+BACKOFF_S = 2.0  # doubled with every delivery, so that a broken neighbour is not hammered
+LONGEST_BACKOFF_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldTask:
+    """A task this worker holds, until its lease runs out or it writes."""
+
+    id: UUID
+    tenant: str
+    priority: int
+    attempt: int
+    """The fencing number of this claim."""
+
+    domain: str
+    line: TaskLine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Where one held task goes next."""
+
+    task: HeldTask
+    to_state: str
+    why: str = ""
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A task that really moved, to be published by its priority."""
+
+    id: UUID
+    priority: int
+    to_state: str
+
+
+def claim_tasks(
+    engine: Engine,
+    ids: Sequence[UUID],
+    *,
+    from_states: Sequence[str],
+    to_state: str,
+    holder: str,
+    lease_s: float,
+    max_deliveries: int,
+) -> list[HeldTask]:
+    """Take those of ``ids`` that wait in one of ``from_states`` and that nobody holds; the rest is not ours."""
+    with transaction(engine) as connection:
+        found = connection.execute(
+            leases.CLAIM_TASKS,
+            {
+                "ids": list(ids),
+                "from_states": list(from_states),
+                "to_state": to_state,
+                "holder": holder,
+                "lease_s": lease_s,
+                "max_deliveries": max_deliveries,
+            },
+        ).all()
+    return [_held(row) for row in found]
+
+
+def claim_verifications(
+    engine: Engine, ids: Sequence[UUID], *, verifier: str, holder: str, lease_s: float, max_deliveries: int
+) -> list[HeldTask]:
+    """Take the turns of ``verifier`` at those of ``ids`` that still wait for it; ``attempt`` is the turn's own."""
+    with transaction(engine) as connection:
+        found = connection.execute(
+            leases.CLAIM_VERIFICATIONS,
+            {
+                "ids": list(ids),
+                "verifier": verifier,
+                "holder": holder,
+                "lease_s": lease_s,
+                "max_deliveries": max_deliveries,
+            },
+        ).all()
+    return [_held(row) for row in found]
+
+
+def move(connection: Connection, moves: Sequence[Move], *, from_state: str, who: str) -> list[Moved]:
+    """Move tasks whose claim is still the youngest; write their events; return those that moved.
+
+    Call it first in the transaction that writes a stage's rows: what it does not return must not be written.
+    """
+    found = connection.execute(
+        leases.MOVE_TASKS,
+        {
+            "ids": [m.task.id for m in moves],
+            "attempts": [m.task.attempt for m in moves],
+            "to_states": [m.to_state for m in moves],
+            "reasons": [storable(m.why) for m in moves],
+            "errors": [None if m.error is None else json.dumps(m.error) for m in moves],
+            "from_state": from_state,
+            "final_states": list(FINAL_STATES),
+            "who": who,
+        },
+    ).all()
+    return [Moved(id=row.id, priority=row.priority, to_state=row.to_state) for row in found]
+
+
+def fail(engine: Engine, task: HeldTask, error: Exception, *, from_state: str, who: str) -> None:
+    """Park a held task as failed, with the error's type and text on the row."""
+    reason = Move(task=task, to_state="failed", why=str(error)[:500], error=describe(error))
+    with transaction(engine) as connection:
+        move(connection, [reason], from_state=from_state, who=who)
+
+
+def fail_verification(engine: Engine, task: HeldTask, error: Exception, *, verifier: str, who: str) -> None:
+    """Park a task whose verifier can't conclude, if this turn is still ours."""
+    with transaction(engine) as connection:
+        still_ours = connection.execute(
+            leases.END_VERIFICATIONS,
+            {"ids": [task.id], "attempts": [task.attempt], "verifier": verifier, "verifying": [task.id]},
+        ).all()
+        if still_ours:
+            connection.execute(
+                leases.FAIL_VERIFYING,
+                {"id": task.id, "why": str(error)[:500], "error": json.dumps(describe(error)), "who": who},
+            )
+
+
+def release(
+    engine: Engine, tasks: Sequence[HeldTask], error: Exception, *, state: str, counts: bool, delay_s: float
+) -> None:
+    """Give held tasks back, to be taken again after ``delay_s``; ``counts`` says whether it was a delivery."""
+    with transaction(engine) as connection:
+        connection.execute(
+            leases.RELEASE_TASKS,
+            {
+                "ids": [t.id for t in tasks],
+                "attempts": [t.attempt for t in tasks],
+                "error": json.dumps(describe(error)),
+                "counts": counts,
+                "delay_s": delay_s,
+                "state": state,
+            },
+        )
+
+
+def release_verifications(
+    engine: Engine, tasks: Sequence[HeldTask], *, verifier: str, delay_s: float
+) -> None:
+    """Give turns back, to be taken again after ``delay_s``; each was a delivery."""
+    with transaction(engine) as connection:
+        connection.execute(
+            leases.RELEASE_VERIFICATIONS,
+            {
+                "ids": [t.id for t in tasks],
+                "attempts": [t.attempt for t in tasks],
+                "verifier": verifier,
+                "delay_s": delay_s,
+            },
+        )
+
+
+def renew(engine: Engine, held: Sequence[tuple[UUID, int]], *, verifier: str | None, lease_s: float) -> int:
+    """Extend the leases that are still held and return how many were."""
+    with transaction(engine) as connection:
+        return leases.renew(connection, held, verifier=verifier, lease_s=lease_s)
+
+
+def describe(error: Exception) -> dict[str, str]:
+    """Return an error as it stands on a row: its type and its text, bounded."""
+    return {"type": type(error).__name__, "message": storable(str(error))[:2000]}
+
+
+def _held(row: Row[Any]) -> HeldTask:
+    try:
+        line = TaskLine.model_validate_json(row.spec)
+    except ValueError as error:
+        raise StoreError(f"task {row.id} holds a line that this version cannot read: {error}") from error
+    return HeldTask(
+        id=row.id,
+        tenant=row.tenant,
+        priority=row.priority,
+        attempt=row.attempt,
+        domain=row.domain,
+        line=line,
+    )

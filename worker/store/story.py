@@ -1,0 +1,106 @@
+"""Everything on record about one task, for a person who asks why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, select, text
+
+from db.ledger import CalibrationRow, DecisionRow, LabelRow
+from db.models import TaskEventRow, TaskRow, VerdictRow
+from worker.errors import UnknownTaskError
+from worker.store.chains import StoredChain, load_chains
+from worker.store.transactions import transaction
+
+BY_CUSTOM_ID = text("""
+SELECT id FROM tasks WHERE tenant = :tenant AND custom_id = :custom_id
+  AND (CAST(:batch AS uuid) IS NULL OR batch_id = :batch)
+ORDER BY id DESC LIMIT 1
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """One task from submission to decision; row values as plain mappings."""
+
+    task: dict[str, Any]
+    chains: list[StoredChain]
+    verdicts: list[dict[str, Any]]
+    decisions: list[dict[str, Any]]
+    """The current one first, then older ones."""
+
+    calibration: dict[str, Any] | None
+    """The one that the current decision names."""
+
+    labels: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+
+
+def find_task(engine: Engine, name: str, *, tenant: str, batch: str | None = None) -> UUID:
+    """Return the task called ``name``: its id, or its custom id (the newest one, or the one in batch ``batch``).
+
+    Raises:
+        UnknownTaskError: The tenant has no such task.
+    """
+    within = None if batch is None else _as_id(batch)
+    if batch is not None and within is None:
+        raise UnknownTaskError(f"{batch!r} is no batch id; `merge-reasoner status` lists them")
+    task_id = _as_id(name)
+    with transaction(engine) as connection:
+        if task_id is not None:
+            mine = select(TaskRow.id).where(TaskRow.id == task_id, TaskRow.tenant == tenant)
+            found = connection.execute(mine).scalar_one_or_none()
+        else:
+            values = {"tenant": tenant, "custom_id": name, "batch": within}
+            found = connection.execute(BY_CUSTOM_ID, values).scalar_one_or_none()
+    if found is None:
+        raise UnknownTaskError(f"no task {name!r}; give a task id, or a custom_id as it stood in the file")
+    return found
+
+
+def _as_id(name: str) -> UUID | None:
+    try:
+        return UUID(name)
+    except ValueError:
+        return None
+
+
+def load_story(engine: Engine, task_id: UUID) -> Story:
+    """Return all that is on record about a task."""
+    chains = load_chains(engine, [task_id])[task_id]
+    with transaction(engine) as connection:
+        task = _rows(connection, TaskRow, TaskRow.__table__.c.id == task_id)[0]
+        verdict, decision = VerdictRow.__table__.c, DecisionRow.__table__.c
+        event, label = TaskEventRow.__table__.c, LabelRow.__table__.c
+        decisions = _rows(
+            connection,
+            DecisionRow,
+            decision.task_id == task_id,
+            decision.is_current.desc(),
+            decision.id.desc(),
+        )
+        calibrations = [
+            calibration
+            for d in decisions[:1]
+            for calibration in _rows(
+                connection, CalibrationRow, CalibrationRow.__table__.c.id == d["calibration_id"]
+            )
+        ]
+        return Story(
+            task=task,
+            chains=chains,
+            verdicts=_rows(
+                connection, VerdictRow, verdict.task_id == task_id, verdict.verifier, verdict.candidate
+            ),
+            decisions=decisions,
+            calibration=calibrations[0] if calibrations else None,
+            labels=_rows(connection, LabelRow, label.task_id == task_id, label.id),
+            events=_rows(connection, TaskEventRow, event.task_id == task_id, event.id),
+        )
+
+
+def _rows(connection: Connection, table: type[Any], condition: Any, *order: Any) -> list[dict[str, Any]]:  # noqa: ANN401 (SQLAlchemy's expressions)
+    statement = select(table.__table__).where(condition).order_by(*order)
+    return [dict(row) for row in connection.execute(statement).mappings()]

@@ -1,0 +1,153 @@
+"""A file becomes a batch: validated line by line, written at once, published after the commit."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TextIO
+from uuid import UUID
+
+from worker.errors import SubmissionError
+from worker.publisher import Publisher
+from worker.settings import Settings
+from worker.store.batches import find_batch, write_batch
+from worker.store.transactions import Store
+from worker.submission.lines import TaskLine
+from worker.submission.problems import LineProblem
+from worker.submission.validation import LineValidator, ValidLine
+
+MAX_SHOWN = 20  # problems kept for the terminal; the error file has all of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What became of a file."""
+
+    batch_id: UUID
+    n_tasks: int
+    n_rejected: int
+    existed: bool
+    """The same key was submitted before; nothing was written this time."""
+
+    problems: tuple[LineProblem, ...] = ()
+    """The first of the rejected lines."""
+
+    error_file: Path | None = None
+    """Where all of them are, when there are any."""
+
+
+class ProblemLog:
+    """Writes every problem to the error file as it is found; the file is made with the first one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.n = 0
+        self.first: list[LineProblem] = []
+        self._stream: TextIO | None = None
+
+    def add(self, problem: LineProblem) -> None:
+        """Record one rejected line."""
+        self.n += 1
+        if len(self.first) < MAX_SHOWN:
+            self.first.append(problem)
+        if self._stream is None:
+            self._stream = self.path.open("w", encoding="utf-8")
+        self._stream.write(json.dumps(problem.to_json(), ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._stream is not None:
+            self._stream.close()
+
+
+def content_key(stream: BinaryIO) -> str:
+    """Return the default idempotency key of what ``stream`` holds, and wind it back."""
+    stream.seek(0)
+    hashed = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        hashed.update(block)
+    stream.seek(0)
+    return f"sha256:{hashed.hexdigest()}"
+
+
+def submit(
+    store: Store,
+    publisher: Publisher,
+    stream: BinaryIO,
+    *,
+    file: str,
+    error_file: Path,
+    settings: Settings,
+    key: str | None = None,
+    strict: bool = False,
+) -> Submission:
+    """Submit every good line of ``stream`` as one batch.
+
+    Args:
+        store: The database.
+        publisher: Gets the first window of ids, after the commit.
+        stream: Seekable; JSON lines as ``worker.submission.lines`` describes them.
+        file: Its name in errors.
+        error_file: Gets a line for every bad line; not made when there is none.
+        settings: Tenant, window and limits.
+        key: Idempotency key; the content's hash when not given.
+        strict: One bad line refuses all.
+
+    Raises:
+        SubmissionError: No line is good, or ``strict`` and one is bad; nothing was written but the error file.
+        StoreUnavailableError: The database is away; nothing was written.
+    """
+    key = key or content_key(stream)
+    before = find_batch(store, tenant=settings.tenant, key=key)
+    if before is not None:
+        return Submission(
+            batch_id=before.id, n_tasks=before.n_tasks, n_rejected=before.n_rejected_lines, existed=True
+        )
+    log = ProblemLog(error_file)
+    with contextlib.closing(log):
+        written = write_batch(
+            store,
+            _good_lines(stream, log, file=file, max_line_bytes=settings.max_line_bytes, strict=strict),
+            tenant=settings.tenant,
+            key=key,
+            source=file,
+            who=f"submit/{os.getpid()}",
+            window=settings.publish_window,
+            n_rejected=lambda: log.n,
+        )
+    if written is None:  # somebody else submitted the same key while we were reading
+        return submit(store, publisher, stream, file=file, error_file=error_file, settings=settings, key=key)
+    for route, tasks in written.first_window.items():
+        publisher.publish(route, tasks)
+    return Submission(
+        batch_id=written.batch_id,
+        n_tasks=written.n_tasks,
+        n_rejected=log.n,
+        existed=False,
+        problems=tuple(log.first),
+        error_file=log.path if log.n else None,
+    )
+
+
+def _good_lines(
+    stream: BinaryIO, log: ProblemLog, *, file: str, max_line_bytes: int, strict: bool
+) -> Iterator[TaskLine]:
+    """Yield the good lines; raise at the end what undoes the submission, so that every problem is logged first."""
+    n_good = 0
+    for result in LineValidator(TaskLine, file=file, max_line_bytes=max_line_bytes).validate(stream):
+        if isinstance(result, ValidLine):
+            n_good += 1
+            yield result.line
+        else:
+            log.add(result)
+    if n_good == 0 and log.n == 0:
+        raise SubmissionError(f"{file} holds no tasks; write one JSON object per line")
+    if n_good == 0 or (strict and log.n):
+        what = "no line is good" if n_good == 0 else f"{log.n} lines are bad and --strict was given"
+        first = log.first[0]
+        raise SubmissionError(f"{what}; nothing was submitted. First: {first} All: {log.path}")
