@@ -1,0 +1,94 @@
+"""Which engines there are, by the name an operator writes; each library is imported only when chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.engines.protocol import Engine
+from worker.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What the engines need to know; each reads its own part."""
+
+    model: str
+    """Name that stands on every chain; an endpoint's own name for the model."""
+
+    model_file: Path | None = None
+    """Weights in GGUF, for ``llamacpp``."""
+
+    base_url: str | None = None
+    """For ``openai``."""
+
+    api_key: str | None = None
+    """For ``openai``."""
+
+    replay_file: Path | None = None
+    """For ``replay``."""
+
+    n_parallel: int = 8
+    """Chains that are worked on at once."""
+
+    context_tokens: int = 4096
+    """Room for one chain: prompt and answer."""
+
+
+def build_engine(name: str, options: EngineOptions) -> Engine:
+    """Return the engine of this name, its model loaded.
+
+    Raises:
+        ConfigurationError: No engine has this name, or an option that it needs is missing.
+        EngineUnavailableError: Its model cannot be loaded.
+    """
+    if name not in ENGINES:
+        raise ConfigurationError(f"unknown engine {name!r}; the engines are {', '.join(sorted(ENGINES))}")
+    return ENGINES[name](options)
+
+
+def _replay(options: EngineOptions) -> Engine:
+    from worker.engines.replay import ReplayEngine
+
+    if options.replay_file is None:
+        raise ConfigurationError(
+            "the engine replay needs the file of the recorded chains (MERGEREASONER_REPLAY_FILE)"
+        )
+    return ReplayEngine.from_file(options.replay_file)
+
+
+def _openai(options: EngineOptions) -> Engine:
+    from worker.engines.openai_compatible import OpenAIEngine
+
+    if options.base_url is None:
+        raise ConfigurationError("the engine openai needs the endpoint's address (MERGEREASONER_BASE_URL)")
+    return OpenAIEngine(
+        base_url=options.base_url,
+        model=options.model,
+        api_key=options.api_key,
+        concurrency=options.n_parallel,
+        context_tokens=options.context_tokens,
+    )
+
+
+def _llamacpp(options: EngineOptions) -> Engine:
+    from worker.engines.llamacpp import LlamaCppEngine
+
+    if options.model_file is None:
+        raise ConfigurationError(
+            "the engine llamacpp needs a model file; merge-reasoner models pull fetches one"
+        )
+    return LlamaCppEngine(
+        options.model_file,
+        model=options.model,
+        n_parallel=options.n_parallel,
+        context_tokens=options.context_tokens,
+    )
+
+
+ENGINES: dict[str, Callable[[EngineOptions], Engine]] = {
+    "llamacpp": _llamacpp,
+    "openai": _openai,
+    "replay": _replay,
+}
