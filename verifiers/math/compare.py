@@ -17,10 +17,29 @@ from verifiers.math.meaning import (
     region_of,
     symbols,
 )
-from verifiers.math.rational import NeedsAlgebraError, based_value
+from verifiers.math.rational import NeedsAlgebraError, based_value, exact_value
 from verifiers.math.tree import (
-    Add, Based, Call, Clock, Const, Degrees, Div, Listing, Matrix, Mul, Node, Num, Percent, Quantity, Ratio, Relation,
-    SetOf, SetOp, Sym, Text, Tuple,
+    Add,
+    Based,
+    Call,
+    Clock,
+    Const,
+    Degrees,
+    Div,
+    Listing,
+    Matrix,
+    Mul,
+    Node,
+    Num,
+    Percent,
+    Quantity,
+    Ratio,
+    Relation,
+    SetOf,
+    SetOp,
+    Sym,
+    Text,
+    Tuple,
 )  # fmt: skip
 from verifiers.math.units import unit_of
 
@@ -75,9 +94,11 @@ class Comparison:
         rule: Callable[[Any, Any], bool | None] = _RULES[type(left)]
         return rule(self, left, right)
 
-    def _doubt(self, why: str) -> None:
+    def _doubt(self, why: str) -> bool | None:
+        """Remember why it can't be told, and say so."""
         if why not in self.doubts:
             self.doubts.append(why)
+        return None
 
     def _all(self, pairs: list[tuple[Meaning, Meaning]]) -> bool | None:
         verdict: bool | None = True
@@ -126,7 +147,8 @@ class Comparison:
             return False
         if left.ops == right.ops == ("=",):
             return self._equations(left, right)
-        for chain in (right, _reversed(right)):
+        turned = [_reversed(right)] if set(right.ops) <= {"=", "!="} else []
+        for chain in (right, *turned):
             if left.ops == chain.ops:
                 same = self._all(list(zip(left.sides, chain.sides, strict=True)))
                 if same:
@@ -258,10 +280,9 @@ class Comparison:
         return self._unordered(left.items, right.items)
 
     def _named_against_bare(self, left: Listing | SetOf, right: Listing | SetOf) -> bool | None:
-        names = {i.name for i in (*left.items, *right.items) if isinstance(i, Assigned)}
-        if len(names) == 1 or any(isinstance(i, Assigned) for i in left.items) == any(
-            isinstance(i, Assigned) for i in right.items
-        ):
+        items: list[Any] = [*left.items, *right.items]
+        assigned = [i for i in items if isinstance(i, Assigned)]
+        if len({i.name for i in assigned}) == 1 or len(assigned) > len(left.items):
             return self._unordered(left.items, right.items)
         ordered = self._all(list(zip(left.items, right.items, strict=True)))
         if ordered:
@@ -331,7 +352,7 @@ class Comparison:
     def clock(self, left: Clock, right: Meaning) -> bool | None:
         """Times of day, which may also have been ratios."""
         if isinstance(right, Clock):
-            if left.half and right.half or not (left.half or right.half):
+            if (left.half and right.half) or not (left.half or right.half):
                 return _minutes(left) == _minutes(right)
             return (left.hour % 12, left.minute) == (right.hour % 12, right.minute) and (
                 left.hour == right.hour or _minutes(left) == _minutes(right)
@@ -375,7 +396,18 @@ class Comparison:
                 if isinstance(one, kind):
                     as_written = self._equal(one.value, other)
                     return as_written or self._either(as_written, self._equal(scaled(one.value), other))
+        for one, other in ((left, right), (right, left)):
+            if isinstance(one, Call) and one.name == "mod":
+                return self._residue(one, other)
         return self._letters_apart(left, right) or self._equal(left, right)
+
+    def _residue(self, left: Call, right: Node) -> bool | None:
+        if not (isinstance(right, Call) and right.name == "mod"):
+            return self.same(left.args[0], right)
+        if not self.same(left.args[1], right.args[1]):
+            return False
+        quotient = exact_value(Div(Add((left.args[0], _times(right.args[0], Fraction(-1)))), left.args[1]))
+        return quotient.denominator == 1
 
     @staticmethod
     def _either(one: bool | None, other: bool | None) -> bool | None:  # noqa: FBT001 - three-valued "or"

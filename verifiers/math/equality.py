@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from reasoner.outcomes import Outcome
 from verifiers.math.compare import Comparison, Scalars
-from verifiers.math.extraction import bare_answer, extract_answer, has_cue
+from verifiers.math.extraction import MAX_ANSWER_CHARS, bare_answer, extract_answer, has_cue
 from verifiers.math.grammar import Reading, readings
 from verifiers.math.meaning import meaning
 from verifiers.math.normal import normal_form
 from verifiers.math.rational import NeedsAlgebraError, RationalScalars
+from verifiers.math.tree import Quantity
 from verifiers.math.tokens import CannotReadError
 
 __all__ = ["Judgement", "decide", "decide_without_algebra"]
@@ -22,6 +23,7 @@ _BROKEN_MATH = re.compile(
     r"\\\((?:(?!\\\)).){0,500}\n|(?<![\\$])\$(?!\$)[^$]{0,500}\n[^$]{0,500}(?<!\$)\$(?!\$)"
 )
 
+_PROSE = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,}\s")
 _COUNTED = re.compile(r"[-+$€£\d.(\\][^\n]{0,60}?(?:\s[A-Za-z]{2,20}){0,4}[.]?")  # "5 red apples"
 
 
@@ -79,7 +81,7 @@ def decide(gold: str, answer: str, scalars: Scalars) -> Judgement:
         return _judgement(Outcome.CONFIRMED, "the answers are written alike", "exact text", *texts)
     if problems:
         return _judgement(Outcome.ABSTAINED, "; ".join(problems), "none", *texts)
-    return _compared(texts, *meanings, scalars)
+    return _compared(texts, meanings[0], meanings[1], scalars)
 
 
 def _compared(texts: list[str], gold: list[Reading], answer: list[Reading], scalars: Scalars) -> Judgement:
@@ -89,7 +91,7 @@ def _compared(texts: list[str], gold: list[Reading], answer: list[Reading], scal
         for other in answer:
             comparison = Comparison(scalars)
             same = comparison.same(meaning(one.tree), meaning(other.tree))
-            if same and one.sure and other.sure:
+            if same and (one.sure or isinstance(other.tree, Quantity)) and (other.sure or isinstance(one.tree, Quantity)):
                 method = "structure" if type(one.tree) is not type(other.tree) else scalars.method
                 return _judgement(Outcome.CONFIRMED, "both are the same", method, *texts)
             if same:
@@ -116,6 +118,8 @@ def _found(text: str) -> str:
         bare = bare_answer(plain)
         if bare is not None:
             return bare
+        if len(stripped) > MAX_ANSWER_CHARS and not _PROSE.search(stripped):
+            raise CannotReadError(f"it is longer than {MAX_ANSWER_CHARS} characters and no prose")
         if _COUNTED.fullmatch(stripped):
             try:
                 readings(stripped)
@@ -128,6 +132,8 @@ def _found(text: str) -> str:
     found = extract_answer(plain)
     if found is None and len(stripped.split()) > 40:
         raise CannotReadError("it holds no answer")
+    if found is not None and len(found) >= MAX_ANSWER_CHARS:
+        raise CannotReadError(f"its answer is longer than {MAX_ANSWER_CHARS} characters")
     return stripped if found is None else found
 
 

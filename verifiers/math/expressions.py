@@ -13,7 +13,23 @@ from fractions import Fraction
 
 from verifiers.math.tokens import CannotReadError, Token
 from verifiers.math.tree import (
-    Add, Based, Big, Call, Const, Degrees, Div, Matrix, Mul, Node, Num, Percent, PlusMinus, Pow, Sym, Text, Tuple,
+    Add,
+    Based,
+    Big,
+    Call,
+    Const,
+    Degrees,
+    Div,
+    Matrix,
+    Mul,
+    Node,
+    Num,
+    Percent,
+    PlusMinus,
+    Pow,
+    Sym,
+    Text,
+    Tuple,
 )  # fmt: skip
 from verifiers.math.words import NUMBER_WORDS
 
@@ -23,16 +39,100 @@ MAX_DEPTH = 30  # of groups; nine frames each, and Python allows a thousand
 MAX_EXPONENT = 2_000  # of a number in scientific notation
 
 _FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh log ln lg exp sqrt cbrt abs floor ceil min max "
-    "gcd lcm det factorial arg Re Im".split()
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arccot",
+        "sinh",
+        "cosh",
+        "tanh",
+        "log",
+        "ln",
+        "lg",
+        "exp",
+        "sqrt",
+        "cbrt",
+        "abs",
+        "floor",
+        "ceil",
+        "min",
+        "max",
+        "gcd",
+        "lcm",
+        "det",
+        "factorial",
+        "arg",
+        "Re",
+        "Im",
+    ]
 )
 _GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon "
-    "phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell".split()
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "varepsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "vartheta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "varphi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Xi",
+        "Pi",
+        "Sigma",
+        "Upsilon",
+        "Phi",
+        "Psi",
+        "Omega",
+        "ell",
+    ]
 )
 _ACCENTS = frozenset(
-    "mathbf mathcal boldsymbol vec hat bar overline overrightarrow widehat underline tilde dot mathop angle triangle "
-    "bold".split()
+    [
+        "mathbf",
+        "mathcal",
+        "boldsymbol",
+        "vec",
+        "hat",
+        "bar",
+        "overline",
+        "overrightarrow",
+        "widehat",
+        "underline",
+        "tilde",
+        "dot",
+        "mathop",
+        "angle",
+        "triangle",
+        "bold",
+    ]
 )
 _NAMED_SETS = {"R": "reals", "Z": "integers", "N": "naturals", "Q": "rationals", "C": "complexes"}
 _FRACTIONS = frozenset(("frac", "tfrac", "dfrac", "cfrac"))
@@ -41,7 +141,7 @@ _BRACKETED_MATRICES = frozenset(("pmatrix", "bmatrix", "matrix", "smallmatrix", 
 _LEFT_COMMANDS = frozenset(("lbrace", "langle", "lfloor", "lceil", "lvert", "lbrack"))
 _ATOM_COMMANDS = (
     _FUNCTIONS | _GREEK | _ACCENTS | _FRACTIONS | _BINOMIALS | _LEFT_COMMANDS
-    | frozenset("pi infty emptyset varnothing mathbb sum prod int".split())
+    | frozenset(["pi", "infty", "emptyset", "varnothing", "mathbb", "sum", "prod", "int"])
 )  # fmt: skip
 _UNKNOWN_FUNCTIONS = frozenset("fghFGHPQWT")
 
@@ -139,9 +239,9 @@ class ExpressionParser:
         number = isinstance(left, Num) and left.places is None and left.value.denominator == 1
         token = self.peek()
         if number and token.text in _FRACTIONS:
-            right = self.factor()
+            right = self.power(self.atom())
             if isinstance(right, Div) and isinstance(right.above, Num) and isinstance(right.below, Num):
-                return Add((left, right))
+                return self.postfixed(Add((left, right)))
             return _product(left, right)
         if token.kind == "num":
             if number and self.peek(1).text == "/" and self.peek(2).kind == "num" and token.spaced:
@@ -354,6 +454,11 @@ class ExpressionParser:
         raise self.unexpected("this command means nothing in an answer")
 
     def _accented(self, name: str) -> Node:
+        if name in ("angle", "triangle"):
+            points = ""
+            while self.peek().kind == "letter":
+                points += self.take().text
+            return Call(f"{name} of", (Sym(points),))
         inner = self.argument(digits=False)
         if name in (
             "overline",
@@ -404,10 +509,7 @@ class ExpressionParser:
             args = (*args, base)
         elif base is not None:
             raise CannotReadError(f"{name} with a subscript is not understood")
-        inverse = (
-            isinstance(power, Mul) and power == _negated(Num(Fraction(1))) and not name.startswith("arc")
-        )
-        if inverse and name in ("sin", "cos", "tan", "cot"):
+        if power == Num(Fraction(-1)) and name in ("sin", "cos", "tan", "cot"):
             return Call(f"arc{name}", args)
         call = Call({"lg": "log"}.get(name, name), args)
         return call if power is None else Pow(call, power)

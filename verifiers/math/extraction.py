@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["MAX_ANSWER_CHARS", "boxed_answer", "bare_answer", "extract_answer", "has_cue", "last_in_text"]
+__all__ = ["MAX_ANSWER_CHARS", "bare_answer", "boxed_answer", "extract_answer", "has_cue", "last_in_text"]
 
 MAX_TAIL_CHARS = 200_000  # a chain of 50,000 tokens; what stands before that is not its conclusion
 MAX_ANSWER_CHARS = 2_000  # no answer in MATH or NuminaMath comes near
@@ -32,19 +32,73 @@ _CUE = re.compile(
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _NUMBER_TEXT = (
     r"(?:[$€£¥]\s?)?[-−–]?(?:[$€£¥]\s?)?(?:\d[\d,]{0,400}(?:\.\d{1,400})?|\.\d{1,400})(?:/\d{1,40})?"
-    r"(?:\s?(?:\\?%|percent\b|€|£|¥|\$|°|(?:mm|cm|km|m|ft|in)(?:\^?[23]|[²³])|(?:cm|mm|km|kg)\b))?"
+    r"(?:\s(?:hundred|thousand|million|billion|trillion)\b)?(?:\s?(?:\\?%|percent\b|€|£|¥|\$|°|(?:mm|cm|km|m|ft|in)(?:\^?[23]|[²³])|(?:cm|mm|km|kg)\b))?"
 )
-_NUMBER = re.compile(rf"(?<![\w.,^/]){_NUMBER_TEXT}(?![\w])")
+_NUMBER = re.compile(rf"(?<![\w.,^/]){_NUMBER_TEXT}(?![\w]|[.,]\w)")
 _MATH = re.compile(
     r"\$\$(.{1,2000}?)\$\$|\\\[(.{1,2000}?)\\\]|\$([^$\n]{1,1000})\$|\\\(([^\n]{1,1000}?)\\\)",
     re.DOTALL,
 )
 _WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{2,}")
 _MATH_WORDS = frozenset(
-    "sqrt sin cos tan cot sec csc arcsin arccos arctan log ln exp pi inf infinity oo or and mod abs min max gcd lcm pm am"
-    " cm mm km kg mg ft in mph lb oz percent pct theta alpha beta infty frac cup cap le ge ne".split()
+    [
+        "sqrt",
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "log",
+        "ln",
+        "exp",
+        "pi",
+        "inf",
+        "infinity",
+        "oo",
+        "or",
+        "and",
+        "mod",
+        "abs",
+        "min",
+        "max",
+        "gcd",
+        "lcm",
+        "pm",
+        "am",
+        "cm",
+        "mm",
+        "km",
+        "kg",
+        "mg",
+        "ft",
+        "in",
+        "mph",
+        "lb",
+        "oz",
+        "percent",
+        "pct",
+        "theta",
+        "alpha",
+        "beta",
+        "infty",
+        "frac",
+        "cup",
+        "cap",
+        "le",
+        "ge",
+        "ne",
+    ]
+)
+_SHORT_WORDS = frozenset(
+    "is it we so of to the are was no as by an at not for you has had get but can all how its she he her his if be do "
+    "my on up us let use now one two six ten way men day has did say see yes red any our out who why too per ago".split()
 )
 _COMMAND_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname)\s{0,2}\{[^{}]{0,200}\}")
+_DATE = re.compile(r"[A-Z][a-z]{2,8}\.? \d{1,2}(?:st|nd|rd|th)?(?:, \d{4})?|\d{1,2}(?:st|nd|rd|th)? [A-Z][a-z]{2,8}(?:,? \d{4})?")
 _TRASH = " \t\r\n\"'`*_:;,“”"
 
 
@@ -89,15 +143,22 @@ def boxed_answer(text: str) -> str | None:
 def bare_answer(text: str) -> str | None:
     """Return ``text`` without its delimiters when it is nothing but an answer, else ``None``."""
     stripped = _strip(text)
-    if not stripped or len(stripped) > 500 or "\n" in stripped:
+    if not stripped or len(stripped) > MAX_ANSWER_CHARS or "\n" in stripped:
         return None
     wordy = re.sub(r"(?<=[\d)\]}])(or|and)(?=[A-Z\d(\\])", " ", _COMMAND_TEXT.sub(" ", _mathless(stripped)))
-    words = [w for w in _WORD.findall(wordy) if w.lower() not in _MATH_WORDS]
+    words = [w for w in _WORD.findall(wordy) if _is_prose(w.lower())]
     if not words:
         return stripped if re.search(r"\w", stripped) else None
+    if _DATE.fullmatch(stripped):
+        return stripped
     if len(stripped.split()) <= 2 and re.fullmatch(r"[A-Za-z][A-Za-z' -]*\.?", stripped):
         return stripped.rstrip(".")
     return None
+
+
+def _is_prose(word: str) -> bool:
+    """Tell a word from letters that are multiplied: ``ab`` and ``xyz`` are no words, ``is`` and ``the`` are."""
+    return word in _SHORT_WORDS if len(word) <= 3 else word not in _MATH_WORDS
 
 
 def last_in_text(text: str) -> str | None:
@@ -239,10 +300,8 @@ def _strip(text: str) -> str:
     while before != text:
         before = text
         text = text.strip(_TRASH)
-        if text.startswith('\\"'):
-            text = text[2:]
-        if text.endswith('\\"'):
-            text = text[:-2]
+        text = text.removeprefix('\\"')
+        text = text.removesuffix('\\"')
         if text.endswith((".", "!", "?")) and not re.search(r"\d!+$|[A-Za-z)\]}]!$|\\!$|\.\.$", text):
             text = text[:-1]
         text = _strip_delimiters(text)

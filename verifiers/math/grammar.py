@@ -7,17 +7,33 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from verifiers.math.expressions import ExpressionParser
-from verifiers.math.tokens import CannotReadError, Commas, Token, prepared, tokenize
+from verifiers.math.tokens import CannotReadError, Commas, prepared, tokenize
 from verifiers.math.tree import (
-    Call, Clock, Const, Degrees, Listing, Mul, Node, Num, Percent, Quantity, Ratio, Relation, SetOf, SetOp, Sym, Text,
+    Call,
+    Clock,
+    Const,
+    Degrees,
+    Listing,
+    Mul,
+    Node,
+    Num,
+    Percent,
+    Quantity,
+    Ratio,
+    Relation,
+    SetOf,
+    SetOp,
+    Text,
     Tuple,
+    depth,
 )  # fmt: skip
 from verifiers.math.units import MULTIPLIERS
-from verifiers.math.words import NUMBER_WORDS, classified, plain_words
+from verifiers.math.words import NUMBER_WORDS, classified, is_prose, plain_words
 
 __all__ = ["MAX_READ_CHARS", "Reading", "readings"]
 
 MAX_READ_CHARS = 4_000
+MAX_TREE_DEPTH = 60  # of nodes; comparing and converting recurse a few frames for each
 
 _RELATIONS = {
     "=": "=", "==": "=", "<": "<", ">": ">", "<=": "<=", "=<": "<=", ">=": ">=", "!=": "!=", "lt": "<", "gt": ">",
@@ -39,7 +55,20 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s?(?:([ap])\.?\s?m\.?)?", re.IGNORECASE)
 _DATE = re.compile(
     r"(?:(\d{1,2})(?:st|nd|rd|th)? )?([a-z]{3,9})\.?(?: (\d{1,2})(?:st|nd|rd|th)?)?(?:,? (\d{4}))?"
 )
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 _NOTHING = frozenset(
     ("no solution", "no solutions", "no real solution", "no real solutions", "empty set", "none")
 )
@@ -119,6 +148,8 @@ class AnswerParser(ExpressionParser):
                 op += "="
             ops.append(op)
             sides.append(self._union())
+        if self.accept("pmod", "bmod", "mod"):
+            sides[-1] = Call("mod", (sides[-1], self.nested(self.atom)))
         return sides[0] if not ops else Relation(tuple(ops), tuple(sides))
 
     def _head(self) -> Node | None:
@@ -265,7 +296,7 @@ def readings(text: str) -> list[Reading]:
         return [Reading(special)]
     words = plain_words(plain)
     if words is not None and not any(c.isdigit() for c in words):
-        known = _known_words(words)
+        known = _known_words(words) or (Text(words) if is_prose(words) else None)
         if known is not None:
             return [Reading(known)]
     found: list[Reading] = []
@@ -278,11 +309,18 @@ def readings(text: str) -> list[Reading]:
                 error if isinstance(error, CannotReadError) else CannotReadError("it is nested too deeply")
             )
             continue
+        if depth(tree) > MAX_TREE_DEPTH:
+            failure = CannotReadError(f"it is nested deeper than {MAX_TREE_DEPTH} levels")
+            continue
         if tree not in [r.tree for r in found]:
             found.append(Reading(tree))
     if found:
         return found + _letter_units(plain, found[0].tree)
-    if words is not None and len(words.split()) <= 40:
+    if (
+        words is not None
+        and len(words.split()) <= 40
+        and any(w.isalpha() and len(w) > 1 for w in words.split())
+    ):
         return [Reading(_worded(words))]
     raise failure
 

@@ -8,8 +8,25 @@ from fractions import Fraction
 from typing import Any
 
 from verifiers.math.tree import (
-    Add, Call, Const, Div, Listing, Matrix, Mul, Node, Num, PlusMinus, Pow, Quantity, Relation, SetOf, SetOp, Sym, Text,
+    Add,
+    Call,
+    Const,
+    Div,
+    Listing,
+    Matrix,
+    Mul,
+    Node,
+    Num,
+    PlusMinus,
+    Pow,
+    Quantity,
+    Relation,
+    SetOf,
+    SetOp,
+    Sym,
+    Text,
     Tuple,
+    walk,
 )  # fmt: skip
 
 __all__ = ["Assigned", "Meaning", "Piece", "Region", "meaning", "region_of", "symbols"]
@@ -101,16 +118,9 @@ def _without(point: Node) -> Region:
 
 def symbols(tree: Any) -> Iterator[str]:
     """Yield the names of the variables and unknown functions in ``tree``, with repetition."""
-    if isinstance(tree, Sym):
-        yield tree.name
-    elif isinstance(tree, Call) and tree.name.endswith(("()", "_")):
-        yield tree.name
-    if isinstance(tree, tuple):
-        for item in tree:
-            yield from symbols(item)
-    elif is_dataclass(tree):
-        for field in fields(tree):
-            yield from symbols(getattr(tree, field.name))
+    for part in walk(tree):
+        if isinstance(part, Sym) or (isinstance(part, Call) and part.name.endswith(("()", "_"))):
+            yield part.name
 
 
 # -- relations --------------------------------------------------------------------------------------------------------
@@ -127,6 +137,8 @@ def _related(tree: Relation) -> Meaning:
             return Assigned(sides[0], meaning(tree.sides[1]))
     if set(ops) == {"="}:
         return _equated(sides)
+    if ops == ("==",) and _is_name(sides[0]):
+        return Assigned(sides[0], meaning(sides[1]))
     if ops == ("in",):
         value: Meaning = region_of(sides[1]) or meaning(sides[1])
         return Assigned(sides[0], value)
@@ -236,12 +248,8 @@ def _values(items: tuple[Node, ...]) -> list[Node]:
     return out[:MAX_ITEMS]
 
 
-def _has_plus_minus(tree: Any) -> bool:
-    if isinstance(tree, PlusMinus):
-        return True
-    if isinstance(tree, tuple):
-        return any(_has_plus_minus(item) for item in tree)
-    return is_dataclass(tree) and any(_has_plus_minus(getattr(tree, f.name)) for f in fields(tree))
+def _has_plus_minus(tree: Node) -> bool:
+    return any(isinstance(part, PlusMinus) for part in walk(tree))
 
 
 def _signs(tree: Node) -> list[Node]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from fractions import Fraction
 
 from verifiers.math.tree import (
-    Add, Based, Call, Degrees, Div, Mul, Node, Num, Percent, Pow, Quantity,
+    Add,
+    Based,
+    Call,
+    Degrees,
+    Div,
+    Mul,
+    Node,
+    Num,
+    Percent,
+    Pow,
+    Quantity,
 )  # fmt: skip
 
 __all__ = ["NeedsAlgebraError", "RationalScalars", "exact_value", "rounded_alike"]

@@ -10,7 +10,20 @@ from sympy.core.function import AppliedUndef
 
 from verifiers.math.rational import NeedsAlgebraError, based_value, decimals_alike, exact_value
 from verifiers.math.tree import (
-    Add, Based, Big, Call, Const, Degrees, Div, Mul, Node, Num, Percent, Pow, Quantity, Sym,
+    Add,
+    Based,
+    Big,
+    Call,
+    Const,
+    Degrees,
+    Div,
+    Mul,
+    Node,
+    Num,
+    Percent,
+    Pow,
+    Quantity,
+    Sym,
 )  # fmt: skip
 
 __all__ = ["AlgebraScalars", "NoValueError"]
@@ -207,10 +220,8 @@ def _power(base: Any, exponent: Any) -> Any:
         raise NoValueError("a power is too large to compute")
     if base.is_Rational and exponent.is_Rational:
         bits = max(int(base.p).bit_length(), int(base.q).bit_length()) * abs(exponent)
-        if (
-            bits > MAX_POWER_BITS
-            or max(int(base.p).bit_length(), int(base.q).bit_length()) > 4_000
-            and exponent.q > 1
+        if bits > MAX_POWER_BITS or (
+            max(int(base.p).bit_length(), int(base.q).bit_length()) > 4_000 and exponent.q > 1
         ):
             raise NoValueError("a power is too large to compute")
     elif base.is_Add and exponent.is_Integer and abs(exponent) > 1_000:

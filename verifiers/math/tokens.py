@@ -18,26 +18,49 @@ MAX_TOKENS = 800
 MAX_DIGITS = 1_000  # of one number; a longer one is no answer, and arithmetic on it costs
 
 KNOWN_COMMANDS = frozenset(
-    "frac sqrt cbrt cdot times div ast pm mp le leq leqslant ge geq geqslant ne neq lt gt approx equiv sim in notin to "
-    "cup cap setminus infty emptyset varnothing circ degree pi sin cos tan cot sec csc arcsin arccos arctan arccot "
-    "sinh cosh tanh log ln lg exp binom choose sum prod int lim min max gcd lcm det langle rangle lfloor rfloor lceil "
-    "rceil lvert rvert vert mid lbrace rbrace lbrack rbrack begin end boxed mathbb mathbf mathcal boldsymbol vec hat "
-    "bar overline overrightarrow widehat underline tilde dot angle triangle pmod bmod mod over prime ldots cdots dots "
-    "dotsc dotsm left right alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu "
-    "xi rho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega "
-    "ell partial nabla forall exists land lor wedge vee Re Im implies Rightarrow iff quad qquad text textbf textit "
-    "textrm texttt textsf mbox mathrm operatorname mathit mathsf bf rm it displaystyle textstyle limits perp parallel "
-    "oplus colon bullet star backslash pounds euro blacksquare square cong propto hline big Big bigg Bigg bigl bigr "
-    "Bigl Bigr bigcup bigcap smallsetminus arg deg dim ker hom sup inf lnot neg top bot mathop not space thinspace "
-    "underbrace overbrace hspace hfill newline tag label phantom hphantom vphantom "
-    "Leftrightarrow leftrightarrow rightarrow mapsto longrightarrow therefore because checkmark".split()
+    ["frac", "sqrt", "cbrt", "cdot", "times", "div", "ast", "pm", "mp", "le", "leq", "leqslant", "ge", "geq", "geqslant", "ne", "neq", "lt", "gt", "approx", "equiv", "sim", "in", "notin", "to", "cup", "cap", "setminus", "infty", "emptyset", "varnothing", "circ", "degree", "pi", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "log", "ln", "lg", "exp", "binom", "choose", "sum", "prod", "int", "lim", "min", "max", "gcd", "lcm", "det", "langle", "rangle", "lfloor", "rfloor", "lceil", "rceil", "lvert", "rvert", "vert", "mid", "lbrace", "rbrace", "lbrack", "rbrack", "begin", "end", "boxed", "mathbb", "mathbf", "mathcal", "boldsymbol", "vec", "hat", "bar", "overline", "overrightarrow", "widehat", "underline", "tilde", "dot", "angle", "triangle", "pmod", "bmod", "mod", "over", "prime", "ldots", "cdots", "dots", "dotsc", "dotsm", "left", "right", "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "ell", "partial", "nabla", "forall", "exists", "land", "lor", "wedge", "vee", "Re", "Im", "implies", "Rightarrow", "iff", "quad", "qquad", "text", "textbf", "textit", "textrm", "texttt", "textsf", "mbox", "mathrm", "operatorname", "mathit", "mathsf", "bf", "rm", "it", "displaystyle", "textstyle", "limits", "perp", "parallel", "oplus", "colon", "bullet", "star", "backslash", "pounds", "euro", "blacksquare", "square", "cong", "propto", "hline", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "bigcup", "bigcap", "smallsetminus", "arg", "deg", "dim", "ker", "hom", "sup", "inf", "lnot", "neg", "top", "bot", "mathop", "not", "space", "thinspace", "underbrace", "overbrace", "hspace", "hfill", "newline", "tag", "label", "phantom", "hphantom", "vphantom", "Leftrightarrow", "leftrightarrow", "rightarrow", "mapsto", "longrightarrow", "therefore", "because", "checkmark"]
 )  # fmt: skip
 _TEXT_COMMANDS = frozenset(
-    "text textbf textit textrm texttt textsf mbox mathrm operatorname mathit mathsf".split()
+    [
+        "text",
+        "textbf",
+        "textit",
+        "textrm",
+        "texttt",
+        "textsf",
+        "mbox",
+        "mathrm",
+        "operatorname",
+        "mathit",
+        "mathsf",
+    ]
 )
 _IGNORED = frozenset(
-    "left right displaystyle textstyle limits big Big bigg Bigg bigl bigr Bigl Bigr bf rm it quad qquad space "
-    "thinspace hline hfill newline".split()
+    [
+        "left",
+        "right",
+        "displaystyle",
+        "textstyle",
+        "limits",
+        "big",
+        "Big",
+        "bigg",
+        "Bigg",
+        "bigl",
+        "bigr",
+        "Bigl",
+        "Bigr",
+        "bf",
+        "rm",
+        "it",
+        "quad",
+        "qquad",
+        "space",
+        "thinspace",
+        "hline",
+        "hfill",
+        "newline",
+    ]
 )
 _SPACING = frozenset("quad qquad space thinspace")
 
@@ -168,9 +191,9 @@ def tokenize(text: str, commas: Commas) -> list[Token]:
 
 
 def _nesting(kind: str, value: str) -> int:
-    if kind == "op" and value in "([" or kind == "cmd" and value in ("lbrace", "langle"):
+    if (kind == "op" and value in "([") or (kind == "cmd" and value in ("lbrace", "langle")):
         return 1
-    if kind == "op" and value in ")]" or kind == "cmd" and value in ("rbrace", "rangle"):
+    if (kind == "op" and value in ")]") or (kind == "cmd" and value in ("rbrace", "rangle")):
         return -1
     return 0
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 __all__ = [
     "Add", "Based", "Big", "Call", "Clock", "Const", "Degrees", "Div", "Listing", "Matrix", "Mul", "Node", "Num",
@@ -200,3 +202,32 @@ Node = (
     Num | Sym | Const | Add | Mul | Div | Pow | PlusMinus | Call | Big | Tuple | SetOf | Listing | SetOp | Relation
     | Matrix | Quantity | Percent | Degrees | Based | Ratio | Clock | Text
 )  # fmt: skip
+
+
+def parts(tree: Any) -> Iterator[Any]:
+    """Yield what ``tree`` is directly made of: fields, and the items of tuples."""
+    if isinstance(tree, tuple):
+        yield from tree
+    elif hasattr(tree, "__dataclass_fields__"):
+        for name in tree.__dataclass_fields__:
+            yield getattr(tree, name)
+
+
+def walk(tree: Any) -> Iterator[Any]:
+    """Yield ``tree`` and everything in it; without recursion, for any depth."""
+    waiting = [tree]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        waiting.extend(parts(part))
+
+
+def depth(tree: Any) -> int:
+    """Return how many levels of nodes ``tree`` has; without recursion."""
+    deepest, waiting = 0, [(tree, 1)]
+    while waiting:
+        part, level = waiting.pop()
+        deepest = max(deepest, level)
+        below = level if isinstance(part, tuple) else level + 1
+        waiting.extend((p, below) for p in parts(part))
+    return deepest

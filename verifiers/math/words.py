@@ -7,7 +7,7 @@ import re
 from verifiers.math.tokens import KNOWN_COMMANDS, Token
 from verifiers.math.units import UNITS
 
-__all__ = ["NUMBER_WORDS", "classified", "plain_words"]
+__all__ = ["NUMBER_WORDS", "classified", "is_prose", "plain_words"]
 
 _FUNCTIONS = (
     "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "sqrt", "cbrt", "sin", "cos", "tan", "cot", "sec",
@@ -15,16 +15,53 @@ _FUNCTIONS = (
 )  # fmt: skip
 _SYNONYMS = {
     "infinity": "infty", "inf": "infty", "oo": "infty", "asin": "arcsin", "acos": "arccos", "atan": "arctan",
-    "union": "cup", "cup": "cup", "pi": "pi", "in": "in", "mod": "mod", "choose": "choose",
+    "union": "cup", "cup": "cup", "U": "cup", "pi": "pi", "in": "in", "mod": "mod", "choose": "choose",
 }  # fmt: skip
-_GREEK = frozenset("alpha beta gamma delta epsilon theta lambda mu rho sigma tau phi omega".split())
+_GREEK = frozenset(
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "theta",
+        "lambda",
+        "mu",
+        "rho",
+        "sigma",
+        "tau",
+        "phi",
+        "omega",
+    ]
+)
 _JOINERS = frozenset(("and", "or"))
 _ENDS_A_VALUE = frozenset((")", "]", "}", "%", "!", "|", "'", "¤"))
 NUMBER_WORDS = {
     w: n
     for n, w in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+        ]
     )
 } | {
     "thirty": 30,
@@ -99,12 +136,8 @@ def _word(token: Token, out: list[Token], following: Token) -> list[Token]:
 def _is_unit(lower: str, *, spaced: bool) -> bool:
     if lower in ("in", "pi", "inf", "oo"):
         return False
-    return (
-        len(lower) > 1
-        and lower in UNITS
-        or spaced
-        and len(lower) > 2
-        and lower not in _SYNONYMS | dict.fromkeys((*_FUNCTIONS, *_GREEK))
+    return (len(lower) > 1 and lower in UNITS) or (
+        spaced and len(lower) > 2 and lower not in _SYNONYMS | dict.fromkeys((*_FUNCTIONS, *_GREEK))
     )
 
 
@@ -163,3 +196,10 @@ def plain_words(text: str) -> str | None:
     if not re.fullmatch(r"[^\W_][\w .,'()&/:;-]*", words) or len(words) > 300:
         return None
     return _ARTICLES.sub("", words)
+
+
+def is_prose(words: str) -> bool:
+    """Tell whether plain words hold one of four letters or more that means nothing in a formula."""
+    known = {*_FUNCTIONS, *_GREEK, *_SYNONYMS}
+    every = words.split()
+    return any(len(w) > 3 and w.isalpha() and w not in known for w in every) and not _JOINERS.intersection(every)
