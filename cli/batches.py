@@ -245,6 +245,8 @@ def _tell_batches(batches: list[Batch], *, as_json: bool) -> None:
             print_json(batch_json(batch))
         return
     table = Table("batch", "source", "submitted", "tasks", "finished", "states")
+    table.columns[0].no_wrap = True  # an id that is cut cannot be copied
+    table.columns[0].overflow = "fold"
     for batch in batches:
         states = ", ".join(f"{n} {state}" for state, n in sorted(batch.states.items()))
         when = batch.created_at.isoformat(sep=" ", timespec="seconds")

@@ -3,14 +3,137 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
-from cli.console import Exit, err, out, print_json, told
-from worker.models import check_model, list_models, pull_model
+from cli.console import err, out, print_json, told
+from worker.errors import ModelFetchError
+from worker.models.catalogue import is_known
+from worker.models.progress import Progress, Reporter
+from worker.models.shelf import check_model, list_models, locate, pull_model
 from worker.settings import Settings
 
 models = typer.Typer(help="Weights: which are known, which are here, fetching them.", no_args_is_help=True)
+
+LINE_EVERY_S = 10.0  # where there is no terminal to redraw
+
+Name = Annotated[str, typer.Argument(help="A known model's name; `merge-reasoner models list` shows them.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of text.")]
+
+
+@models.callback()
+def _models() -> None:
+    """Weights: which are known, which are here, fetching them."""
+
+
+@models.command("list")
+def list_command(as_json: JsonFlag = False) -> None:
+    """Show the known models and which of them are on this machine.
+
+    Example:
+
+        merge-reasoner models list
+    """
+    with told():
+        found = list_models(_models_dir())
+    if as_json:
+        for one in found:
+            print_json(
+                {
+                    "name": one.model.name,
+                    "bytes": one.model.n_bytes,
+                    "sha256": one.model.sha256,
+                    "licence": one.model.licence,
+                    "path": None if one.path is None else str(one.path),
+                }
+            )
+        return
+    table = Table("model", "size", "licence", "here")
+    for one in found:
+        table.add_row(
+            one.model.name, f"{one.model.n_bytes / 1e6:.0f} MB", one.model.licence, str(one.path or "-")
+        )
+    out.print(table)
+
+
+@models.command()
+def pull(name: Name, as_json: JsonFlag = False) -> None:
+    """Fetch a model, checked by its sha256; what has come stays when this is interrupted.
+
+    Example:
+
+        merge-reasoner models pull qwen2.5-coder-0.5b
+    """
+    with told():
+        path = ensure_model(name, _models_dir(), verify=False)
+    print_json({"name": name, "path": str(path)}) if as_json else out.print(str(path), soft_wrap=True)
+
+
+@models.command()
+def check(name: Name, as_json: JsonFlag = False) -> None:
+    """Read all of a model's file and compare its sha256.
+
+    Example:
+
+        merge-reasoner models check qwen2.5-coder-0.5b
+    """
+    with told(), _told_progress() as report:
+        path = check_model(name, _models_dir(), progress=report)
+    if as_json:
+        print_json({"name": name, "path": str(path), "ok": True})
+    else:
+        out.print(f"{path} is what was promised", soft_wrap=True)
+
+
+def ensure_model(name_or_path: str, models_dir: Path, *, verify: bool = True) -> Path:
+    """Return a model's file, fetched first if it is a known one that is not here, showing progress.
+
+    Raises:
+        ModelFetchError: It cannot be had.
+    """
+    if not is_known(name_or_path):
+        return locate(name_or_path, models_dir)
+    if verify:
+        try:
+            return locate(name_or_path, models_dir)
+        except ModelFetchError:
+            err.print(f"· the model {name_or_path} is not here yet")
+    with _told_progress() as report:
+        return pull_model(name_or_path, models_dir, progress=report)
+
+
+@contextmanager
+def _told_progress() -> Iterator[Reporter]:
+    """Show a bar on a terminal, and a line now and then elsewhere."""
+    bars = Bars(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn(), console=err
+    )
+    bars.disable = not err.is_terminal
+    shown: list[TaskID] = []
+    next_line_at = 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal next_line_at
+        if not shown:
+            shown.append(bars.add_task("", total=progress.total_bytes))
+        bars.update(shown[0], description=progress.step, completed=progress.done_bytes)
+        if bars.disable and time.monotonic() >= next_line_at:
+            err.print(
+                f"· {progress.step}: {progress.done_bytes / 1e6:.0f} of {progress.total_bytes / 1e6:.0f} MB"
+            )
+            next_line_at = time.monotonic() + LINE_EVERY_S
+
+    with bars:
+        yield report
+
+
+def _models_dir() -> Path:
+    return Settings.from_env(os.environ).models_dir

@@ -75,7 +75,8 @@ WHERE t.batch_id = :id AND t.id > :after ORDER BY t.id LIMIT :n
 LABEL_COLUMNS = ("id", "task_id", "tenant", "answers", "source")
 
 VERDICT_COUNTS = text("""
-SELECT task_id, verifier, outcome, count(*) AS n FROM verdicts WHERE task_id = ANY(:ids)
+SELECT task_id, verifier, outcome, count(*) AS n FROM verdicts
+WHERE task_id = ANY(:ids) AND candidate LIKE 'answer:%'
 GROUP BY task_id, verifier, outcome
 """)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from worker.engines.registry import EngineOptions
-from worker.errors import ConfigurationError
-from worker.models import locate
+from worker.models.shelf import locate
 from worker.settings import Settings
 
 
@@ -14,15 +13,9 @@ def engine_options(settings: Settings, environment: Mapping[str, str]) -> Engine
     """Return what the engine is built from; the endpoint's key comes from the environment and goes nowhere else.
 
     Raises:
-        ConfigurationError: The model's weights are not on this machine.
+        ModelFetchError: The model's weights are not on this machine; the message says how to fetch them.
     """
-    model_file = None
-    if settings.engine == "llamacpp":
-        model_file = locate(settings.model, settings.models_dir)
-        if model_file is None:
-            raise ConfigurationError(
-                f"the weights of {settings.model} are not here; fetch them: merge-reasoner models pull {settings.model}"
-            )
+    model_file = locate(settings.model, settings.models_dir) if settings.engine == "llamacpp" else None
     return EngineOptions(
         model=settings.model,
         model_file=model_file,

@@ -11,7 +11,7 @@ from reasoner.chains import Chain
 from reasoner.decisions import Thresholds
 from verifiers.code.verifier import CodeVerifier
 from verifiers.math.verifier import MathVerifier
-from worker.claims import verifiers_needed
+from worker.claims import EQUIVALENCE, verifiers_needed
 from worker.deciding import decide_task
 from worker.judges import judge_code, judge_math
 from worker.sampling import given_chains
@@ -63,6 +63,8 @@ class Merger:
         decision = decide_task(line, chains, judged, calibrated=self._thresholds)
         verdicts: dict[str, dict[str, int]] = {}
         for one in judged:
+            if one.candidate == EQUIVALENCE:
+                continue  # how the answers relate to each other says nothing of any of them
             counts = verdicts.setdefault(one.verdict.verifier, {})
             counts[one.verdict.outcome.value] = counts.get(one.verdict.outcome.value, 0) + 1
         return {

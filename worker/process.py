@@ -44,7 +44,7 @@ def set_up_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("celery.app.trace", "celery.worker.strategy", "httpx"):
+    for chatty in ("celery.app.trace", "celery.worker.strategy", "celery.beat", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)  # a line for every message is no news
 
 
@@ -79,6 +79,7 @@ def run_worker(settings: Settings, queues: Sequence[str]) -> None:
                 "--pool=threads",
                 f"--concurrency={threads}",
                 f"--queues={','.join(queues)}",
+                f"--hostname={'+'.join(queues)}@%h",
                 f"--loglevel={settings.log_level}",
                 "--without-gossip",
                 "--without-mingle",

@@ -1,0 +1,74 @@
+"""Real servers for the tests of this folder: one Postgres and one Valkey for all, a database for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import create_engine, text
+
+from db.migrate import migrate
+from db.session import connect
+from worker.embedded.services import Services
+from worker.errors import ServiceError
+from worker.settings import Settings
+from worker.store.transactions import Store
+
+TEMPLATE = "migrated"
+NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Embedded Postgres and Valkey; where they cannot start, a skip on a laptop and a failure in CI."""
+    running = Services(tmp_path_factory.mktemp("state"))
+    try:
+        running.start()
+    except ServiceError as error:
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            raise
+        pytest.skip(f"the embedded servers cannot start here: {error}")
+    _administer(running, f"CREATE DATABASE {TEMPLATE}")
+    migrate(_url(running, TEMPLATE))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def settings(services: Services, tmp_path: Path) -> Settings:
+    """Settings of a system of its own: a fresh database, an empty broker, quick leases."""
+    name = f"test_{next(NUMBERS)}"
+    _administer(services, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    redis.Redis.from_url(services.redis_url).flushall()
+    return Settings(
+        state_dir=tmp_path / "state",
+        database_url=_url(services, name),
+        broker_url=services.broker_url,
+        lease_s=2.0,
+        sweep_s=0.5,
+    )
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    """The test's own database."""
+    assert settings.database_url is not None
+    engine = connect(settings.database_url)
+    yield engine
+    engine.dispose()
+
+
+def _url(services: Services, name: str) -> str:
+    base, _, query = services.database_url.partition("?")
+    return f"{base.rpartition('/')[0]}/{name}?{query}"
+
+
+def _administer(services: Services, statement: str) -> None:
+    engine = create_engine(services.database_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()

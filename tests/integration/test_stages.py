@@ -1,0 +1,379 @@
+"""Stages on real rows: claimed once, fenced, idempotent, and decided by the last verdict."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from verifiers.errors import SandboxUnavailableError
+from verifiers.math.verifier import MathVerifier
+from worker.engines.protocol import ChainRequest
+from worker.engines.replay import RecordedChain, ReplayEngine
+from worker.errors import EngineUnavailableError
+from worker.judges import judge_math
+from worker.keeper import LeaseKeeper
+from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, VERIFY
+from worker.settings import Settings
+from worker.stages.decide import decide
+from worker.stages.desk import Desk
+from worker.stages.generate import generate, generate_given
+from worker.stages.reconcile import reconcile
+from worker.stages.verify import verify
+from worker.store.batches import cancel_batch, results
+from worker.store.chains import Generated, save_generated
+from worker.store.leases import claim_tasks
+from worker.store.transactions import Store
+from worker.submitting import Submission, submit
+
+pytestmark = pytest.mark.services
+
+PROMPT = "What is 1 + 1?"
+CHAINS = [
+    RecordedChain(text=rf"It is \boxed{{{answer}}}", logprob=-2.0, n_tokens=4)
+    for answer in ("2", "2.0", "3", r"\frac{4}{2}", "2", "2", "2", "2")
+]
+MATH_LINE = {"custom_id": "m", "kind": "math", "prompt": PROMPT, "options": {"early_exit": "none"}}
+
+
+class Outbox:
+    """A publisher that keeps what it is given: the test is the broker, and decides what arrives when."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, list[UUID]] = defaultdict(list)
+
+    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> None:
+        self.queues[queue] += [task_id for task_id, _ in tasks]
+
+    def take(self, queue: str) -> list[UUID]:
+        return self.queues.pop(queue, [])
+
+    def depth(self, queue: str) -> int:
+        return len(self.queues.get(queue, []))
+
+
+@pytest.fixture
+def outbox() -> Outbox:
+    return Outbox()
+
+
+@pytest.fixture
+def desk(store: Store, settings: Settings, outbox: Outbox) -> Iterator[Desk]:
+    keeper = LeaseKeeper(store, lease_s=settings.lease_s)
+    keeper.start()
+    yield Desk(store=store, publisher=outbox, keeper=keeper, settings=settings, holder="test")
+    keeper.stop()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
+
+
+@pytest.fixture(scope="module")
+def math() -> Iterator[MathVerifier]:
+    verifier = MathVerifier()
+    yield verifier
+    verifier.close()
+
+
+def send(
+    desk: Desk, *lines: object, key: str | None = None, tmp_path: Path = Path("/nonexistent")
+) -> Submission:
+    content = "\n".join(json.dumps(line) for line in lines).encode()
+    return submit(
+        desk.store,
+        desk.publisher,
+        io.BytesIO(content),
+        file="f.jsonl",
+        error_file=tmp_path / "errors.jsonl",
+        settings=desk.settings,
+        key=key,
+    )
+
+
+def query(store: Store, statement: str, **values: object) -> list[Any]:
+    with store.begin() as connection:
+        return list(connection.execute(text(statement), values).all())
+
+
+def age_leases(store: Store) -> None:
+    """Let every lease run out, as if its worker had been dead for an hour."""
+    for table in ("tasks", "verifications"):
+        with store.begin() as connection:
+            connection.execute(
+                text(
+                    f"UPDATE {table} SET lease_until = now() - interval '1 hour' WHERE lease_until IS NOT NULL"
+                )
+            )
+
+
+def run_all(desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier) -> None:
+    generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
+    generate_given(desk, outbox.take(GENERATE_GIVEN))
+    verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=partial(judge_math, math))
+    decide(desk, outbox.take(DECIDE))
+
+
+def test_a_task_goes_from_submission_to_a_decision_with_its_whole_history(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier, store: Store
+) -> None:
+    made = send(desk, MATH_LINE)
+    run_all(desk, outbox, pool, math)
+    (line,) = results(store, made.batch_id)
+    assert line["state"] == "answered"
+    assert line["answer"] == "2"
+    assert line["vote_margin"] == 7 / 8  # 2, 2.0 and 4/2 are one cluster
+    assert line["tokens"] == {"spent": 32, "saved": 0}
+    events = query(store, "SELECT from_state, to_state FROM task_events ORDER BY id")
+    assert [tuple(event) for event in events] == [
+        (None, "queued"),
+        ("queued", "generating"),
+        ("generating", "verifying"),
+        ("verifying", "deciding"),
+        ("deciding", "answered"),
+    ]
+
+
+def test_every_message_delivered_three_times_leaves_one_set_of_rows(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier, store: Store
+) -> None:
+    send(desk, MATH_LINE, {**MATH_LINE, "custom_id": "n"})
+    engine, judge = ReplayEngine({PROMPT: CHAINS}), partial(judge_math, math)
+    ids = outbox.take(GENERATE)
+    for _ in range(3):
+        generate(desk, ids, engine=engine, pool=pool)
+    for _ in range(3):
+        verify(desk, ids, verifier="math", judge=judge)
+    for _ in range(3):
+        decide(desk, ids)
+        generate(desk, ids, engine=engine, pool=pool)
+    counts = {
+        table: query(store, f"SELECT count(*) FROM {table}")[0][0]
+        for table in ("chains", "verdicts", "decisions", "task_events")
+    }
+    assert counts == {"chains": 16, "verdicts": 2, "decisions": 2, "task_events": 10}
+
+
+def test_a_worker_that_was_thought_dead_cannot_write_over_its_successor(
+    desk: Desk, outbox: Outbox, store: Store
+) -> None:
+    send(desk, MATH_LINE)
+    ids = outbox.take(GENERATE)
+    claim = partial(
+        claim_tasks,
+        store,
+        ids,
+        from_states=["queued", "generating"],
+        to_state="generating",
+        lease_s=60,
+        max_deliveries=3,
+    )
+    (slow,) = claim(holder="slow")
+    assert claim(holder="early") == []  # the lease still runs
+    age_leases(store)
+    (heir,) = claim(holder="heir")
+    assert heir.attempt == slow.attempt + 1
+    nothing_sampled = partial(Generated, chains=[], verifiers=[])
+    assert save_generated(store, [nothing_sampled(task=slow)], who="slow") == []
+    assert len(save_generated(store, [nothing_sampled(task=heir)], who="heir")) == 1
+    assert save_generated(store, [nothing_sampled(task=heir)], who="heir") == []
+
+
+def test_a_flushed_broker_loses_nothing(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier, store: Store
+) -> None:
+    made = send(desk, MATH_LINE)
+    stages = (
+        lambda: generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool),
+        lambda: verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=partial(judge_math, math)),
+        lambda: decide(desk, outbox.take(DECIDE)),
+    )
+    for stage in stages:
+        outbox.queues.clear()  # flushed: every message is gone
+        for table in ("tasks", "verifications"):
+            query(store, f"UPDATE {table} SET published_at = now() - interval '4 s' RETURNING 1")
+        assert reconcile(desk, outbox.depth) == 1
+        stage()
+    assert [line["state"] for line in results(store, made.batch_id)] == ["answered"]
+
+
+def test_the_reconciler_publishes_nothing_twice_while_messages_wait(desk: Desk, outbox: Outbox) -> None:
+    send(desk, MATH_LINE)
+    assert reconcile(desk, outbox.depth) == 0
+
+
+def test_a_batch_larger_than_the_window_is_topped_up(desk: Desk, outbox: Outbox, store: Store) -> None:
+    small = Desk(
+        store=store,
+        publisher=outbox,
+        keeper=desk.keeper,
+        settings=Settings(state_dir=desk.settings.state_dir, publish_window=3),
+        holder="test",
+    )
+    send(small, *({**MATH_LINE, "custom_id": str(i)} for i in range(8)))
+    assert outbox.depth(GENERATE) == 3
+    assert reconcile(small, outbox.depth) == 0  # the window is full
+    seen = set(outbox.queues[GENERATE])
+    while taken := outbox.take(GENERATE):
+        assert len(taken) <= 3
+        generate(
+            small, taken, engine=ReplayEngine({}), pool=ThreadPoolExecutor(1)
+        )  # refuses, and so ends them
+        reconcile(small, outbox.depth)
+        seen |= set(outbox.queues[GENERATE])
+    assert len(seen) == 8
+
+
+def test_a_task_that_kills_its_workers_is_parked_with_the_reason(
+    desk: Desk, outbox: Outbox, store: Store
+) -> None:
+    made = send(desk, MATH_LINE)
+    ids = outbox.take(GENERATE)
+    for _ in range(desk.settings.max_deliveries):
+        held = claim_tasks(
+            store,
+            ids,
+            from_states=["queued", "generating"],
+            to_state="generating",
+            holder="doomed",
+            lease_s=60,
+            max_deliveries=desk.settings.max_deliveries,
+        )
+        assert held
+        age_leases(store)
+        reconcile(desk, outbox.depth)
+    (line,) = results(store, made.batch_id)
+    assert line["state"] == "failed"
+    assert line["error"]["type"] == "DeadLetter"
+    assert "3 times" in line["error"]["message"]
+
+
+def test_an_engine_that_is_away_costs_a_task_nothing_but_time(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    class Away(ReplayEngine):
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            raise EngineUnavailableError("no GPU today")
+
+    send(desk, MATH_LINE)
+    ids = outbox.take(GENERATE)
+    for _ in range(desk.settings.max_deliveries + 2):
+        generate(desk, ids, engine=Away({}), pool=pool)
+        query(store, "UPDATE tasks SET not_before = NULL RETURNING 1")
+    (row,) = query(store, "SELECT state, deliveries, error ->> 'message' AS message FROM tasks")
+    assert (row.state, row.deliveries, row.message) == ("generating", 0, "no GPU today")
+    generate(desk, ids, engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
+    assert query(store, "SELECT state FROM tasks")[0][0] == "verifying"
+
+
+def test_a_request_that_the_engine_refuses_fails_the_task_with_the_reason(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    made = send(desk, {**MATH_LINE, "prompt": "never recorded"})
+    generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
+    (line,) = results(store, made.batch_id)
+    assert (line["state"], line["error"]["type"]) == ("failed", "RequestRefusedError")
+
+
+def test_a_broken_verifier_is_tried_again_and_never_says_no(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    def broken(*_: object) -> Any:
+        raise SandboxUnavailableError("the sandbox is gone")
+
+    made = send(desk, MATH_LINE)
+    generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
+    ids = outbox.take(VERIFY["math"])
+    for attempt in range(desk.settings.max_deliveries):
+        assert [line["state"] for line in results(store, made.batch_id)] == ["verifying"], attempt
+        verify(desk, ids, verifier="math", judge=broken)
+        query(store, "UPDATE verifications SET not_before = NULL RETURNING 1")
+    (line,) = results(store, made.batch_id)
+    assert (line["state"], line["error"]["type"]) == ("failed", "SandboxUnavailableError")
+    assert query(store, "SELECT count(*) FROM verdicts")[0][0] == 0
+
+
+def test_a_cancelled_batch_drops_what_is_under_way(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier, store: Store
+) -> None:
+    made = send(desk, MATH_LINE, {**MATH_LINE, "custom_id": "n"})
+    ids = outbox.take(GENERATE)
+    generate(desk, ids[:1], engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
+    assert cancel_batch(store, made.batch_id, tenant="default", who="test") == 2
+    outbox.queues[GENERATE] = ids[1:]
+    run_all(desk, outbox, pool, math)
+    assert [line["state"] for line in results(store, made.batch_id)] == ["cancelled", "cancelled"]
+    assert query(store, "SELECT count(*) FROM decisions")[0][0] == 0
+    assert cancel_batch(store, made.batch_id, tenant="somebody else", who="test") is None
+
+
+def test_the_same_file_again_is_the_same_batch(desk: Desk, outbox: Outbox, store: Store) -> None:
+    first, again = send(desk, MATH_LINE), send(desk, MATH_LINE)
+    other = send(desk, MATH_LINE, key="another run")
+    assert again.existed
+    assert again.batch_id == first.batch_id
+    assert other.batch_id != first.batch_id
+    assert query(store, "SELECT count(*) FROM tasks")[0][0] == 2
+
+
+def test_two_submitters_of_one_file_make_one_batch(desk: Desk, store: Store) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(lambda _: send(desk, MATH_LINE), range(4)))
+    assert len({one.batch_id for one in made}) == 1
+    assert sum(not one.existed for one in made) == 1
+    assert query(store, "SELECT count(*) FROM tasks")[0][0] == 1
+
+
+def test_text_that_postgres_cannot_keep_does_not_lose_a_chain(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    odd = [RecordedChain(text="a\x00b\ud800 \\boxed{2}", logprob=-1.0, n_tokens=2)] * 8
+    send(desk, MATH_LINE)
+    generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: odd}), pool=pool)
+    assert query(store, "SELECT text FROM chains")[0][0] == "a�b� \\boxed{2}"
+
+
+def test_given_chains_and_candidates_need_no_engine(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier, store: Store
+) -> None:
+    made = send(
+        desk,
+        {
+            "custom_id": "c",
+            "kind": "math",
+            "chains": [{"text": "so 4"}, {"text": "it is 4.0"}, {"text": "5"}],
+        },
+        {
+            "custom_id": "d",
+            "kind": "math",
+            "candidates": ["4", "5"],
+            "verify": [{"verifier": "math", "reference": "5.0"}],
+            "options": {"min_confirmations": 1},
+        },
+    )
+    assert outbox.depth(GENERATE) == 0
+    run_all(desk, outbox, pool, math)
+    first, second = results(store, made.batch_id)
+    assert (first["answer"], first["vote_margin"], first["weights"]) == ("4", 2 / 3, "votes")
+    assert (second["answer"], second["state"], second["verdicts"]) == (
+        "5",
+        "answered",
+        {"math": {"confirmed": 1, "refuted": 1}},
+    )
+
+
+def test_a_label_is_stored_apart_and_never_reaches_the_task(desk: Desk, store: Store) -> None:
+    send(desk, {**MATH_LINE, "label": "two"})
+    assert query(store, "SELECT answers FROM labels")[0][0] == ["two"]
+    assert query(store, "SELECT count(*) FROM tasks WHERE spec::text LIKE '%two%'")[0][0] == 0
