@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -9,7 +10,7 @@ import secrets
 import shutil
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -41,9 +42,12 @@ class LlamaServer:
         n_slots: Chains that are decoded together.
         context_tokens: Room of each slot.
         n_threads: Of the processor.
+        log_file: Where llama.cpp tells what goes wrong while it loads; afterwards it uses standard error.
     """
 
-    def __init__(self, model_file: Path, *, n_slots: int, context_tokens: int, n_threads: int) -> None:
+    def __init__(
+        self, model_file: Path, *, n_slots: int, context_tokens: int, n_threads: int, log_file: Path | None
+    ) -> None:
         _check_is_gguf(model_file)
         # Idle OpenMP threads would spin and starve everything else on the machine; read when libgomp loads.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -65,13 +69,10 @@ class LlamaServer:
         params.slot_save_path = f"{self._prompts_dir.name}/"
         params.cache_ram_mib = 0  # its own cache of prompts, up to 8 GB, which our saved prompts replace
         try:
-            self._server: Any = xllamacpp.Server(params)
-        except RuntimeError as error:
+            self._server: Any = _load(xllamacpp.Server, params, log_file)
+        except EngineUnavailableError:
             self._prompts_dir.cleanup()
-            raise EngineUnavailableError(
-                f"llama.cpp cannot load {model_file}; it says why on standard error. "
-                f"Too little memory (needed: the file's size and about 1 GB)?"
-            ) from error
+            raise
         self._http = httpx.Client(
             base_url=self._server.listening_address,
             headers={"Authorization": f"Bearer {key}"},
@@ -184,6 +185,39 @@ class LlamaServer:
             raise EngineUnavailableError(f"llama.cpp does not answer: {error}") from error
         _raise_error_of(answer)
         return answer
+
+
+def _load(server: Callable[[Any], Any], params: Any, log_file: Path | None) -> Any:  # noqa: ANN401 - untyped library
+    """Load the model; what llama.cpp writes to standard error meanwhile becomes the reason of the error."""
+    with contextlib.ExitStack() as stack:
+        if log_file is None:
+            log = stack.enter_context(tempfile.TemporaryFile())
+        else:
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+            log = stack.enter_context(log_file.open("ab+"))
+        begin = log.seek(0, os.SEEK_END)
+        try:
+            with _standard_error_to(log.fileno()):
+                return server(params)
+        except RuntimeError as error:
+            log.seek(begin)
+            said = log.read().decode(errors="replace").strip().splitlines()
+            raise EngineUnavailableError(
+                f"llama.cpp cannot load {params.model.path}: {said[0] if said else error}"
+                + (f"; see {log_file}" if log_file else "")
+            ) from error
+
+
+@contextlib.contextmanager
+def _standard_error_to(fd: int) -> Iterator[None]:
+    # llama.cpp writes to the descriptor, not to sys.stderr
+    kept = os.dup(2)
+    os.dup2(fd, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _raise_error_of(answer: Mapping[str, Any] | None) -> None:

@@ -34,6 +34,7 @@ class LlamaCppEngine:
         n_parallel: Chains decoded together.
         context_tokens: Room for one chain: prompt and answer.
         n_threads: Of the processor; by default all that this process may use.
+        log_file: Where llama.cpp tells why a model does not load.
 
     Raises:
         ConfigurationError: The file is missing or no GGUF.
@@ -48,6 +49,7 @@ class LlamaCppEngine:
         n_parallel: int = 8,
         context_tokens: int = 4096,
         n_threads: int | None = None,
+        log_file: Path | None = None,
     ) -> None:
         self._model = model
         self._server = LlamaServer(
@@ -55,6 +57,7 @@ class LlamaCppEngine:
             n_slots=n_parallel,
             context_tokens=context_tokens,
             n_threads=n_threads or _usable_cores(),
+            log_file=log_file,
         )
         with model_file.open("rb") as file:
             self._revision = hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -20,6 +20,9 @@ class EngineOptions:
     model_file: Path | None = None
     """Weights in GGUF, for ``llamacpp``."""
 
+    log_file: Path | None = None
+    """Where ``llamacpp`` writes what goes wrong while a model loads."""
+
     base_url: str | None = None
     """For ``openai``."""
 
@@ -84,6 +87,7 @@ def _llamacpp(options: EngineOptions) -> Engine:
         model=options.model,
         n_parallel=options.n_parallel,
         context_tokens=options.context_tokens,
+        log_file=options.log_file,
     )
 
 
