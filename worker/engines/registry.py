@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.engines.protocol import Engine
@@ -26,7 +26,7 @@ class EngineOptions:
     base_url: str | None = None
     """For ``openai``."""
 
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     """For ``openai``."""
 
     replay_file: Path | None = None

@@ -1,0 +1,259 @@
+"""The engine for any endpoint that speaks OpenAI's chat completions: vLLM, llama.cpp's server, hosted models."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import CancelledError, Future, as_completed
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import openai
+from openai.types.chat import ChatCompletionMessageParam
+from pydantic import BaseModel, Field, ValidationError
+
+from worker.engines.protocol import Capabilities, ChainRequest, Engine, FinishReason, Health, SampledChain
+from worker.errors import EngineUnavailableError, GenerationError, PromptTooLongError, RequestRefusedError
+
+T = TypeVar("T")
+
+FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+TOO_LONG = {"context_length_exceeded", "exceed_context_size_error"}  # OpenAI's code, llama.cpp's type
+NO_KEY = "none"  # what servers without keys are sent, since the library insists on one
+HEALTH_TIMEOUT_S = 5.0
+
+
+class _TokenLogprob(BaseModel):
+    logprob: float
+
+
+class _Logprobs(BaseModel):
+    content: list[_TokenLogprob] | None = None
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Usage(BaseModel):
+    completion_tokens: int = 0
+
+
+class _Reply(BaseModel):
+    """What we read of a chat completion; checked here, since compatible servers are so to various degrees."""
+
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Usage | None = None
+    model: str = ""
+    system_fingerprint: str | None = None
+
+
+class OpenAIEngine:
+    """Samples from an endpoint; at most ``concurrency`` requests are under way, each for one chain.
+
+    The requests run in an event loop on a thread of their own, so that closing the iterator drops the connections
+    at once and the server can stop generating, even while the library waits to retry. The library repeats what
+    failed on the way or with 408, 409, 429 or 5xx, and heeds ``Retry-After``.
+
+    Args:
+        base_url: Of the endpoint, mostly ending in ``/v1``.
+        model: As the endpoint calls it; also stands on every chain.
+        api_key: From the environment; ``None`` for a server that wants none.
+        concurrency: Requests under way at once.
+        context_tokens: What the endpoint's model can hold; it is the endpoint that refuses longer prompts.
+        max_retries: Of one request.
+        timeout_s: Of one attempt.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        model: str,
+        api_key: str | None = None,
+        concurrency: int = 8,
+        context_tokens: int = 4096,
+        max_retries: int = 5,
+        timeout_s: float = 300.0,
+    ) -> None:
+        self._base_url = base_url
+        self._model = model
+        self._concurrency = concurrency
+        self._context_tokens = context_tokens
+        self._asks_for_logprobs = True
+        self._client = openai.AsyncOpenAI(
+            base_url=base_url, api_key=api_key or NO_KEY, max_retries=max_retries, timeout=timeout_s
+        )
+        self._places = asyncio.Semaphore(concurrency)
+        self._closed = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def name(self) -> str:
+        """Engine name."""
+        return "openai"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Return what is asked of the endpoint; a server without logprobs leaves the chains' ``None``."""
+        return Capabilities(
+            logprobs=self._asks_for_logprobs,
+            seeds=True,
+            max_context_tokens=self._context_tokens,
+            concurrency=self._concurrency,
+        )
+
+    def sample(
+        self,
+        task_id: str,  # noqa: ARG002 - the protocol's; the endpoint needs no task
+        requests: list[ChainRequest],
+    ) -> Iterator[SampledChain]:
+        """Yield chains as they finish; see the protocol.
+
+        Raises:
+            PromptTooLongError: The endpoint says so.
+            RequestRefusedError: The endpoint refuses a request.
+            EngineUnavailableError: It cannot be reached, is overloaded, refuses the key, or talks nonsense.
+        """
+        if self._closed.is_set():
+            raise EngineUnavailableError("the openai engine is closed")
+        return self._run(requests)
+
+    def health(self) -> Health:
+        """Return whether the endpoint answers; never raises."""
+        if self._closed.is_set():
+            return Health(ok=False, detail="closed")
+        future = self._start(self._fault())
+        try:
+            fault = future.result(timeout=2 * HEALTH_TIMEOUT_S)
+        except (TimeoutError, CancelledError):
+            future.cancel()
+            fault = "no answer"
+        return Health(ok=not fault, detail=fault, facts={"model": self._model, "base_url": self._base_url})
+
+    def close(self) -> None:
+        """Drop what is under way and end the thread."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._start(self._wind_up()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def _run(self, requests: list[ChainRequest]) -> Iterator[SampledChain]:
+        futures = [self._start(self._chain(request)) for request in requests]
+        try:
+            for future in as_completed(futures):
+                try:
+                    chain = future.result()
+                except CancelledError as error:
+                    raise EngineUnavailableError("the openai engine was closed under way") from error
+                yield chain
+        finally:  # also when the caller closes the iterator
+            for future in futures:
+                future.cancel()
+
+    async def _chain(self, request: ChainRequest) -> SampledChain:
+        async with self._places:
+            started = time.monotonic()
+            try:
+                reply = await self._ask(request)
+            except openai.OpenAIError as error:
+                raise _translated(error) from error
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                where = ".".join(map(str, first["loc"])) or "the whole"
+                raise EngineUnavailableError(
+                    f"the endpoint's answer is no chat completion: {where}: {first['msg']}"
+                ) from error
+            return self._sampled(request, reply, latency_s=time.monotonic() - started)
+
+    async def _ask(self, request: ChainRequest) -> _Reply:
+        try:
+            return await self._post(request)
+        except openai.BadRequestError as error:
+            if not self._asks_for_logprobs or error.param not in {"logprobs", "top_logprobs"}:
+                raise
+            self._asks_for_logprobs = False  # this model gives none
+            return await self._post(request)
+
+    async def _post(self, request: ChainRequest) -> _Reply:
+        raw = await self._client.chat.completions.with_raw_response.create(
+            model=self._model,
+            messages=[_plain(message.role, message.content) for message in request.messages],
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            seed=request.seed,
+            stop=list(request.stop) or openai.omit,
+            logprobs=True if self._asks_for_logprobs else openai.omit,
+        )
+        return _Reply.model_validate_json(raw.content)
+
+    def _sampled(self, request: ChainRequest, reply: _Reply, *, latency_s: float) -> SampledChain:
+        choice = reply.choices[0]
+        tokens = choice.logprobs.content if choice.logprobs else None
+        n_tokens = reply.usage.completion_tokens if reply.usage else 0
+        return SampledChain(
+            index=request.index,
+            text=choice.message.content or "",
+            # counted as summed, which may leave out the end-of-turn token that the usage counts
+            logprob=sum(token.logprob for token in tokens) if tokens else None,
+            n_tokens=len(tokens) if tokens else n_tokens,
+            finish_reason=FINISH_REASONS.get(choice.finish_reason or "", FinishReason.ERROR),
+            model=self._model,
+            revision=reply.system_fingerprint or reply.model,
+            latency_s=latency_s,
+        )
+
+    async def _fault(self) -> str:
+        patient = self._client.with_options(max_retries=0, timeout=HEALTH_TIMEOUT_S)
+        try:
+            await patient.models.list()
+        except openai.NotFoundError:
+            return ""  # it answers; not every endpoint lists its models
+        except openai.OpenAIError as error:
+            return str(_translated(error))
+        except ValueError:
+            return "the endpoint's answer is no JSON"
+        return ""
+
+    async def _wind_up(self) -> None:
+        others = asyncio.all_tasks(self._loop) - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._client.close()
+
+
+def _translated(error: openai.OpenAIError) -> GenerationError:
+    if not isinstance(error, openai.APIStatusError):
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        return EngineUnavailableError(f"the endpoint cannot be reached: {error}{cause}")
+    said = f"the endpoint answers {error.status_code}: {error.message}"
+    if error.code in TOO_LONG or error.type in TOO_LONG:
+        return PromptTooLongError(said)
+    # A wrong key or model name is the operator's to mend, and then the same request is fine: not the request's fault.
+    if error.status_code in {401, 403, 404, 408, 409, 429} or error.status_code >= 500:
+        return EngineUnavailableError(said)
+    return RequestRefusedError(said)
+
+
+def _plain(role: str, content: str) -> ChatCompletionMessageParam:
+    return {"role": role, "content": content}  # type: ignore[return-value,misc]  # roles are checked by the endpoint
+
+
+if TYPE_CHECKING:
+    _conforms: type[Engine] = OpenAIEngine
