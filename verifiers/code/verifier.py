@@ -1,0 +1,171 @@
+"""The ``code`` verifier: a program passes its tests, or it does not, in a sandbox it cannot talk its way out of."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from reasoner.outcomes import Outcome
+from verifiers.claims import ProgramClaim
+from verifiers.code.behaviour import digest, entry_point_of, generated_inputs
+from verifiers.code.reading import outcome_of
+from verifiers.code.turns import Turns
+from verifiers.sandbox.choice import SandboxFinder
+from verifiers.sandbox.protocol import Availability, Job, Limit, Limits, Sandbox, Trial
+from verifiers.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from verifiers.verdicts import Verifier
+
+MAX_PROGRAM_CHARACTERS = 200_000
+MAX_TESTS_CHARACTERS = 1_000_000
+_WALL_FACTOR = 2.0  # of the CPU time; generous, since only what sleeps or starves gets there
+_WALL_EXTRA_S = 3.0
+_ALONE_FACTOR = 5.0  # more wall time for a claim that is tried again alone
+_FINDER = SandboxFinder()  # one probe per process, at the first question
+
+
+class CodeVerifier:
+    """Judges whether programs pass tests; safe to call from any thread.
+
+    Args:
+        sandbox: Where programs run; by default the one that works on this machine, if there is one.
+        parallel: How many claims are judged at once; by default as many as there are processors.
+    """
+
+    name = "code"
+    version = "1"
+
+    def __init__(self, sandbox: Sandbox | None = None, *, parallel: int | None = None) -> None:
+        self._sandbox = sandbox
+        n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self._parallel = parallel or n_processors
+        self._turns = Turns(self._parallel)
+
+    @staticmethod
+    def availability() -> Availability:
+        """Return whether programs can be run here; found out by running one, and remembered."""
+        return _FINDER.find()[1]
+
+    def verify(self, claim: ProgramClaim, *, timeout_s: float) -> Verdict:
+        """Judge ``claim``.
+
+        Args:
+            claim: The program, its tests and the function under test.
+            timeout_s: CPU time that the program may use for all of its tests, in seconds.
+
+        Raises:
+            SandboxUnavailableError: The sandbox worked before and could not run this now.
+            ValueError: ``timeout_s`` is not positive.
+        """
+        if not timeout_s > 0:
+            raise ValueError(f"timeout_s must be positive, not {timeout_s}")
+        began = time.monotonic()
+        sandbox, availability = (self._sandbox, None) if self._sandbox else _FINDER.find()
+        refusal = _refusal(claim)
+        if refusal or sandbox is None:
+            why = (
+                refusal or f"programs cannot be run safely here: {availability.reason}"
+                if availability
+                else refusal
+            )
+            facts = {} if sandbox or not availability else {"fix": availability.fix}
+            return self._verdict(Outcome.ABSTAINED, str(why), began, facts)
+        limits = Limits(cpu_s=timeout_s, wall_s=_WALL_FACTOR * timeout_s + _WALL_EXTRA_S)
+        job, inputs_digest = _job(claim)
+        trial = self._run(sandbox, job, limits)
+        outcome, reason = outcome_of(trial, limits)
+        return self._verdict(outcome, reason, began, _evidence(sandbox, trial, limits, inputs_digest))
+
+    def verify_many(self, claims: Sequence[ProgramClaim], *, timeout_s: float) -> list[Verdict]:
+        """Judge several claims at once; the verdicts come in the order of the claims.
+
+        Raises:
+            SandboxUnavailableError: As for ``verify``, for any of them.
+        """
+        with ThreadPoolExecutor(self._parallel, thread_name_prefix="code-verifier") as pool:
+            return list(pool.map(lambda claim: self.verify(claim, timeout_s=timeout_s), claims))
+
+    def close(self) -> None:
+        """Stop what the sandbox keeps running between claims."""
+        if self._sandbox is not None:
+            self._sandbox.close()
+
+    def _run(self, sandbox: Sandbox, job: Job, limits: Limits) -> Trial:
+        with self._turns.together():
+            trial = sandbox.run(job, limits)
+        if trial.starved and trial.judged.limit is Limit.WALL:
+            # The machine was too busy to let it use its CPU time: no verdict may depend on that.
+            with self._turns.alone():
+                trial = sandbox.run(job, _with_wall(limits, limits.wall_s * _ALONE_FACTOR))
+        return trial
+
+    def _verdict(self, outcome: Outcome, reason: str, began: float, evidence: dict[str, Any]) -> Verdict:
+        return Verdict(
+            verifier=self.name,
+            version=self.version,
+            outcome=outcome,
+            reason=reason,
+            elapsed_s=time.monotonic() - began,
+            evidence=evidence,
+        )
+
+
+def _refusal(claim: ProgramClaim) -> str | None:
+    if not claim.tests.strip():
+        return "there are no tests"
+    if len(claim.program) > MAX_PROGRAM_CHARACTERS:
+        return f"the program is longer than {MAX_PROGRAM_CHARACTERS} characters"
+    if len(claim.tests) > MAX_TESTS_CHARACTERS:
+        return f"the tests are longer than {MAX_TESTS_CHARACTERS} characters"
+    return None
+
+
+def _job(claim: ProgramClaim) -> tuple[Job, str]:
+    inputs_for = claim.entry_point or entry_point_of(claim.tests)
+    inputs_digest, inputs = digest(generated_inputs(claim.tests, inputs_for, seed=0) if inputs_for else [])
+    job = Job(
+        program=claim.program,
+        tests=claim.tests,
+        entry_point=claim.entry_point,
+        inputs=tuple(inputs),
+        inputs_for=inputs_for,
+    )
+    return job, inputs_digest
+
+
+def _with_wall(limits: Limits, wall_s: float) -> Limits:
+    return Limits(cpu_s=limits.cpu_s, wall_s=wall_s)
+
+
+def _evidence(sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str) -> dict[str, Any]:
+    report = trial.report or {}
+    limit = trial.judged.limit if trial.report is None or "stopped" in report else None
+    evidence: dict[str, Any] = {
+        "tests": "unproved",  # nobody has checked that they tell right programs from wrong ones
+        "sandbox": {"kind": sandbox.kind, "mode": "judge and judged in separate cells"},
+        "limits": limits.as_evidence(),
+        "limit_hit": limit.value if limit else None,
+        "n_assertions": report.get("n_assertions", 0),
+        "n_passed": report.get("n_passed", 0),
+        "own_comparisons": report.get("own_comparisons", 0),
+        "own_helpers": report.get("own_helpers", []),
+        "assertions": [
+            {"line": line, "text": text, "state": state, "detail": detail}
+            for line, text, state, detail in report.get("assertions", [])
+        ],
+        "cpu_s": trial.judged.cpu_s,
+        "stdout": trial.judged.stdout,
+        "stderr": trial.judged.stderr,
+        "warnings": list(trial.warnings),
+    }
+    if trial.behaviour is not None:
+        evidence["behaviour"] = {"inputs": inputs_digest, "outputs": list(trial.behaviour)}
+    return evidence
+
+
+if TYPE_CHECKING:
+    _conforms: type[Verifier[ProgramClaim]] = CodeVerifier

@@ -1,0 +1,214 @@
+"""One confined process: a Python of the image, in namespaces of its own, started by bubblewrap."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from verifiers.errors import SandboxUnavailableError
+from verifiers.sandbox.cgroups import ControlGroup
+from verifiers.sandbox.image import LIBRARIES, PYTHON, RUNTIME
+from verifiers.sandbox.protocol import Ending, Limit, Limits
+from verifiers.sandbox.seccomp import filter_program
+
+UNPRIVILEGED_ID = 65534  # nobody, outside (when we are root) and inside
+_START_TIMEOUT_S = 30.0  # a loaded machine, a cold disk
+_TAIL_BYTES = 4000
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """What every cell of a sandbox has in common."""
+
+    bubblewrap: Path
+    image: Path
+
+    def command(self, limits: Limits, *, seccomp_fd: int, info_fd: int) -> list[str]:
+        """Return the bubblewrap command up to the Python to run.
+
+        No /proc: nothing under test needs it, and with it go environ, mem, fd and sys. No /sys, no /etc, no users.
+        ``--as-pid-1``: the cell's first process is ours, and when it ends the kernel kills all the others.
+        """
+        devices = [arg for name in ("null", "zero", "urandom", "random") for arg in _device(name)]
+        return [
+            *(str(self.bubblewrap), "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1"),
+            *("--uid", str(UNPRIVILEGED_ID), "--gid", str(UNPRIVILEGED_ID), "--cap-drop", "ALL"),
+            *("--hostname", "sandbox", "--ro-bind", str(self.image), "/", *devices),
+            *("--size", str(limits.scratch_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp"),  # noqa: S108 - its own
+            *("--clearenv", "--setenv", "LD_LIBRARY_PATH", LIBRARIES, "--setenv", "PYTHONPATH", RUNTIME),
+            *("--setenv", "PYTHONHASHSEED", "0", "--setenv", "HOME", "/tmp"),  # noqa: S108
+            *("--setenv", "MALLOC_ARENA_MAX", "2"),  # threads would each reserve 64 MiB of the address space
+            *("--setenv", "PYTHONUTF8", "1", "--setenv", "PYTHONIOENCODING", "utf-8:backslashreplace"),
+            *("--seccomp", str(seccomp_fd), "--info-fd", str(info_fd), "--", PYTHON, "-s", "-P", "-S", "-B"),
+        ]
+
+    def start(self, module: str, fds: Sequence[int], limits: Limits, *, cpu_s: int) -> Cell:
+        """Start ``verifiers.sandbox.inside.<module>`` with these descriptors; it waits for what they say.
+
+        Raises:
+            SandboxUnavailableError: The process could not be started.
+        """
+        info_out, info_in = os.pipe()
+        seccomp = os.memfd_create("seccomp", os.MFD_CLOEXEC)
+        try:
+            os.write(seccomp, filter_program())
+            os.lseek(seccomp, 0, os.SEEK_SET)
+            numbers = [*fds, cpu_s, limits.address_space_bytes, limits.n_processes, limits.file_bytes]
+            code = f"from verifiers.sandbox.inside.{module} import main; main{tuple(numbers)}"
+            command = [*self.command(limits, seccomp_fd=seccomp, info_fd=info_in), "-c", code]
+            process = _spawn(command, [*fds, seccomp, info_in])
+        except OSError as error:
+            os.close(info_out)
+            raise SandboxUnavailableError(f"bubblewrap cannot be started: {error}") from error
+        finally:
+            os.close(seccomp)
+            os.close(info_in)
+        return Cell(process, info_out, limits)
+
+
+def _device(name: str) -> tuple[str, str, str]:
+    return ("--dev-bind", f"/dev/{name}", f"/dev/{name}")
+
+
+def _spawn(command: list[str], fds: list[int]) -> subprocess.Popen[bytes]:
+    # Started as real root, bubblewrap would leave the host's sysctls writable to what it confines.
+    identity = UNPRIVILEGED_ID if os.geteuid() == 0 else None
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env={},
+        pass_fds=fds,
+        user=identity,
+        group=identity,
+        extra_groups=[] if identity else None,
+    )
+
+
+class Cell:
+    """A started process, until ``end``."""
+
+    def __init__(self, process: subprocess.Popen[bytes], info_fd: int, limits: Limits) -> None:
+        self._process = process
+        self._info_fd = info_fd
+        self._output_left = limits.output_bytes
+        self._tails = {stream.fileno(): b"" for stream in (process.stdout, process.stderr) if stream}
+        self._group = ControlGroup(memory_bytes=limits.memory_bytes, n_processes=limits.n_processes)
+        self._pidfd = -1
+        self.limit: Limit | None = None
+        self.pid = 0
+
+    def settle(self) -> None:
+        """Wait until the confined process exists, and put it into its control group.
+
+        Raises:
+            SandboxUnavailableError: It never came to be; with bubblewrap's own words.
+        """
+        text = b""
+        try:
+            while select.select([self._info_fd], [], [], _START_TIMEOUT_S)[0]:
+                part = os.read(self._info_fd, 4096)
+                text += part
+                if not part or b"}" in part:
+                    break
+        finally:
+            os.close(self._info_fd)
+        try:
+            self.pid = int(json.loads(text)["child-pid"])
+            self._pidfd = os.pidfd_open(self.pid)
+        except (ValueError, KeyError, OSError) as error:
+            self._process.kill()
+            said = self._process.communicate()[1].decode(errors="replace").strip()
+            self._group.remove()
+            raise SandboxUnavailableError(
+                f"the sandbox did not start: {said or 'no word from bubblewrap'}"
+            ) from error
+        self._group.add(self.pid)
+
+    @property
+    def limits_memory(self) -> bool:
+        """Whether memory is limited for all of its processes together."""
+        return self._group.limits_memory
+
+    @property
+    def streams(self) -> list[int]:
+        """The descriptors of its output that are still open."""
+        return list(self._tails)
+
+    def read(self, fd: int) -> bool:
+        """Take what it printed; return False at the end. Too much of it ends the cell."""
+        part = os.read(fd, 65536)
+        self._tails[fd] = (self._tails[fd] + part)[-_TAIL_BYTES:]
+        self._output_left -= len(part)
+        if self._output_left < 0:
+            self.stop(Limit.OUTPUT)
+        return bool(part)
+
+    def times(self) -> tuple[float, float]:
+        """Return the CPU time used so far and the time spent waiting for a processor, in seconds."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
+            cpu_s = sum(int(fields[place]) for place in (11, 12, 13, 14)) / _TICKS_PER_S
+        except (OSError, IndexError):
+            return 0.0, 0.0
+        try:
+            waited_s = int(Path(f"/proc/{self.pid}/schedstat").read_bytes().split()[1]) / 1e9
+        except (OSError, IndexError):
+            waited_s = 0.0
+        return cpu_s, waited_s
+
+    def stop(self, limit: Limit | None) -> None:
+        """Kill all of it, because of ``limit``; the first reason stands."""
+        self.limit = self.limit or limit
+        self._kill()
+
+    def _kill(self) -> None:
+        # The confined process first: with it die all others of its pid namespace, and bubblewrap, which waits for it,
+        # ends by itself. Not Popen.kill, which may reap bubblewrap, and its account of CPU time with it.
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        else:
+            os.kill(self._process.pid, signal.SIGKILL)
+
+    def abandon(self) -> None:
+        """End it if nobody has, after an error."""
+        if self._process.returncode is None:
+            self.end()
+
+    def end(self) -> Ending:
+        """Make sure that nothing of it is left, and return how it ended."""
+        by_itself = self._pidfd >= 0 and bool(select.select([self._pidfd], [], [], 0)[0])
+        self._kill()
+        _, status, usage = os.wait4(self._process.pid, 0)
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        code = os.waitstatus_to_exitcode(status)
+        self._process.returncode = code
+        out, err = self._process.stdout, self._process.stderr
+        texts = [
+            self._tails.get(stream.fileno(), b"").decode(errors="replace") for stream in (out, err) if stream
+        ]
+        for stream in (out, err):
+            if stream:
+                stream.close()
+        if self.limit is None and self._group.out_of_memory():
+            self.limit = Limit.MEMORY
+        self._group.remove()
+        return Ending(
+            exit_code=code if by_itself else None,
+            cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
+            limit=self.limit,
+            stdout=texts[0],
+            stderr=texts[1],
+        )

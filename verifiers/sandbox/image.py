@@ -1,0 +1,199 @@
+"""The file system that sandboxed processes see: this interpreter, its libraries and our runtime, copied to a folder.
+
+A copy, not a dozen bind mounts, for three reasons: a dropped uid cannot reach an interpreter below ``/root``; one mount
+starts faster than twenty; and nothing else of the host can be in it by accident. It is built once per interpreter
+(half a second, about 70 MB) and shared by all processes of a user.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import py_compile
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from verifiers.errors import SandboxUnavailableError
+
+PYTHON = "/python/bin/python3"  # inside
+LIBRARIES = "/lib"  # inside
+RUNTIME = "/runtime"  # inside
+_LAYOUT = "3"  # changes whenever the layout below does
+_INSIDE = Path(__file__).parent / "inside"
+# Not needed by programs under test, or only of use to somebody at a terminal.
+_LEFT_OUT = (
+    *(
+        "site-packages",
+        "dist-packages",
+        "test",
+        "tests",
+        "idlelib",
+        "tkinter",
+        "turtledemo",
+        "turtle.py",
+        "ensurepip",
+    ),
+    *(
+        "venv",
+        "lib2to3",
+        "config-*",
+        "pydoc_data",
+        "__phello__",
+        "_tkinter*",
+        "_curses*",
+        "readline*",
+        "_test*",
+        "xx*",
+    ),
+    *("_xxtestfuzz*", "_ctypes_test*", "*.opt-?.pyc"),
+)
+_NEEDED = re.compile(r"^\s*(\S+)\s+=>\s+(/.+?)\s+\(0x[0-9a-f]+\)$", re.MULTILINE)
+_LIST_TIMEOUT_S = 20.0
+
+
+def image_path() -> Path:
+    """Return the folder of the image for this interpreter, built if it is not there yet.
+
+    Raises:
+        SandboxUnavailableError: It cannot be built, or somebody else could have written to it.
+    """
+    parent = _cache_folder()
+    path = parent / f"image-{_key()}"
+    try:
+        parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _require_ours(parent)
+        if not path.exists():
+            _build_beside(path)
+        _require_ours(path)
+    except (OSError, subprocess.SubprocessError, py_compile.PyCompileError) as error:
+        raise SandboxUnavailableError(
+            f"the sandbox's file system cannot be built in {parent}: {error}"
+        ) from error
+    return path
+
+
+def _cache_folder() -> Path:
+    # Real root's own cache folder is closed to the unprivileged uid that will read the image.
+    if os.geteuid() == 0:
+        return Path("/var/cache/merge-reasoner/sandbox")
+    given = os.environ.get("XDG_CACHE_HOME")
+    return (Path(given) if given else Path.home() / ".cache") / "merge-reasoner" / "sandbox"
+
+
+def _key() -> str:
+    """Return a name for everything that the image is made of."""
+    digest = hashlib.sha256(f"{_LAYOUT}\0{sys.version}\0{sys.base_prefix}\0".encode())
+    executable = _executable().stat()
+    digest.update(f"{executable.st_size}\0{executable.st_mtime_ns}".encode())
+    for module in sorted(_INSIDE.glob("*.py")):
+        digest.update(module.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _require_ours(path: Path) -> None:
+    status = path.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SandboxUnavailableError(f"{path} can be written to by others; remove it")
+
+
+def _build_beside(path: Path) -> None:
+    """Build the image in a folder of its own and rename it, so that nobody ever sees half of one."""
+    draft = Path(tempfile.mkdtemp(prefix="draft-", dir=path.parent))
+    try:
+        _build(draft)
+        draft.rename(path)
+    except OSError:
+        if not path.exists():  # else somebody else was faster, which is as good
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _build(root: Path) -> None:
+    for folder in ("tmp", "dev", "python/bin", LIBRARIES.strip("/")):
+        (root / folder).mkdir(parents=True)
+    for device in ("null", "zero", "urandom", "random"):
+        (root / "dev" / device).touch()
+    inside = root / PYTHON.strip("/")
+    shutil.copyfile(_executable(), inside)
+    _copy_standard_library(root)
+    _copy_libraries(root, [inside, *root.glob("python/**/*.so")])
+    _copy_runtime(root)
+    for folder, folders, files in os.walk(
+        root
+    ):  # whatever the umask was, the dropped uid must be able to read it
+        for name in (".", *folders):
+            (Path(folder) / name).chmod(0o755)
+        for name in files:
+            (Path(folder) / name).chmod(0o755 if folder.endswith("/bin") or ".so" in name else 0o644)
+
+
+def _executable() -> Path:
+    return Path(sys.executable).resolve()
+
+
+def _copy_standard_library(root: Path) -> None:
+    """Copy the pure and the compiled part to where an interpreter in /python/bin looks for them."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    leave_out = shutil.ignore_patterns(*_LEFT_OUT)
+    pure, compiled = Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("platstdlib"))
+    shutil.copytree(pure, root / "python" / "lib" / version, ignore=leave_out)
+    # In a virtual environment platstdlib may name a folder that isn't there; then both parts are in one.
+    dynamic = Path(sysconfig.get_config_var("DESTSHARED") or compiled / "lib-dynload")
+    if dynamic.is_dir():
+        target = root / "python" / sys.platlibdir / version / "lib-dynload"
+        shutil.copytree(dynamic, target, ignore=leave_out, dirs_exist_ok=True)
+
+
+def _copy_libraries(root: Path, binaries: list[Path]) -> None:
+    """Copy what the binaries are linked to, as the system's own loader says, and the loader itself."""
+    loader = _loader(_executable())
+    shutil.copyfile(loader, _made(root / str(loader).lstrip("/")))
+    environment = {"LD_LIBRARY_PATH": f"{sysconfig.get_config_var('LIBDIR') or ''}"}
+    for binary in binaries:
+        # The original interpreter, since its libraries may be found relative to it ($ORIGIN).
+        asked = _executable() if binary.name == "python3" else binary
+        listed = subprocess.run(
+            [str(loader), "--list", str(asked)],
+            capture_output=True,
+            text=True,
+            timeout=_LIST_TIMEOUT_S,
+            env=environment,
+            check=False,
+        )
+        for name, found in _NEEDED.findall(listed.stdout):
+            target = root / LIBRARIES.strip("/") / Path(name).name
+            if not target.exists():
+                shutil.copyfile(found, target)
+
+
+def _loader(binary: Path) -> Path:
+    """Return the program interpreter that an ELF binary names (PT_INTERP)."""
+    match = re.search(rb"\0(/[\w/.+-]*ld[\w.+-]*\.so[\w.]*)\0", binary.read_bytes()[:65536])
+    if match is None:
+        raise SandboxUnavailableError(f"{binary} names no dynamic loader")
+    return Path(match[1].decode())
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _copy_runtime(root: Path) -> None:
+    """Copy what runs inside, compiled, under the same names as outside."""
+    for module in _INSIDE.glob("*.py"):
+        target = _made(root / RUNTIME.strip("/") / "verifiers" / "sandbox" / "inside" / module.name)
+        shutil.copyfile(module, target)
+        py_compile.compile(
+            str(target),
+            doraise=True,
+            dfile=f"{RUNTIME}/{module.name}",
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )

@@ -1,0 +1,110 @@
+"""Rewrites the tests' asserts so that each reports what it compared; the tests themselves stay as they are."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+from verifiers.sandbox.inside.codec import Value
+
+MAX_TEXT = 300  # characters of a value or of an assertion in a report
+RECORDER = "__judge__"  # the name under which the rewritten tests find the recorder
+
+
+@dataclass(slots=True)
+class Assertion:
+    """One assert statement of the tests, and how it went."""
+
+    line: int
+    text: str
+    n_passed: int = 0
+    failure: str | None = None
+    """The values that were compared, when it failed."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was reached and never failed."""
+        return self.failure is None and self.n_passed > 0
+
+
+class Recorder:
+    """What the rewritten asserts call."""
+
+    def __init__(self) -> None:
+        self.assertions: list[Assertion] = []
+        self.current: Assertion | None = None
+        """The one being evaluated, to be named when something else goes wrong in it."""
+        self._seen: dict[str, Any] = {}
+
+    def enter(self, index: int) -> bool:
+        """Note that an assertion begins."""
+        self.current = self.assertions[index]
+        self._seen = {}
+        return True
+
+    def see(self, side: str, value: Value) -> Value:
+        """Note and return one operand."""
+        self._seen[side] = value
+        return value
+
+    def holds(self, index: int, value: Value) -> bool:
+        """Note and return whether the assertion holds."""
+        assertion = self.assertions[index]
+        if value:
+            assertion.n_passed += 1
+            self.current = None
+            return True
+        if assertion.failure is None:
+            assertion.failure = ", ".join(f"{side} {describe(seen)}" for side, seen in self._seen.items())
+        self.current = None
+        return False
+
+
+def describe(value: Value) -> str:
+    """Return a short text for any value, never failing."""
+    try:
+        text = repr(value)
+    except BaseException as error:  # noqa: BLE001 - the program answers for its own objects, or dies over it
+        return f"<a {type(value).__name__} whose repr failed with {type(error).__name__}>"
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}... ({len(text)} characters)"
+
+
+class Rewriter(ast.NodeTransformer):
+    """Turns ``assert left == right, message`` into a check that the recorder can watch."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
+        """Rewrite one assert statement.
+
+        It becomes ``if not (enter(i) and holds(i, left == right)): raise AssertionError(message)``.
+        """
+        index = len(self._recorder.assertions)
+        text = ast.unparse(node)
+        self._recorder.assertions.append(
+            Assertion(node.lineno, text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "...")
+        )
+        number = ast.Constant(index)
+        check = ast.BoolOp(ast.And(), [_ask("enter", number), _ask("holds", number, _watched(node.test))])
+        error = ast.Call(ast.Name("AssertionError", ast.Load()), [node.msg] if node.msg else [], [])
+        new = ast.If(ast.UnaryOp(ast.Not(), check), [ast.Raise(error)], [])
+        return ast.fix_missing_locations(ast.copy_location(new, node))
+
+
+def _watched(test: ast.expr) -> ast.expr:
+    match test:
+        case ast.Compare(left=left, ops=[op], comparators=[right]):
+            return ast.Compare(_see("left", left), [op], [_see("right", right)])
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return ast.UnaryOp(ast.Not(), _see("value", operand))
+    return _see("value", test)
+
+
+def _see(side: str, value: ast.expr) -> ast.expr:
+    return _ask("see", ast.Constant(side), value)
+
+
+def _ask(method: str, *arguments: ast.expr) -> ast.expr:
+    return ast.Call(ast.Attribute(ast.Name(RECORDER, ast.Load()), method, ast.Load()), list(arguments), [])

@@ -1,0 +1,42 @@
+"""What a sandboxed process does to itself before it reads a byte that somebody else wrote."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+
+_MAX_FD = 1024
+
+
+def confine(keep: set[int], limits: tuple[int, ...]) -> None:
+    """Close every inherited descriptor but ``keep`` and the standard ones, and lower the resource limits for good.
+
+    The limit on processes counts only inside the user namespace one is in, so it has to be set here rather than by
+    whoever started us. Soft and hard limits are the same: nothing can be raised again.
+
+    Args:
+        keep: Descriptors to keep.
+        limits: CPU seconds, bytes of address space of each process, processes and threads, bytes of a file.
+    """
+    cpu_s, memory_bytes, n_processes, file_bytes = limits
+    for fd in range(3, _MAX_FD):
+        if fd not in keep:
+            try:
+                os.close(fd)
+            except OSError:
+                continue
+    for which, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_FSIZE, file_bytes),
+        (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_NPROC, n_processes),
+        (resource.RLIMIT_AS, memory_bytes),
+    ):
+        resource.setrlimit(which, (value, value))
+    for fd in keep:
+        os.set_inheritable(fd, False)  # noqa: FBT003 - positional only
+    sys.dont_write_bytecode = True

@@ -1,0 +1,273 @@
+"""The process that runs the tests and alone says how they went; the program is somewhere else."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import sys
+import types
+from typing import Any
+
+from verifiers.sandbox.inside import names, wire
+from verifiers.sandbox.inside.asserts import MAX_TEXT, RECORDER, Assertion, Recorder, Rewriter
+from verifiers.sandbox.inside.behaviour import observe
+from verifiers.sandbox.inside.codec import Value
+from verifiers.sandbox.inside.confine import confine
+from verifiers.sandbox.inside.link import Link, ProgramFatal, UnsupportedTestError
+from verifiers.sandbox.inside.proxies import Proxy
+
+MAX_REPORTED = 50  # assertions spelled out in the evidence
+
+
+class Conclusion(Exception):  # noqa: N818 - how a trial ends, not an error
+    """Raised when the outcome is known."""
+
+    def __init__(self, outcome: str, reason: str, **facts: Value) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
+        self.facts = facts
+
+
+class Trial:
+    """One program before one set of tests."""
+
+    def __init__(self, job: dict[str, Any], link: Link) -> None:
+        self._tests: str = job["tests"]
+        self._program: str = job["program"]
+        self._entry_point: str | None = job["entry_point"]
+        self._link = link
+        self._recorder = Recorder()
+        self._helpers: list[str] = []
+        self._namespace: dict[str, Any] = {"__name__": "__main__", RECORDER: self._recorder}
+
+    def run(self) -> dict[str, Any]:
+        """Return the report: outcome, reason, assertions."""
+        try:
+            tree = self._read()
+            self._load()
+            self._offer_names(tree)
+            self._run(tree)
+            conclusion = self._count()
+        except Conclusion as ended:
+            conclusion = ended
+        except ProgramFatal as fatal:  # between the tests, as when a name of theirs is asked for
+            conclusion = Conclusion(
+                "refuted", f"the program {fatal.reason}", stopped=fatal.kind, where="the tests"
+            )
+        except UnsupportedTestError as error:
+            conclusion = Conclusion("abstained", str(error))
+        except Exception as error:
+            if error is not self._link.last_raised:
+                raise
+            conclusion = Conclusion(
+                "refuted", f"the program raises {_one_line(error)} when it is only looked at"
+            )
+        done = self._recorder.assertions
+        return {
+            "outcome": conclusion.outcome,
+            "reason": conclusion.reason,
+            "assertions": [[a.line, a.text, _state(a), a.failure] for a in done[:MAX_REPORTED]],
+            "n_assertions": len(done),
+            "n_passed": sum(a.passed for a in done),
+            "own_comparisons": self._link.n_trusted,
+            "own_helpers": self._helpers,
+            **conclusion.facts,
+        }
+
+    def _read(self) -> ast.Module:
+        try:
+            tree = ast.parse(self._tests, "tests")
+            compile(tree, "tests", "exec")
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise Conclusion("abstained", f"the tests are not valid Python: {_one_line(error)}") from error
+        found = names.framework(tree)
+        if found:
+            raise Conclusion(
+                "abstained", f"the tests are a {found} file, which is not supported yet; use plain asserts"
+            )
+        if not names.has_assertions(tree):
+            raise Conclusion("abstained", "the tests contain no assertion")
+        return tree
+
+    def _load(self) -> None:
+        try:
+            self._link.load(self._program, seeds_random="random" in self._program)
+        except ProgramFatal as fatal:
+            raise Conclusion(
+                "refuted", f"the program {fatal.reason}", stopped=fatal.kind, where="its top level"
+            ) from fatal
+        except SyntaxError as error:
+            raise Conclusion("refuted", f"the program is not valid Python: {_one_line(error)}") from error
+        except Exception as error:
+            raise Conclusion(
+                "refuted", f"the program raises {_one_line(error)} while it is loaded"
+            ) from error
+
+    def _offer_names(self, tree: ast.Module) -> None:
+        """Put what the tests expect of the program into their namespace, as stand-ins.
+
+        A builtin stays the judge's own even where the program redefines it (``sorted``, ``len``): a hostile program
+        would redefine exactly those. The exception is a builtin that is the function under test: named as the entry
+        point, or the one that the asserts call most, when they call nothing else that the program could have defined.
+        """
+        used = names.free_names(self._tests)
+        tested = self._entry_point or names.called_function(tree)
+        for name, module in names.judges_own(tree, used - {tested}).items():
+            own = importlib.import_module(module or name)
+            self._namespace[name] = getattr(own, name) if module else own
+        wanted = used - names.BUILTINS - self._namespace.keys() | ({tested} & used if tested else set())
+        if self._entry_point:
+            wanted.add(self._entry_point)
+        found = {name: value for name in sorted(wanted) for ok, value in [self._link.get(name)] if ok}
+        self._namespace.update(found)
+        self._helpers = sorted(set(found) - {tested}) if tested else []
+        if self._entry_point and self._entry_point not in found:
+            raise Conclusion("refuted", f"the program does not define {self._entry_point!r}")
+        if self._entry_point is None and names.check_function(tree):
+            functions = self._link.functions()
+            if len(functions) != 1:
+                raise Conclusion(
+                    "abstained", "the tests are check(candidate), and no entry_point says which function"
+                )
+            self._entry_point = functions[0]
+            self._namespace.setdefault(self._entry_point, self._link.get(self._entry_point)[1])
+
+    def _run(self, tree: ast.Module) -> None:
+        check = names.check_function(tree)
+        tests = [] if check else names.test_functions(tree)
+        rewritten = Rewriter(self._recorder).visit(tree)
+        failed: Conclusion | None = None
+        _make_importable(self._link)
+        for statement in rewritten.body:
+            try:
+                self._guard(compile(ast.Module([statement], []), "tests", "exec"))
+            except Conclusion as ended:
+                # A failed top-level assert does not keep the later ones from being reported; all else does.
+                if "failed" not in ended.facts:
+                    raise
+                failed = failed or ended
+        if failed:
+            raise failed
+        if check:
+            self._namespace["__candidate__"] = self._namespace[str(self._entry_point)]
+            self._guard(compile("check(__candidate__)", "tests", "exec"))
+        for name in tests:
+            self._guard(compile(f"{name}()", "tests", "exec"))
+
+    def _guard(self, code: types.CodeType) -> None:
+        """Run a piece of the tests; whatever stops it is a conclusion."""
+        recorder, link = self._recorder, self._link
+        try:
+            exec(code, self._namespace)  # noqa: S102 - the judge is in a sandbox of its own
+        except ProgramFatal:
+            pass  # said below, also if the tests swallowed it
+        except UnsupportedTestError as error:
+            raise Conclusion("abstained", str(error)) from error
+        except AssertionError as error:
+            raise self._failed_assertion(error) from error
+        except BaseException as error:
+            raise self._raised(error) from error
+        if link.fatal is not None:
+            where = (
+                f"line {recorder.current.line}: {recorder.current.text}" if recorder.current else "the tests"
+            )
+            if recorder.current:
+                recorder.current.failure = f"the program {link.fatal.reason}"
+            raise Conclusion(
+                "refuted", f"the program {link.fatal.reason}", stopped=link.fatal.kind, where=where
+            )
+        if link.unsupported is not None:
+            raise Conclusion("abstained", str(link.unsupported))
+
+    def _failed_assertion(self, error: AssertionError) -> Conclusion:
+        failures = [assertion for assertion in self._recorder.assertions if assertion.failure is not None]
+        if not failures or error is self._link.last_raised:
+            return self._raised(error)
+        text = f"line {failures[-1].line}: {failures[-1].text} failed: {failures[-1].failure}"
+        return Conclusion("refuted", text, failed=True)
+
+    def _raised(self, error: BaseException) -> Conclusion:
+        current = self._recorder.current
+        of_program = error is self._link.last_raised
+        if isinstance(error, ImportError) and not of_program:
+            return Conclusion(
+                "abstained", f"the tests need what the sandbox does not have: {_one_line(error)}"
+            )
+        if isinstance(error, NameError) and not of_program:
+            return Conclusion(
+                "refuted", f"the tests use a name that the program does not define: {_one_line(error)}"
+            )
+        if current is None:
+            return Conclusion("refuted", f"the tests stopped with {_one_line(error)}")
+        current.failure = _one_line(error)
+        return Conclusion(
+            "refuted", f"line {current.line}: {current.text} raised {_one_line(error)}", failed=True
+        )
+
+    def _count(self) -> Conclusion:
+        assertions = self._recorder.assertions
+        n_run = sum(assertion.n_passed for assertion in assertions)
+        if not any(a.n_passed or a.failure for a in assertions):
+            return Conclusion("abstained", "no assertion of the tests was reached")
+        if not self._link.n_uses and not self._used_values():
+            return Conclusion("abstained", "the tests never used the program")
+        own = self._link.n_trusted
+        remark = f"; {own} comparisons were the program's own" if own else ""
+        if self._helpers:
+            remark += f"; the tests rely on the program's own {', '.join(self._helpers[:5])}"
+        return Conclusion("confirmed", f"{n_run} assertions passed{remark}")
+
+    def _used_values(self) -> bool:
+        return any(
+            not isinstance(value, Proxy) and name not in {"__name__", "__builtins__", RECORDER}
+            for name, value in self._namespace.items()
+        )
+
+
+def _make_importable(link: Link) -> None:
+    """Let the tests import the program by one of its customary names."""
+
+    def fetch(wanted: str) -> Value:
+        found, value = link.get(wanted) if not wanted.startswith("__") else (False, None)
+        if not found:
+            raise AttributeError(wanted)
+        return value
+
+    for name in names.OWN_MODULES:
+        module = types.ModuleType(name)
+        module.__dict__["__getattr__"] = fetch
+        sys.modules.setdefault(name, module)
+
+
+def _state(assertion: Assertion) -> str:
+    if assertion.failure is not None:
+        return "failed"
+    return "passed" if assertion.n_passed else "not reached"
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:MAX_TEXT]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def main(report_fd: int, link_fd: int, *limits: int) -> None:
+    """Confine this process, read the job, judge, report.
+
+    Frames sent at ``report_fd``, in order: ``["called"]`` before the first call of the program, ``["report", ...]``,
+    ``["behaviour", ...]``. The worker believes the first report and no later one.
+    """
+    confine({report_fd, link_fd}, limits)
+    job = wire.receive(report_fd)
+    if "random" in job["tests"]:
+        importlib.import_module("random").seed(0)  # the same claim gets the same verdict
+    link = Link(link_fd, on_first_call=lambda: wire.send(report_fd, ["called"]))
+    trial = Trial(job, link)
+    report = trial.run()
+    wire.send(report_fd, ["report", report])
+    if job["inputs"]:
+        wire.send(
+            report_fd, ["behaviour", observe(link, job["inputs_for"], job["inputs"], job["behaviour_cpu_s"])]
+        )
+    os._exit(0)
