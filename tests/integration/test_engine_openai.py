@@ -50,11 +50,8 @@ class Handler(BaseHTTPRequestHandler):
     def reply(self, status: int, body: str | dict[str, Any], headers: dict[str, str] | None = None) -> None:
         data = (body if isinstance(body, str) else json.dumps(body)).encode()
         self.send_response(status)
-        for name, value in {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(data)),
-            **headers,
-        }.items():
+        standard = {"Content-Type": "application/json", "Content-Length": str(len(data))}
+        for name, value in {**standard, **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
