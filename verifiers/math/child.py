@@ -15,10 +15,15 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import Any
+from typing import TextIO
+
+from reasoner.outcomes import Outcome
+from verifiers.math.equality import Judgement, decide
+from verifiers.math.rational import NeedsAlgebraError
+from verifiers.math.symbolic import AlgebraScalars
 
 MEMORY_BYTES = 1 << 30
-STOPPED_S = 2  # CPU seconds after the budget at which a computation that ignores the signal is killed
+GRACE_S = 2  # CPU seconds after the budget at which a computation that ignores the timer is killed
 
 
 class OutOfTimeError(Exception):
@@ -27,18 +32,17 @@ class OutOfTimeError(Exception):
 
 def main() -> None:
     """Serve claims until standard input ends."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, MEMORY_BYTES)
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # nothing that prints can write into the replies
-    import verifiers.math.symbolic  # noqa: F401 - loaded before the first claim's clock starts
-
     signal.signal(signal.SIGPROF, _out_of_time)
     claims: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(claims,), daemon=True).start()
     _write(replies, {"ready": True})
     while True:
-        _write(replies, _judged(json.loads(claims.get())))
+        claim = json.loads(claims.get())
+        _write(replies, _judged(claim["gold"], claim["answer"], float(claim["cpu_s"])))
 
 
 def _read(claims: queue.SimpleQueue[str]) -> None:
@@ -47,51 +51,45 @@ def _read(claims: queue.SimpleQueue[str]) -> None:
     os._exit(0)
 
 
-def _judged(claim: dict[str, Any]) -> dict[str, Any]:
-    from verifiers.math.equality import decide
-    from verifiers.math.rational import NeedsAlgebraError
-    from verifiers.math.symbolic import AlgebraScalars, NoValueError
-
-    budget_s = float(claim["cpu_s"])
-    _limit_cpu(budget_s)
+def _judged(gold: str, answer: str, cpu_s: float) -> dict[str, object]:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + cpu_s) + GRACE_S)
+    spent = False
     try:
-        signal.setitimer(signal.ITIMER_PROF, budget_s)
-        judgement = decide(claim["gold"], claim["answer"], AlgebraScalars())
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        try:
+            signal.setitimer(signal.ITIMER_PROF, cpu_s)
+            judgement = decide(gold, answer, AlgebraScalars())
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
     except OutOfTimeError:
-        return {"abstained": f"the comparison took more than {budget_s:g} s of CPU time"}
-    except NoValueError as error:
-        return {"abstained": str(error)}
+        judgement = Judgement(Outcome.ABSTAINED, f"the comparison took more than {cpu_s:g} s of CPU time")
+        spent = True  # it was interrupted anywhere, perhaps in the middle of a cache
     except NeedsAlgebraError:
-        return {"abstained": "a value could not be computed"}
+        judgement = Judgement(Outcome.ABSTAINED, "a value could not be computed")
     except MemoryError:
-        return {"abstained": f"the comparison took more than {MEMORY_BYTES >> 20} MB of memory", "exit": True}
-    except Exception as error:  # noqa: BLE001 - SymPy raises anything on odd input; a claim must not kill the server
-        return {"abstained": f"the comparison failed: {type(error).__name__}: {error}"[:300]}
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        judgement = Judgement(
+            Outcome.ABSTAINED, f"the comparison took more than {MEMORY_BYTES >> 20} MB of memory"
+        )
+        spent = True
+    except Exception as error:  # noqa: BLE001 - SymPy raises anything on odd input, and a claim must not end the server
+        judgement = Judgement(
+            Outcome.ABSTAINED, f"the comparison failed: {type(error).__name__}: {error}"[:300]
+        )
     return {
-        "outcome": str(judgement.outcome), "reason": judgement.reason, "method": judgement.method,
-        "gold": judgement.gold, "answer": judgement.answer,
+        "outcome": judgement.outcome, "reason": judgement.reason, "evidence": judgement.evidence, "spent": spent,
     }  # fmt: skip
 
 
-def _out_of_time(signum: int, frame: FrameType | None) -> None:
+def _out_of_time(_signal: int, _frame: FrameType | None) -> None:
     raise OutOfTimeError
-
-
-def _limit_cpu(budget_s: float) -> None:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + budget_s) + STOPPED_S)
 
 
 def _limit(what: int, amount: int) -> None:
     _, hard = resource.getrlimit(what)
-    soft = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
-    resource.setrlimit(what, (soft, hard))
+    resource.setrlimit(what, (amount if hard == resource.RLIM_INFINITY else min(amount, hard), hard))
 
 
-def _write(replies: Any, reply: dict[str, Any]) -> None:
+def _write(replies: TextIO, reply: dict[str, object]) -> None:
     replies.write(json.dumps(reply) + "\n")
     replies.flush()
 

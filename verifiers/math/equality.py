@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 
 from reasoner.outcomes import Outcome
-from verifiers.math.compare import Comparison, Scalars
+from verifiers.math.comparison import Comparison, Scalars
 from verifiers.math.extraction import MAX_ANSWER_CHARS, bare_answer, extract_answer, has_cue
 from verifiers.math.grammar import Reading, readings
 from verifiers.math.meaning import meaning
 from verifiers.math.normal import normal_form
-from verifiers.math.rational import NeedsAlgebraError, RationalScalars
-from verifiers.math.tree import Quantity
+from verifiers.math.rational import NeedsAlgebraError, NoValueError, RationalScalars
+from verifiers.math.rendering import rendered
+from verifiers.math.rules import RULES
 from verifiers.math.tokens import CannotReadError
+from verifiers.math.tree import Call, Quantity, Sym
 
 __all__ = ["Judgement", "decide", "decide_without_algebra"]
 
 MAX_CLAIM_CHARS = 1_000_000  # per side; identical texts are confirmed at any length
 MAX_SHOWN_CHARS = 200
-_BROKEN_MATH = re.compile(
-    r"\\\((?:(?!\\\)).){0,500}\n|(?<![\\$])\$(?!\$)[^$]{0,500}\n[^$]{0,500}(?<!\$)\$(?!\$)"
-)
-
+MAX_UNMARKED_WORDS = 40  # a longer text without any formula, number or "the answer is" holds no answer
+# "$ 9 $" with a line's end in it: most renderers don't take that for a formula, so it may not be one.
+_BROKEN_MATH = re.compile(r"\\\([^\\\n]{0,500}\n|(?<![\\$])\$(?!\$)[^$\n]{0,500}\n[^$]{0,500}(?<!\$)\$(?!\$)")
 _PROSE = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,}\s")
 _COUNTED = re.compile(r"[-+$€£\d.(\\][^\n]{0,60}?(?:\s[A-Za-z]{2,20}){0,4}[.]?")  # "5 red apples"
 
@@ -33,11 +35,22 @@ class Judgement:
 
     outcome: Outcome
     reason: str
-    method: str
-    gold: str = ""
-    """The answer that was read from the gold text, shortened."""
+    evidence: dict[str, str] = field(default_factory=dict)
+    """What was found in the texts, how it was read and which method decided; bounded in size."""
 
-    answer: str = ""
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two texts."""
+
+    found: str
+    """The answer in it; empty when there is none."""
+
+    meanings: list[Reading]
+    """What it may mean, likeliest first; empty when it can't be read."""
+
+    problem: str | None = None
+    """Why it can't be read."""
 
 
 def decide_without_algebra(gold: str, answer: str) -> Judgement | None:
@@ -65,43 +78,68 @@ def decide(gold: str, answer: str, scalars: Scalars) -> Judgement:
     """
     if max(len(gold), len(answer)) > MAX_CLAIM_CHARS:
         return _judgement(Outcome.ABSTAINED, f"a text is longer than {MAX_CLAIM_CHARS} characters", "none")
-    texts: list[str] = []
-    meanings: list[list[Reading]] = []
-    problems: list[str] = []
-    for side, text in (("gold", gold), ("answer", answer)):
-        try:
-            texts.append(_found(text))
-            meanings.append(readings(texts[-1]))
-        except CannotReadError as error:
-            problems.append(f"cannot read the {side}: {error}")
-            if len(texts) == len(problems) + len(meanings) - 1:
-                texts.append("")
-    forms = [normal_form(t) for t in texts]
-    if forms[0] and forms[0] == forms[1]:
-        return _judgement(Outcome.CONFIRMED, "the answers are written alike", "exact text", *texts)
+    one, other = _side(gold), _side(answer)
+    if one.found and normal_form(one.found) == normal_form(other.found):
+        return _judgement(
+            Outcome.CONFIRMED, "the answers are written alike", "exact text", one.found, other.found
+        )
+    problems = [
+        f"cannot read the {name}: {s.problem}" for name, s in (("gold", one), ("answer", other)) if s.problem
+    ]
     if problems:
-        return _judgement(Outcome.ABSTAINED, "; ".join(problems), "none", *texts)
-    return _compared(texts, meanings[0], meanings[1], scalars)
+        return _judgement(Outcome.ABSTAINED, "; ".join(problems), "none", one.found, other.found)
+    return _compared(one, other, scalars)
 
 
-def _compared(texts: list[str], gold: list[Reading], answer: list[Reading], scalars: Scalars) -> Judgement:
+def _side(text: str) -> _Side:
+    found = ""
+    try:
+        found = _found(text)
+        return _Side(found, readings(found))
+    except CannotReadError as error:
+        return _Side(found, [], str(error))
+
+
+def _compared(gold: _Side, answer: _Side, scalars: Scalars) -> Judgement:
+    """Compare every reading of one side with every reading of the other: one agreement confirms."""
     doubts: list[str] = []
-    refuted = True
-    for one in gold:
-        for other in answer:
-            comparison = Comparison(scalars)
-            same = comparison.same(meaning(one.tree), meaning(other.tree))
-            if same and (one.sure or isinstance(other.tree, Quantity)) and (other.sure or isinstance(one.tree, Quantity)):
-                method = "structure" if type(one.tree) is not type(other.tree) else scalars.method
-                return _judgement(Outcome.CONFIRMED, "both are the same", method, *texts)
-            if same:
-                doubts.append("they agree only if a letter behind a number is a unit")
-            if same is None:
-                doubts.extend(comparison.doubts or ["whether they are the same cannot be told"])
-            refuted = refuted and same is False
-    if refuted:
-        return _judgement(Outcome.REFUTED, "both were understood and differ", scalars.method, *texts)
-    return _judgement(Outcome.ABSTAINED, "; ".join(dict.fromkeys(doubts)), scalars.method, *texts)
+    outcome, reason = Outcome.REFUTED, "both were understood and differ"
+    for one, other in product(gold.meanings, answer.meanings):
+        same, why = _agreement(one, other, scalars)
+        if same:
+            outcome, reason = Outcome.CONFIRMED, "both mean the same"
+            break
+        doubts += why if same is None else []
+    if doubts and outcome is not Outcome.CONFIRMED:
+        outcome, reason = Outcome.ABSTAINED, "; ".join(dict.fromkeys(doubts))
+    judgement = _judgement(outcome, reason, scalars.method, gold.found, answer.found)
+    for name, side in (("gold_read_as", gold), ("answer_read_as", answer)):
+        judgement.evidence[name] = rendered(meaning(side.meanings[0].tree))[:MAX_SHOWN_CHARS]
+    return judgement
+
+
+def _agreement(one: Reading, other: Reading, scalars: Scalars) -> tuple[bool | None, list[str]]:
+    """Return whether two readings mean the same, and what makes that doubtful."""
+    if _same_function(one, other):
+        return True, []
+    comparison = Comparison(scalars, RULES)
+    try:
+        same = comparison.same(meaning(one.tree), meaning(other.tree))
+    except NoValueError as error:
+        return None, [str(error)]
+    certain = one.sure or isinstance(other.tree, Quantity), other.sure or isinstance(one.tree, Quantity)
+    if same and not all(certain):
+        return None, ["they agree only if a letter behind a number is a unit"]
+    return same, comparison.doubts or ["it cannot be told whether they are the same"]
+
+
+def _same_function(one: Reading, other: Reading) -> bool:
+    """``f(x)`` and ``f(y)``, alone, name the same function."""
+    match one.tree, other.tree:
+        case Call(name, (Sym(),)), Call(other_name, (Sym(),)):
+            return name == other_name and name.endswith("()")
+        case _:
+            return False
 
 
 def _found(text: str) -> str:
@@ -111,31 +149,40 @@ def _found(text: str) -> str:
         CannotReadError: There is none.
     """
     stripped = text.strip()
-    plain = re.sub(r"\\+(?=boxed|fbox)", r"\\", stripped)
     if not stripped:
         raise CannotReadError("it is empty")
+    plain = re.sub(r"\\+(?=boxed|fbox)", r"\\", stripped)
     if not has_cue(plain):
         bare = bare_answer(plain)
         if bare is not None:
             return bare
-        if len(stripped) > MAX_ANSWER_CHARS and not _PROSE.search(stripped):
-            raise CannotReadError(f"it is longer than {MAX_ANSWER_CHARS} characters and no prose")
-        if _COUNTED.fullmatch(stripped):
-            try:
-                readings(stripped)
-            except CannotReadError:
-                pass  # a sentence that begins with a number
-            else:
-                return stripped
-        if _BROKEN_MATH.search(plain[-2_000:]) and "$$" not in plain and "\\[" not in plain:
-            raise CannotReadError("a formula within a line is broken over lines")
+        _check_unmarked(plain)
+        if _COUNTED.fullmatch(plain) and _is_readable(plain):
+            return plain
     found = extract_answer(plain)
-    if found is None and len(stripped.split()) > 40:
+    if found is None and len(plain.split()) > MAX_UNMARKED_WORDS:
         raise CannotReadError("it holds no answer")
     if found is not None and len(found) >= MAX_ANSWER_CHARS:
         raise CannotReadError(f"its answer is longer than {MAX_ANSWER_CHARS} characters")
-    return stripped if found is None else found
+    return plain if found is None else found
+
+
+def _check_unmarked(text: str) -> None:
+    """Refuse a text that doesn't say where its answer is and is no prose either, or has a broken formula."""
+    if len(text) > MAX_ANSWER_CHARS and not _PROSE.search(text):
+        raise CannotReadError(f"it is longer than {MAX_ANSWER_CHARS} characters and no prose")
+    if "$$" not in text and "\\[" not in text and _BROKEN_MATH.search(text[-MAX_ANSWER_CHARS:]):
+        raise CannotReadError("a formula within a line is broken over lines")
+
+
+def _is_readable(text: str) -> bool:
+    try:
+        readings(text)
+    except CannotReadError:
+        return False
+    return True
 
 
 def _judgement(outcome: Outcome, reason: str, method: str, gold: str = "", answer: str = "") -> Judgement:
-    return Judgement(outcome, reason[:500], method, gold[:MAX_SHOWN_CHARS], answer[:MAX_SHOWN_CHARS])
+    evidence = {"method": method, "gold": gold[:MAX_SHOWN_CHARS], "answer": answer[:MAX_SHOWN_CHARS]}
+    return Judgement(outcome, reason[:500], evidence)

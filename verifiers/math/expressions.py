@@ -263,6 +263,8 @@ class ExpressionParser:
             return True
         if token.kind == "cmd":
             return token.text in _ATOM_COMMANDS and not (token.text == "lbrack")
+        if token.text == "(" and self.peek(1).text in ("mod", "bmod"):
+            return False
         return token.kind == "op" and (token.text in "([{" or (token.text == "|" and self._bars == 0))
 
     def factor(self) -> Node:

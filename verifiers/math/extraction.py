@@ -17,7 +17,9 @@ MAX_BOXES_JOINED = 32
 MAX_GAP_CHARS = 80
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{")
-_BARE_BOX = re.compile(r"\\boxed\s{1,3}([^\s{}$\\]{1,40})")
+_BARE_BOX = re.compile(
+    r"\\boxed\s{0,3}((?<=\s)[^\s{}$\\]{1,40}|\\[dt]?frac\s?(?:\{[^{}]{1,80}\}\s?\{[^{}]{1,80}\}|\d\s?\d)|\\sqrt\s?\{[^{}]{1,80}\})"
+)
 # What may stand between two boxes that are one answer: "\boxed{1} and \boxed{2}".
 _GAP = re.compile(
     r"(?:\s|\$|\\[()\[\]]|[,;:&.]|\\[,;:! ]|\\q?quad|\\(?:text|mbox|textrm)\{[^{}]{0,40}\}|and|or"
@@ -94,11 +96,73 @@ _MATH_WORDS = frozenset(
     ]
 )
 _SHORT_WORDS = frozenset(
-    "is it we so of to the are was no as by an at not for you has had get but can all how its she he her his if be do "
-    "my on up us let use now one two six ten way men day has did say see yes red any our out who why too per ago".split()
+    [
+        "is",
+        "it",
+        "we",
+        "so",
+        "of",
+        "to",
+        "the",
+        "are",
+        "was",
+        "no",
+        "as",
+        "by",
+        "an",
+        "at",
+        "not",
+        "for",
+        "you",
+        "has",
+        "had",
+        "get",
+        "but",
+        "can",
+        "all",
+        "how",
+        "its",
+        "she",
+        "he",
+        "her",
+        "his",
+        "if",
+        "be",
+        "do",
+        "my",
+        "on",
+        "up",
+        "us",
+        "let",
+        "use",
+        "now",
+        "one",
+        "two",
+        "six",
+        "ten",
+        "way",
+        "men",
+        "day",
+        "has",
+        "did",
+        "say",
+        "see",
+        "yes",
+        "red",
+        "any",
+        "our",
+        "out",
+        "who",
+        "why",
+        "too",
+        "per",
+        "ago",
+    ]
 )
 _COMMAND_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname)\s{0,2}\{[^{}]{0,200}\}")
-_DATE = re.compile(r"[A-Z][a-z]{2,8}\.? \d{1,2}(?:st|nd|rd|th)?(?:, \d{4})?|\d{1,2}(?:st|nd|rd|th)? [A-Z][a-z]{2,8}(?:,? \d{4})?")
+_DATE = re.compile(
+    r"[A-Z][a-z]{2,8}\.? \d{1,2}(?:st|nd|rd|th)?(?:, \d{4})?|\d{1,2}(?:st|nd|rd|th)? [A-Z][a-z]{2,8}(?:,? \d{4})?"
+)
 _TRASH = " \t\r\n\"'`*_:;,“”"
 
 
@@ -115,7 +179,7 @@ def extract_answer(text: str) -> str | None:
     Returns:
         The answer as it was written, without its mathematics delimiters, at most ``MAX_ANSWER_CHARS`` long.
     """
-    tail = text[-MAX_TAIL_CHARS:]
+    tail = _repaired(text[-MAX_TAIL_CHARS:])
     box = _last_box(tail)
     for cue in _cues_backwards(tail):
         if box is not None and box[0] >= cue.start():
@@ -128,9 +192,14 @@ def extract_answer(text: str) -> str | None:
     return bare_answer(tail) or last_in_text(tail)
 
 
+def _repaired(text: str) -> str:
+    """Undo what JSON makes of an unescaped backslash: a backspace and "oxed"."""
+    return text.replace("\x08oxed", "\\boxed")
+
+
 def has_cue(text: str) -> bool:
     """Tell whether ``text`` says where its answer stands (a box, "the answer is", "####")."""
-    tail = text[-MAX_TAIL_CHARS:]
+    tail = _repaired(text[-MAX_TAIL_CHARS:])
     return _last_box(tail) is not None or _CUE.search(tail) is not None
 
 
@@ -259,7 +328,7 @@ def _after_cue(text: str, *, strict: bool) -> str | None:
         strict: A box stands earlier, so mere words don't count ("... so the answer is correct").
     """
     sentence = _sentence(text)
-    stripped = _strip(sentence)
+    stripped = _strip(sentence.lstrip("} "))
     if not stripped or stripped.startswith(("\\boxed", "\\fbox")):
         return None
     bare = bare_answer(stripped)

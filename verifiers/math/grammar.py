@@ -10,6 +10,7 @@ from verifiers.math.expressions import ExpressionParser
 from verifiers.math.tokens import CannotReadError, Commas, prepared, tokenize
 from verifiers.math.tree import (
     Call,
+    Choice,
     Clock,
     Const,
     Degrees,
@@ -77,6 +78,9 @@ _SAME_WORDS = {
     "true": "yes", "false": "no", "correct": "yes", "incorrect": "no",
 }  # fmt: skip
 _REALS = frozenset(("all real numbers", "all reals", "real numbers", "all real x", "all real values"))
+_CHOICE = re.compile(
+    r"(?:\\text(?:bf|rm)?\s?\{\s?\(?([A-F])\)[.:]?\s?\}|\(?([A-F])\)[.:]?)(?:\s|\\[ ,;:]|\\q?quad|~)+([^\s=<>+*/^].*)"
+)
 _LETTER_UNIT = re.compile(r"^[-+]?[\d.,]+\s?[a-zA-Z](?:\^\{?[23]\}?)?$")
 
 
@@ -148,22 +152,26 @@ class AnswerParser(ExpressionParser):
                 op += "="
             ops.append(op)
             sides.append(self._union())
+        bracket = self.at("(") and self.accept("(")
         if self.accept("pmod", "bmod", "mod"):
             sides[-1] = Call("mod", (sides[-1], self.nested(self.atom)))
+            if bracket:
+                self.expect(")")
         return sides[0] if not ops else Relation(tuple(ops), tuple(sides))
 
     def _head(self) -> Node | None:
         """``W(n)`` in front of an equals sign: any letter names a function there."""
-        name = self.peek()
-        simple = [self.peek(n) for n in range(1, 5)]
-        if name.kind != "letter" or [t.text for t in simple[:1] + simple[2:3]] != ["(", ")"]:
+        if self.peek().kind != "letter" or self.peek(1).text != "(":
             return None
-        if simple[1].kind not in ("letter", "num") or simple[3].text != "=":
+        ahead = 2
+        while self.peek(ahead).kind in ("letter", "num") and self.peek(ahead + 1).text == ",":
+            ahead += 2
+        last = [self.peek(ahead + n).text for n in (1, 2)]
+        if self.peek(ahead).kind not in ("letter", "num") or last != [")", "="]:
             return None
-        self._next += 2
-        argument = self.atom()
-        self._next += 1
-        return Call(f"{name.text}()", (argument,))
+        name = self.take().text
+        inner = self._bracketed()
+        return Call(f"{name}()", inner.items if isinstance(inner, Tuple) else (inner,))
 
     def _union(self) -> Node:
         left = self._quantity()
@@ -294,6 +302,9 @@ def readings(text: str) -> list[Reading]:
     special = _clock(plain) or _date(plain)
     if special is not None:
         return [Reading(special)]
+    choice = _CHOICE.fullmatch(plain)
+    if choice is not None:
+        return [Reading(Choice(choice[1] or choice[2], r.tree), sure=r.sure) for r in readings(choice[3])]
     words = plain_words(plain)
     if words is not None and not any(c.isdigit() for c in words):
         known = _known_words(words) or (Text(words) if is_prose(words) else None)

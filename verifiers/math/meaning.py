@@ -32,6 +32,8 @@ from verifiers.math.tree import (
 __all__ = ["Assigned", "Meaning", "Piece", "Region", "meaning", "region_of", "symbols"]
 
 MAX_ITEMS = 100
+_UNKNOWNS = (Sym("x"), Sym("y"), Sym("t"), Sym("n"))  # |x| = 3 asks for x, |AB| = 3 and |z| = 3 tell a length
+_NUMBER_SETS = frozenset(("integers", "naturals", "rationals", "complexes"))
 INFINITY = Const("inf")
 MINUS_INFINITY = Mul((Num(Fraction(-1)), INFINITY))
 
@@ -74,6 +76,8 @@ def meaning(tree: Node) -> Meaning:
             return _listed(items, joiner)
         case Tuple("", items, _):
             return _listed(items, ",")
+        case Quantity(Tuple() | SetOf() | SetOp() | Matrix() | Text() as several, _):
+            return meaning(several)
         case SetOf(items):
             return SetOf(tuple(_values(items)))
         case SetOp():
@@ -103,6 +107,8 @@ def region_of(tree: Node) -> Region | None:
             return Region((Piece(MINUS_INFINITY, False, INFINITY, False),))
         case SetOf(items):
             return Region(tuple(Piece(v, True, v, True) for v in items))
+        case Quantity(value, _):
+            return region_of(value)
         case SetOp("cup", left, right):
             one, other = region_of(left), region_of(right)
             return Region(one.pieces + other.pieces) if one and other else None
@@ -147,7 +153,7 @@ def _related(tree: Relation) -> Meaning:
     if set(ops) <= {">", ">="}:
         turned = tuple(op.replace(">", "<") for op in reversed(ops))
         return _between(turned, tuple(reversed(sides)))
-    if ops == ("!=",) and _is_name(sides[0]) and not any(symbols(sides[1])):
+    if ops == ("!=",) and _is_variable(sides[0]) and not any(symbols(sides[1])):
         return replace(_without(sides[1]), variable=sides[0])
     return Relation(ops, sides)
 
@@ -167,13 +173,17 @@ def _equated(sides: tuple[Node, ...]) -> Meaning:
 
 def _between(ops: tuple[str, ...], sides: tuple[Node, ...]) -> Meaning:
     """``low < x <= high`` and its one-sided forms, as a region; other chains as they are."""
-    if len(sides) == 3 and _is_name(sides[1]):
+    if len(sides) == 3 and _is_variable(sides[1]):
         return Region((Piece(sides[0], ops[0] == "<=", sides[2], ops[1] == "<="),), sides[1])
-    if len(sides) == 2 and _is_name(sides[0]) and not any(symbols(sides[1])):
+    if len(sides) == 2 and _is_variable(sides[0]) and not any(symbols(sides[1])):
         return Region((Piece(MINUS_INFINITY, False, sides[1], ops[0] == "<="),), sides[0])
-    if len(sides) == 2 and _is_name(sides[1]) and not any(symbols(sides[0])):
+    if len(sides) == 2 and _is_variable(sides[1]) and not any(symbols(sides[0])):
         return Region((Piece(sides[0], ops[0] == "<=", INFINITY, False),), sides[1])
     return Relation(ops, sides)
+
+
+def _is_variable(node: Node) -> bool:
+    return isinstance(node, Sym) or (isinstance(node, Call) and node.name.endswith(("()", "_")))
 
 
 def _is_name(node: Node) -> bool:
@@ -186,7 +196,7 @@ def _is_name(node: Node) -> bool:
         case Call(name, args):
             if name.endswith(("()", "_", " of")):
                 return True
-            return name in ("abs", "det") and all(_is_name(a) for a in args)
+            return name in ("abs", "det") and all(_is_name(a) and a not in _UNKNOWNS for a in args)
         case Tuple(_, items, _):
             return all(isinstance(i, Sym) for i in items)
         case Mul(factors):
@@ -208,6 +218,7 @@ def _is_capital(node: Node) -> bool:
 
 def _listed(items: tuple[Node, ...], joiner: str) -> Meaning:
     meanings = [meaning(i) for i in _values(items)]
+    meanings = [m for m in meanings if not _is_declaration(m)] or meanings
     if meanings and isinstance(meanings[0], Assigned) and len(meanings) > 1:
         rest = meanings[1:]
         if not any(isinstance(m, Assigned | Region | Relation) for m in rest):  # n = 2, 3, 4
@@ -223,6 +234,11 @@ def _listed(items: tuple[Node, ...], joiner: str) -> Meaning:
     if len(meanings) == 1:
         return meanings[0]
     return Listing(tuple(meanings), joiner)  # type: ignore[arg-type]
+
+
+def _is_declaration(item: Meaning) -> bool:
+    """Tell whether an item only says where a letter lives: ``k in Z``."""
+    return isinstance(item, Assigned) and isinstance(item.value, Const) and item.value.name in _NUMBER_SETS
 
 
 def _overlap(left: Region, right: Region) -> Region | None:

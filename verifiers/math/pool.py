@@ -63,7 +63,7 @@ class Pool:
             except BaseException:
                 child.kill()
                 raise
-            if reply.get("exit") or child.served >= CLAIMS_PER_CHILD or not self._keep(child):
+            if reply.get("spent") or child.served >= CLAIMS_PER_CHILD or not self._keep(child):
                 child.kill()
             return reply
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import isqrt
 
 from verifiers.math.tree import (
     Add,
@@ -18,7 +19,7 @@ from verifiers.math.tree import (
     Quantity,
 )  # fmt: skip
 
-__all__ = ["NeedsAlgebraError", "RationalScalars", "exact_value", "rounded_alike"]
+__all__ = ["NeedsAlgebraError", "NoValueError", "RationalScalars", "exact_value", "rounded_alike"]
 
 MAX_BITS = 20_000  # of any intermediate numerator or denominator
 ENOUGH_PLACES = 6  # a decimal with six places that rounds the other side is meant to be it
@@ -26,6 +27,10 @@ ENOUGH_PLACES = 6  # a decimal with six places that rounds the other side is mea
 
 class NeedsAlgebraError(Exception):
     """Raised when a value is not a plain rational number, or not a small one."""
+
+
+class NoValueError(Exception):
+    """Raised when an expression has no value, or one that is too large to compute; the message says which."""
 
 
 def exact_value(node: Node) -> Fraction:  # noqa: C901, PLR0911 - one line per kind of node
@@ -101,8 +106,6 @@ def _power(base: Fraction, exponent: Fraction) -> Fraction:
 
 
 def _root(value: Fraction) -> Fraction:
-    from math import isqrt
-
     if value < 0:
         raise NeedsAlgebraError
     above, below = isqrt(value.numerator), isqrt(value.denominator)
@@ -111,19 +114,23 @@ def _root(value: Fraction) -> Fraction:
     return Fraction(above, below)
 
 
-def rounded_alike(written: Num, exact: Fraction, *, other_written: bool) -> bool | None:
+def _places(node: Node) -> int:
+    return (node.places or 0) if isinstance(node, Num) else 0
+
+
+def rounded_alike(written: Num, exact: Fraction, *, other_places: int) -> bool | None:
     """Tell whether a decimal that differs from ``exact`` is it, rounded or cut off.
 
     Args:
         written: A decimal as it was written.
         exact: The other side, or a close approximation of it.
-        other_written: The other side is a decimal as well, so it had no need to round.
+        other_places: How many places the other side has if it is a decimal as well, else 0.
 
     Returns:
         True with at least ``ENOUGH_PLACES`` places, ``None`` (cannot tell whether rounding was asked for) with fewer,
         False when the decimal is no rounding of the other side.
     """
-    if not written.places or written.value == 0:
+    if not written.places or written.value == 0 or 0 < other_places <= written.places:
         return False
     step = Fraction(1, 10**written.places)
     difference = abs(written.value - exact)
@@ -132,7 +139,7 @@ def rounded_alike(written: Num, exact: Fraction, *, other_written: bool) -> bool
     significant = len(str(abs(written.value) // step)) >= 4
     if written.places >= ENOUGH_PLACES and significant:
         return True
-    if other_written or (10 ** (written.places + 2) * exact).denominator == 1:
+    if other_places or (10 ** (written.places + 2) * exact).denominator == 1:
         return False
     return None
 
@@ -171,7 +178,7 @@ def decimals_alike(left: Node, a: Fraction, right: Node, b: Fraction) -> bool | 
     """Tell whether two different values agree because one is written as a rounded decimal."""
     verdicts = []
     if isinstance(left, Num) and left.places:
-        verdicts.append(rounded_alike(left, b, other_written=isinstance(right, Num) and bool(right.places)))
+        verdicts.append(rounded_alike(left, b, other_places=_places(right)))
     if isinstance(right, Num) and right.places:
-        verdicts.append(rounded_alike(right, a, other_written=isinstance(left, Num) and bool(left.places)))
+        verdicts.append(rounded_alike(right, a, other_places=_places(left)))
     return True if True in verdicts else None if None in verdicts else False

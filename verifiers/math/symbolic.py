@@ -8,7 +8,7 @@ from typing import Any
 import sympy
 from sympy.core.function import AppliedUndef
 
-from verifiers.math.rational import NeedsAlgebraError, based_value, decimals_alike, exact_value
+from verifiers.math.rational import NeedsAlgebraError, NoValueError, based_value, decimals_alike, exact_value
 from verifiers.math.tree import (
     Add,
     Based,
@@ -26,7 +26,7 @@ from verifiers.math.tree import (
     Sym,
 )  # fmt: skip
 
-__all__ = ["AlgebraScalars", "NoValueError"]
+__all__ = ["AlgebraScalars"]
 
 MAX_POWER_BITS = 200_000
 MAX_FACTORIAL = 5_000
@@ -42,10 +42,6 @@ _FUNCTIONS = {
     "max": sympy.Max, "gcd": sympy.gcd, "lcm": sympy.lcm, "arg": sympy.arg, "Re": sympy.re, "Im": sympy.im,
 }  # fmt: skip
 _CONSTANTS = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I, "inf": sympy.oo}
-
-
-class NoValueError(Exception):
-    """Raised when an expression has no value, or one that is too large to compute; the message says which."""
 
 
 class AlgebraScalars:
@@ -233,7 +229,9 @@ def _call(name: str, args: list[Any]) -> Any:
     if name in ("factorial", "binomial"):
         if any(a.is_number and (abs(a) > MAX_FACTORIAL) == True for a in args):  # noqa: E712 - may be undecided
             raise NoValueError(f"a {name} of more than {MAX_FACTORIAL} is too large to compute")
-        return sympy.factorial(*args) if name == "factorial" else sympy.binomial(*args)
+        if name == "binomial":
+            return sympy.binomial(*args)
+        return sympy.gamma(args[0] + 1) if args[0].free_symbols else sympy.factorial(*args)
     if name == "root":
         return _power(args[0], _quotient(sympy.Integer(1), args[1]))
     if name in _FUNCTIONS:
@@ -276,7 +274,13 @@ def _digits(expression: Any, at: dict[Any, Any] | None = None) -> Any | None:
     real, imaginary = value.as_real_imag()
     if not (real.is_Float or real.is_Rational) or not (imaginary.is_Float or imaginary.is_Rational):
         return None
-    return real if abs(imaginary) <= _TINY * max(abs(real), 1) else value
+    real, imaginary = (sympy.S.Zero if _is_noise(part) else part for part in (real, imaginary))
+    return real if abs(imaginary) <= _TINY * abs(real) else real + sympy.I * imaginary
+
+
+def _is_noise(part: Any) -> bool:
+    """Tell whether everything cancelled: SymPy marks such a number by a precision of one bit."""
+    return bool(part.is_Float and part._prec == 1)  # noqa: SLF001 - it has no public name
 
 
 def _fraction(value: Any) -> Fraction:
@@ -286,7 +290,7 @@ def _fraction(value: Any) -> Fraction:
 
 def _coordinate(point: int, axis: int) -> Any:
     """Return a rational coordinate; points lie in all quadrants, at values no formula is special at."""
-    size = sympy.Rational(7 + 13 * point + 29 * axis, 11 + 5 * point + 3 * axis)
+    size = sympy.Rational(1009 + 499 * point + 1307 * axis, 1511)
     return -size if (point >> (axis % 3)) & 1 else size
 
 

@@ -124,7 +124,7 @@ def prepared(text: str) -> str:
     Raises:
         CannotReadError: There are control characters in it.
     """
-    text = plain_characters(text.strip())
+    text = plain_characters(text.strip().replace("\x0crac", "\\frac").replace("\x08oxed", "\\boxed"))
     if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
         raise CannotReadError("it holds control characters")
     text = re.sub(r"\\[()\[\]](?!\d*(?:pt|em|ex)\])", " ", text) if re.search(r"\\[(\[]", text) else text
@@ -151,8 +151,9 @@ def tokenize(text: str, commas: Commas) -> list[Token]:
     """
     tokens: list[Token] = []
     position, depth, spaced = 0, 0, False
+    inside = commas if re.search(r"\d, ", text) and commas is Commas.GROUP else Commas.SEPARATE
     while position < len(text):
-        match = _PATTERNS[commas if depth == 0 else Commas.SEPARATE].match(text, position)
+        match = _PATTERNS[commas if depth == 0 else inside].match(text, position)
         if match is None:
             raise CannotReadError(f"{text[position]!r} means nothing in an answer")
         position = match.end()

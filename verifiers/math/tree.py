@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 __all__ = [
-    "Add", "Based", "Big", "Call", "Clock", "Const", "Degrees", "Div", "Listing", "Matrix", "Mul", "Node", "Num",
+    "Add", "Based", "Big", "Call", "Choice", "Clock", "Const", "Degrees", "Div", "Listing", "Matrix", "Mul", "Node", "Num",
     "Percent", "PlusMinus", "Pow", "Quantity", "Ratio", "Relation", "SetOf", "SetOp", "Sym", "Text", "Tuple",
 ]  # fmt: skip
 
@@ -198,9 +198,17 @@ class Text:
     words: str
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A choice with what it says: ``(C) 12``."""
+
+    letter: str
+    content: Node
+
+
 Node = (
     Num | Sym | Const | Add | Mul | Div | Pow | PlusMinus | Call | Big | Tuple | SetOf | Listing | SetOp | Relation
-    | Matrix | Quantity | Percent | Degrees | Based | Ratio | Clock | Text
+    | Choice | Matrix | Quantity | Percent | Degrees | Based | Ratio | Clock | Text
 )  # fmt: skip
 
 

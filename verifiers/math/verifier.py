@@ -55,7 +55,7 @@ class MathVerifier:
             outcome=judgement.outcome,
             reason=judgement.reason,
             elapsed_s=time.perf_counter() - started,
-            evidence={"gold": judgement.gold, "answer": judgement.answer, "method": judgement.method},
+            evidence=dict(judgement.evidence),
         )
 
     def verify_many(self, claims: Sequence[EqualityClaim], *, timeout_s: float) -> list[Verdict]:
@@ -77,12 +77,8 @@ class MathVerifier:
         try:
             reply = self._pool.ask(request, timeout_s=timeout_s)
         except ChildDiedError as error:
-            return Judgement(Outcome.ABSTAINED, str(error), "none")
-        if "abstained" in reply:
-            return Judgement(Outcome.ABSTAINED, reply["abstained"], "none")
-        return Judgement(
-            Outcome(reply["outcome"]), reply["reason"], reply["method"], reply["gold"], reply["answer"]
-        )
+            return Judgement(Outcome.ABSTAINED, str(error))
+        return Judgement(Outcome(reply["outcome"]), reply["reason"], reply["evidence"])
 
 
 if TYPE_CHECKING:

@@ -202,4 +202,6 @@ def is_prose(words: str) -> bool:
     """Tell whether plain words hold one of four letters or more that means nothing in a formula."""
     known = {*_FUNCTIONS, *_GREEK, *_SYNONYMS}
     every = words.split()
-    return any(len(w) > 3 and w.isalpha() and w not in known for w in every) and not _JOINERS.intersection(every)
+    return any(len(w) > 3 and w.isalpha() and w not in known for w in every) and not _JOINERS.intersection(
+        every
+    )
