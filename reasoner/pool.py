@@ -241,7 +241,7 @@ def _subset_accuracy(models: Sequence[str], labelled: Sequence[PoolTask]) -> flo
         rest = [task for i, task in enumerate(tasks) if i % FOLDS != fold]
         if not any(task.supports for task in rest):
             continue
-        fitted = fit_merge(rest, ridge=1.0)
+        fitted = fit_merge(rest)
         for task in tasks[fold::FOLDS]:
             posterior = fitted.posterior(task.supports)
             right += bool(posterior) and posterior.index(max(posterior)) == task.right

@@ -222,6 +222,36 @@ def test_lossless_holds_for_every_completion(seen: str, tau: float) -> None:
         assert (full.answer, full.abstain) == (now.answer, now.abstain)
 
 
+def test_lossless_expects_that_a_chain_without_logprob_may_still_turn_everything_into_votes() -> None:
+    # By mass a leads 3 : 0; by votes b, c and what comes may be one answer with 3 as well, and a lower index.
+    faint = [Chain(index=i, answer=answer, logprob=-20.0, n_tokens=1) for i, answer in enumerate("bc")]
+    sure = [Chain(index=i, answer="a", logprob=0.0, n_tokens=1) for i in (2, 3, 4)]
+    assert not is_settled([*faint, *sure], thresholds=DEFAULTS, rules=Rules(k=6))
+    last = Chain(index=5, answer="z")
+    full = forward_merge([*faint, *sure, last], same=lambda a, b: "a" not in {a, b})
+    assert full.answer == "b"
+
+
+def test_lossless_needs_both_ways_of_weighing_to_agree_on_the_abstention() -> None:
+    # By mass a has at least 3 of 4; by votes at most 4 of 8, since four silent chains count in full.
+    sure = [Chain(index=i, answer="a", logprob=0.0, n_tokens=1) for i in range(3)]
+    silent = [Chain(index=i, answer=None, logprob=-20.0, n_tokens=1) for i in range(3, 7)]
+    thresholds = Thresholds(tau_conf=0.6)
+    assert not is_settled([*sure, *silent], thresholds=thresholds, rules=Rules(k=8))
+    ends = [Chain(index=7, answer="a", logprob=0.0, n_tokens=1), Chain(index=7, answer="a")]
+    abstained = {forward_merge([*sure, *silent, end], thresholds=thresholds).abstain for end in ends}
+    assert abstained == {True, False}
+
+
+def test_lossless_expects_the_heaviest_model_to_speak_last() -> None:
+    five = votes(*["a"] * 5)
+    assert is_settled(five, thresholds=DEFAULTS, rules=Rules(k=8))
+    weights = {"heavy": 3.0}
+    assert not is_settled(five, thresholds=DEFAULTS, rules=Rules(k=8), model_weights=weights)
+    rest = [Chain(index=i, answer="b", model="heavy") for i in (5, 6, 7)]
+    assert forward_merge([*five, *rest], model_weights=weights).answer == "b"
+
+
 def test_lossless_saves_chains_on_an_easy_stream() -> None:
     # Otherwise the property above would hold of a policy that never stops.
     chains = [Chain(index=i, answer="a", logprob=-0.2, n_tokens=1) for i in range(6)]

@@ -83,13 +83,13 @@ def sampled(
 
 
 def test_better_models_get_higher_weights() -> None:
-    fitted = fit_merge(sampled(600, accuracies={"a": 0.8, "b": 0.6, "c": 0.3}), ridge=1.0)
+    fitted = fit_merge(sampled(600, accuracies={"a": 0.8, "b": 0.6, "c": 0.3}))
     assert fitted.weights["a"] > fitted.weights["b"] > fitted.weights["c"]
 
 
 def test_a_copycat_adds_less_than_a_second_voter() -> None:
-    fitted = fit_merge(sampled(600, accuracies={"a": 0.6, "b": 0.6}, copycat=True), ridge=0.3)
-    independent = fit_merge(sampled(600, accuracies={"a": 0.6, "b": 0.6, "copy": 0.6}), ridge=0.3)
+    fitted = fit_merge(sampled(600, accuracies={"a": 0.6, "b": 0.6}, copycat=True))
+    independent = fit_merge(sampled(600, accuracies={"a": 0.6, "b": 0.6, "copy": 0.6}))
 
     def agreement_of_two(fit: object) -> float:
         with_copy = fit.posterior([{"a": 1.0, "copy": 1.0}, {"b": 1.0}])  # type: ignore[attr-defined]
@@ -118,7 +118,7 @@ def test_a_posterior_leaves_room_for_none_of_them(supports: list[dict[str, float
     assert math.fsum(posterior) < 1.0
 
 
-FITTED = fit_merge(sampled(60, accuracies={"a": 0.7, "b": 0.5, "c": 0.4}), ridge=1.0)
+FITTED = fit_merge(sampled(60, accuracies={"a": 0.7, "b": 0.5, "c": 0.4}))
 
 
 def test_the_gradient_is_the_slope_of_the_loss() -> None:
@@ -135,8 +135,8 @@ def test_the_fit_is_a_function_of_its_tasks() -> None:
 
 
 def test_adding_a_model_keeps_what_was_learned_of_the_others() -> None:
-    old = fit_merge(sampled(200, accuracies={"a": 0.7, "b": 0.5}), ridge=1.0)
-    new = fit_merge(sampled(200, accuracies={"a": 0.7, "b": 0.5, "c": 0.9}), ridge=1.0, known=old)
+    old = fit_merge(sampled(200, accuracies={"a": 0.7, "b": 0.5}))
+    new = fit_merge(sampled(200, accuracies={"a": 0.7, "b": 0.5, "c": 0.9}), known=old)
     assert {m: new.weights[m] for m in old.models} == old.weights
     assert new.pairs["a", "b"] == old.pairs["a", "b"]
     assert new.weights["c"] > new.weights["a"]
@@ -147,5 +147,19 @@ def test_a_fit_needs_an_answer() -> None:
         fit_merge([LabelledTask(supports=(), right=None)])
 
 
-def test_a_single_task_is_fitted_without_folds() -> None:
+def test_a_single_task_is_enough_to_fit() -> None:
     assert fit_merge([LabelledTask(supports=({"a": 1.0},), right=0)]).models == ("a",)
+
+
+def test_without_labels_to_tell_them_apart_models_weigh_the_same() -> None:
+    # Where the penalty draws towards equal models, and not towards none, agreement keeps its worth.
+    tasks = sampled(30, accuracies={"a": 0.8, "b": 0.8})
+    mirrored = [
+        LabelledTask(
+            supports=tuple({"ba"["ab".index(m)]: s for m, s in x.items()} for x in t.supports), right=t.right
+        )
+        for t in tasks
+    ]
+    fitted = fit_merge([*tasks, *mirrored], ridge=1e6)
+    assert fitted.weights["a"] == pytest.approx(fitted.weights["b"], abs=1e-3)
+    assert fitted.weights["a"] > 0.2

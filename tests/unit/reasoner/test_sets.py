@@ -89,7 +89,7 @@ def test_theorem_16_worked_by_hand() -> None:
 
 
 def test_rounding_does_not_cost_a_member() -> None:
-    assert len(coverage_set([0.1] * 10, alpha=0.8)) == 8
+    assert len(coverage_set([0.3, 0.3, 0.3, 0.1], alpha=0.9)) == 3  # the sum is 0.8999999999999999
     assert len(coverage_set([1 / 3] * 3, alpha=2 / 3)) == 2
 
 
