@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import threading
+import time
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -231,6 +237,48 @@ def test_nothing_is_left_open_after_a_claim(verifier: CodeVerifier) -> None:
     for _ in range(3):
         judged(verifier, SQUARE, "assert square(2) == 5")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_evidence_holds_nothing_that_a_database_would_refuse(verifier: CodeVerifier) -> None:
+    program = "def f(x):\n    print('a\\0b')\n    raise ValueError('\\0 \\ud800')"
+    verdict = judged(verifier, program, "assert f(1) == 1")
+    text = json.dumps([verdict.reason, verdict.evidence], ensure_ascii=False)
+    assert "\\u0000" not in text
+    assert text.encode()
+
+
+def test_nothing_outlives_a_worker_that_is_killed(verifier: CodeVerifier) -> None:
+    name = f"orphan{uuid.uuid4().hex[:8]}"
+    program = (
+        f"import ctypes, time\nctypes.CDLL(None).prctl(15, {name.encode()!r}, 0, 0, 0)\ntime.sleep(1000)"
+    )
+    script = (
+        "from verifiers.claims import ProgramClaim\nfrom verifiers.code.verifier import CodeVerifier\n"
+        f"CodeVerifier().verify(ProgramClaim(program={program!r}, tests='assert f(1)'), timeout_s=100)"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
+    _wait_until(lambda: name in _process_names())
+    worker.kill()
+    worker.wait()
+    _wait_until(lambda: name not in _process_names())
+
+
+def _wait_until(reached: Callable[[], bool]) -> None:
+    for _ in range(1200):  # a minute on a loaded machine; a moment on a quiet one
+        if reached():
+            return
+        time.sleep(0.05)
+    pytest.fail("that never came to be")
+
+
+def _process_names() -> set[str]:
+    names = set()
+    for file in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            names.add(file.read_text().strip())
+        except OSError:
+            continue
+    return names
 
 
 def test_a_time_limit_that_is_not_positive_is_refused(verifier: CodeVerifier) -> None:

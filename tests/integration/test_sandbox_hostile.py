@@ -1,4 +1,4 @@
-"""Programs that want to pass without being right, or to do harm; none gets anywhere, and the next one is judged right."""
+"""Programs that want to pass without being right, or to do harm: none gets anywhere, and the next is judged right."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_a_value_that_could_lie_about_arithmetic_is_an_abstention(verifier: Code
     ],
 )
 def test_other_ways_to_please_a_test_fail_too(verifier: CodeVerifier, program: str, tests: str) -> None:
-    verdict = judged(verifier, program, tests)
+    verdict = judged(verifier, program, tests, timeout_s=0.5)
     assert verdict.outcome is Outcome.REFUTED, verdict.reason
 
 

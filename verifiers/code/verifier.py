@@ -108,9 +108,9 @@ class CodeVerifier:
             verifier=self.name,
             version=self.version,
             outcome=outcome,
-            reason=reason,
+            reason=str(_storable(reason)),
             elapsed_s=time.monotonic() - began,
-            evidence=evidence,
+            evidence={name: _storable(value) for name, value in evidence.items()},
         )
 
 
@@ -135,6 +135,18 @@ def _job(claim: ProgramClaim) -> tuple[Job, str]:
         inputs_for=inputs_for,
     )
     return job, inputs_digest
+
+
+def _storable(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return ``value`` without what a database refuses in a text: zero characters and lone surrogates."""
+    match value:
+        case str():
+            return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+        case list():
+            return [_storable(item) for item in value]
+        case dict():
+            return {str(_storable(name)): _storable(item) for name, item in value.items()}
+    return value
 
 
 def _with_wall(limits: Limits, wall_s: float) -> Limits:

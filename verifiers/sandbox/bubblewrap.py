@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.cell import Builder, Cell
-from verifiers.sandbox.image import image_path
+from verifiers.sandbox.image import image_path, runtime_path
 from verifiers.sandbox.inside import wire
 from verifiers.sandbox.protocol import Job, Limit, Limits, Trial
 
@@ -35,7 +35,7 @@ class BubblewrapSandbox:
     kind = "bubblewrap"
 
     def __init__(self, bubblewrap: Path) -> None:
-        self._builder = Builder(bubblewrap, image_path())
+        self._builder = Builder(bubblewrap, image_path(), runtime_path())
 
     def run(self, job: Job, limits: Limits) -> Trial:
         """Run one pair to its end and leave nothing of it behind.
@@ -60,7 +60,7 @@ class _Pair:
         self._limits = limits
         self._report, far_report = (stack.enter_context(end) for end in socket.socketpair())
         judge_end, judged_end = (stack.enter_context(end) for end in socket.socketpair())
-        cpu_s = math.ceil(limits.cpu_s) + limits.behaviour_cpu_s
+        cpu_s = math.ceil(limits.cpu_s + limits.behaviour_cpu_s) + 1  # a backstop: the worker is more exact
         fds = (far_report.fileno(), judge_end.fileno())
         self._judged = self._start(stack, builder, "judged", (judged_end.fileno(),), cpu_s=cpu_s)
         self._judge = self._start(stack, builder, "judge", fds, cpu_s=_JUDGE_CPU_FACTOR * cpu_s + 2)
@@ -86,7 +86,7 @@ class _Pair:
         self._judge.settle()
         self._report.settimeout(self._limits.wall_s)
         try:
-            wire.send(self._report.fileno(), job.message(behaviour_cpu_s=self._limits.behaviour_cpu_s))
+            wire.send(self._report.fileno(), job.message())
         except wire.WireError as error:
             raise SandboxUnavailableError(f"the judge did not take its job: {error}") from error
 
@@ -110,6 +110,13 @@ class _Pair:
     def trial(self) -> Trial:
         """End both cells and say what came of them."""
         judged, judge = self._judged.end(), self._judge.end()
+        for ending in (judged, judge):
+            if (
+                ending.exit_code is not None and ending.exit_code < 0
+            ):  # bubblewrap itself, out of reach from the inside
+                raise SandboxUnavailableError(
+                    f"bubblewrap was ended from outside by signal {-ending.exit_code}"
+                )
         behaviour = self._frames.get("behaviour")
         texts = behaviour if isinstance(behaviour, list) and judged.limit is not Limit.WALL else None
         report = self._frames.get("report")

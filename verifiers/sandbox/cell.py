@@ -30,6 +30,7 @@ class Builder:
 
     bubblewrap: Path
     image: Path
+    runtime: Path
 
     def command(self, limits: Limits, *, seccomp_fd: int, info_fd: int) -> list[str]:
         """Return the bubblewrap command up to the Python to run.
@@ -42,6 +43,7 @@ class Builder:
             *(str(self.bubblewrap), "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1"),
             *("--uid", str(UNPRIVILEGED_ID), "--gid", str(UNPRIVILEGED_ID), "--cap-drop", "ALL"),
             *("--hostname", "sandbox", "--ro-bind", str(self.image), "/", *devices),
+            *("--ro-bind", str(self.runtime), RUNTIME),
             *("--size", str(limits.scratch_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp"),  # noqa: S108 - its own
             *("--clearenv", "--setenv", "LD_LIBRARY_PATH", LIBRARIES, "--setenv", "PYTHONPATH", RUNTIME),
             *("--setenv", "PYTHONHASHSEED", "0", "--setenv", "HOME", "/tmp"),  # noqa: S108
@@ -92,6 +94,7 @@ def _spawn(command: list[str], fds: list[int]) -> subprocess.Popen[bytes]:
         user=identity,
         group=identity,
         extra_groups=[] if identity else None,
+        start_new_session=True,  # a Ctrl-C that ends the worker must not end the program first, and refute it
     )
 
 

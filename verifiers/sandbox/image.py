@@ -2,7 +2,8 @@
 
 A copy, not a dozen bind mounts, for three reasons: a dropped uid cannot reach an interpreter below ``/root``; one mount
 starts faster than twenty; and nothing else of the host can be in it by accident. It is built once per interpreter
-(half a second, about 70 MB) and shared by all processes of a user.
+(half a second, about 70 MB) and shared by all processes of a user. Our own
+code stands apart, since it changes more often.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from verifiers.errors import SandboxUnavailableError
@@ -24,57 +26,74 @@ from verifiers.errors import SandboxUnavailableError
 PYTHON = "/python/bin/python3"  # inside
 LIBRARIES = "/lib"  # inside
 RUNTIME = "/runtime"  # inside
-_LAYOUT = "3"  # changes whenever the layout below does
+_LAYOUT = "4"  # changes whenever the layout below does
 _INSIDE = Path(__file__).parent / "inside"
 # Not needed by programs under test, or only of use to somebody at a terminal.
-_LEFT_OUT = (
-    *(
-        "site-packages",
-        "dist-packages",
-        "test",
-        "tests",
-        "idlelib",
-        "tkinter",
-        "turtledemo",
-        "turtle.py",
-        "ensurepip",
-    ),
-    *(
-        "venv",
-        "lib2to3",
-        "config-*",
-        "pydoc_data",
-        "__phello__",
-        "_tkinter*",
-        "_curses*",
-        "readline*",
-        "_test*",
-        "xx*",
-    ),
-    *("_xxtestfuzz*", "_ctypes_test*", "*.opt-?.pyc"),
-)
+_LEFT_OUT = {
+    "other people's": ("site-packages", "dist-packages"),
+    "tests": ("test", "tests", "_test*", "_ctypes_test*", "_xxtestfuzz*", "xx*", "__phello__"),
+    "windows": ("idlelib", "tkinter", "_tkinter*", "turtledemo", "turtle.py", "_curses*", "readline*"),
+    "building": ("ensurepip", "venv", "lib2to3", "config-*", "pydoc_data", "*.opt-?.pyc"),
+}
 _NEEDED = re.compile(r"^\s*(\S+)\s+=>\s+(/.+?)\s+\(0x[0-9a-f]+\)$", re.MULTILINE)
 _LIST_TIMEOUT_S = 20.0
 
 
 def image_path() -> Path:
-    """Return the folder of the image for this interpreter, built if it is not there yet.
+    """Return the folder with the image of this interpreter, built if it is not there yet.
 
     Raises:
         SandboxUnavailableError: It cannot be built, or somebody else could have written to it.
     """
-    parent = _cache_folder()
-    path = parent / f"image-{_key()}"
+    executable = _executable().stat()
+    facts = (_LAYOUT, sys.version, sys.base_prefix, executable.st_size, executable.st_mtime_ns)
+    return _kept("image", repr(facts).encode(), _build_image)
+
+
+def runtime_path() -> Path:
+    """Return the folder with our own code for the inside, as it is in this version.
+
+    Raises:
+        SandboxUnavailableError: As for ``image_path``.
+    """
+    sources = b"".join(module.read_bytes() for module in sorted(_INSIDE.glob("*.py")))
+    return _kept("runtime", sys.version.encode() + sources, _build_runtime)
+
+
+def cache_folder() -> Path:
+    """Return the folder where the images are kept, made if it is not there, and nobody else's.
+
+    Raises:
+        SandboxUnavailableError: Somebody else could write to it.
+    """
+    folder = _cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    _require_ours(folder)
+    if os.geteuid() == 0:  # whatever the umask is, the uid that root drops to has to get there
+        for made in (folder.parent, folder):
+            made.chmod(0o755)
+    return folder
+
+
+def _kept(kind: str, facts: bytes, build: Callable[[Path], None]) -> Path:
+    """Return the folder named after what it is made of; built beside and renamed, so that nobody sees half of one."""
     try:
-        parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _require_ours(parent)
+        parent = cache_folder()
+        path = parent / f"{kind}-{hashlib.sha256(facts).hexdigest()[:16]}"
         if not path.exists():
-            _build_beside(path)
+            draft = Path(tempfile.mkdtemp(prefix="draft-", dir=parent))
+            try:
+                build(draft)
+                _open_up(draft)
+                draft.rename(path)
+            except OSError:
+                if not path.exists():  # else somebody else was faster, which is as good
+                    raise
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
         _require_ours(path)
     except (OSError, subprocess.SubprocessError, py_compile.PyCompileError) as error:
-        raise SandboxUnavailableError(
-            f"the sandbox's file system cannot be built in {parent}: {error}"
-        ) from error
+        raise SandboxUnavailableError(f"the sandbox's file system cannot be built: {error}") from error
     return path
 
 
@@ -86,37 +105,14 @@ def _cache_folder() -> Path:
     return (Path(given) if given else Path.home() / ".cache") / "merge-reasoner" / "sandbox"
 
 
-def _key() -> str:
-    """Return a name for everything that the image is made of."""
-    digest = hashlib.sha256(f"{_LAYOUT}\0{sys.version}\0{sys.base_prefix}\0".encode())
-    executable = _executable().stat()
-    digest.update(f"{executable.st_size}\0{executable.st_mtime_ns}".encode())
-    for module in sorted(_INSIDE.glob("*.py")):
-        digest.update(module.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def _require_ours(path: Path) -> None:
     status = path.stat()
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise SandboxUnavailableError(f"{path} can be written to by others; remove it")
 
 
-def _build_beside(path: Path) -> None:
-    """Build the image in a folder of its own and rename it, so that nobody ever sees half of one."""
-    draft = Path(tempfile.mkdtemp(prefix="draft-", dir=path.parent))
-    try:
-        _build(draft)
-        draft.rename(path)
-    except OSError:
-        if not path.exists():  # else somebody else was faster, which is as good
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _build(root: Path) -> None:
-    for folder in ("tmp", "dev", "python/bin", LIBRARIES.strip("/")):
+def _build_image(root: Path) -> None:
+    for folder in ("tmp", "dev", "python/bin", LIBRARIES.strip("/"), RUNTIME.strip("/")):
         (root / folder).mkdir(parents=True)
     for device in ("null", "zero", "urandom", "random"):
         (root / "dev" / device).touch()
@@ -124,10 +120,11 @@ def _build(root: Path) -> None:
     shutil.copyfile(_executable(), inside)
     _copy_standard_library(root)
     _copy_libraries(root, [inside, *root.glob("python/**/*.so")])
-    _copy_runtime(root)
-    for folder, folders, files in os.walk(
-        root
-    ):  # whatever the umask was, the dropped uid must be able to read it
+
+
+def _open_up(root: Path) -> None:
+    """Let everybody read it, whatever the umask was."""
+    for folder, folders, files in os.walk(root):
         for name in (".", *folders):
             (Path(folder) / name).chmod(0o755)
         for name in files:
@@ -141,7 +138,7 @@ def _executable() -> Path:
 def _copy_standard_library(root: Path) -> None:
     """Copy the pure and the compiled part to where an interpreter in /python/bin looks for them."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    leave_out = shutil.ignore_patterns(*_LEFT_OUT)
+    leave_out = shutil.ignore_patterns(*(name for names in _LEFT_OUT.values() for name in names))
     pure, compiled = Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("platstdlib"))
     shutil.copytree(pure, root / "python" / "lib" / version, ignore=leave_out)
     # In a virtual environment platstdlib may name a folder that isn't there; then both parts are in one.
@@ -186,10 +183,10 @@ def _made(path: Path) -> Path:
     return path
 
 
-def _copy_runtime(root: Path) -> None:
+def _build_runtime(root: Path) -> None:
     """Copy what runs inside, compiled, under the same names as outside."""
     for module in _INSIDE.glob("*.py"):
-        target = _made(root / RUNTIME.strip("/") / "verifiers" / "sandbox" / "inside" / module.name)
+        target = _made(root / "verifiers" / "sandbox" / "inside" / module.name)
         shutil.copyfile(module, target)
         py_compile.compile(
             str(target),

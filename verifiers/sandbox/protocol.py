@@ -26,7 +26,7 @@ class Job:
     inputs_for: str | None = None
     """The function to run them on."""
 
-    def message(self, *, behaviour_cpu_s: int) -> dict[str, Any]:
+    def message(self) -> dict[str, Any]:
         """Return the job as the judge reads it."""
         return {
             "program": self.program,
@@ -34,7 +34,6 @@ class Job:
             "entry_point": self.entry_point,
             "inputs": list(self.inputs),
             "inputs_for": self.inputs_for,
-            "behaviour_cpu_s": behaviour_cpu_s,
         }
 
 
@@ -48,7 +47,7 @@ class Limits:
     wall_s: float
     """Wall time of the pair, from the moment both run."""
 
-    behaviour_cpu_s: int = 1
+    behaviour_cpu_s: float = 0.5
     """CPU time of the program for the generated inputs, beyond ``cpu_s``."""
 
     memory_bytes: int = 512 * 1024 * 1024

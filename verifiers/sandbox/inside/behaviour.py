@@ -13,14 +13,13 @@ MAX_TEXT = 60  # characters; a longer text is represented by its digest
 MAX_YIELDED = 200  # items taken from a generator
 
 
-def observe(link: Link, entry_point: str, inputs: list[Any], budget_cpu_s: int) -> list[str] | None:
+def observe(link: Link, entry_point: str, inputs: list[Any]) -> list[str] | None:
     """Return one text per input: the result, ``!Name`` of the exception, or ``!limit`` and why nothing more came.
 
     Comes after the tests and can't change what they said. None when the program cannot be asked any more.
     """
     outputs: list[str] = []
     try:
-        link.prepare("limit cpu", budget_cpu_s)
         found, function = link.get(entry_point)
         if not found or not isinstance(function, Proxy):
             return None

@@ -267,7 +267,5 @@ def main(report_fd: int, link_fd: int, *limits: int) -> None:
     report = trial.run()
     wire.send(report_fd, ["report", report])
     if job["inputs"]:
-        wire.send(
-            report_fd, ["behaviour", observe(link, job["inputs_for"], job["inputs"], job["behaviour_cpu_s"])]
-        )
+        wire.send(report_fd, ["behaviour", observe(link, job["inputs_for"], job["inputs"])])
     os._exit(0)

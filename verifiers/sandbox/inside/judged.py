@@ -225,14 +225,6 @@ class Judged:
         result = getattr(operator, f"__{name}__")(self._handles[left], self._handles[right])
         return self._encode(result)
 
-    def _limit_cpu(self, budget_s: int) -> list[Any]:
-        resource = importlib.import_module("resource")
-        spent = resource.getrusage(resource.RUSAGE_SELF)
-        limit = int(spent.ru_utime + spent.ru_stime) + 1 + budget_s
-        limit = min(limit, resource.getrlimit(resource.RLIMIT_CPU)[1])
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-        return [None]
-
     def _seed(self) -> list[Any]:
         if "random" in sys.modules:
             sys.modules["random"].seed(0)
@@ -282,7 +274,6 @@ class Judged:
         "binary": _binary,
         "is instance": lambda self, handle, kind: [isinstance(self._handles[handle], self._handles[kind])],
         "is subclass": lambda self, handle, kind: [issubclass(self._handles[handle], self._handles[kind])],
-        "limit cpu": _limit_cpu,
         "seed": _seed,
     }
 
