@@ -96,6 +96,12 @@ CONFIRMED = {
         SQUARE + "if __name__ == '__main__':\n    raise SystemExit\n",
         "assert square(2) == 4",
     ),
+    "a coroutine": (
+        "import asyncio\nasync def slow(x):\n    await asyncio.sleep(0)\n    return x + 1",
+        "import asyncio\nasync def both():\n    assert await slow(1) == 2\nasyncio.run(both())\n"
+        "assert asyncio.run(slow(2)) == 3",
+    ),
+    "large tests": (SQUARE, "assert square(2) == 4\n" + "# padding\n" * 90_000),
     "output on the side": (SQUARE + "print('loaded')\n", "assert square(2) == 4"),
 }
 
@@ -156,6 +162,7 @@ def test_tests_that_cannot_judge_lead_to_an_abstention(
 def test_check_gets_the_entry_point_as_its_candidate(verifier: CodeVerifier) -> None:
     tests = "def check(candidate):\n    assert candidate(2) == 4\n"
     assert judged(verifier, SQUARE, tests, "square").outcome is Outcome.CONFIRMED
+    assert judged(verifier, SQUARE, "assert candidate(2) == 4", "square").outcome is Outcome.CONFIRMED
     missing = judged(verifier, SQUARE, tests, "cube")
     assert missing.outcome is Outcome.REFUTED
     assert "does not define 'cube'" in missing.reason

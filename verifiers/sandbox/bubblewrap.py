@@ -86,8 +86,8 @@ class _Pair:
         self._judge.settle()
         self._report.settimeout(self._limits.wall_s)
         try:
-            wire.send(self._report.fileno(), job.message())
-        except wire.WireError as error:
+            self._report.sendall(wire.frame(job.message()))
+        except (OSError, wire.WireError) as error:
             raise SandboxUnavailableError(f"the judge did not take its job: {error}") from error
 
     def watch(self) -> None:

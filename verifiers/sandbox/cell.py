@@ -184,6 +184,14 @@ class Cell:
         else:
             os.kill(self._process.pid, signal.SIGKILL)
 
+    def _reap(self) -> tuple[int, float]:
+        """Return bubblewrap's exit code (negative: the signal that ended it) and the CPU time of all, in seconds."""
+        try:
+            _, status, usage = os.wait4(self._process.pid, 0)
+        except ChildProcessError:  # somebody in this process waits for everybody's children
+            return 0, 0.0
+        return os.waitstatus_to_exitcode(status), round(usage.ru_utime + usage.ru_stime, 3)
+
     def abandon(self) -> None:
         """End it if nobody has, after an error."""
         if self._process.returncode is None:
@@ -193,10 +201,9 @@ class Cell:
         """Make sure that nothing of it is left, and return how it ended."""
         by_itself = self._pidfd >= 0 and bool(select.select([self._pidfd], [], [], 0)[0])
         self._kill()
-        _, status, usage = os.wait4(self._process.pid, 0)
+        code, cpu_s = self._reap()
         if self._pidfd >= 0:
             os.close(self._pidfd)
-        code = os.waitstatus_to_exitcode(status)
         self._process.returncode = code
         out, err = self._process.stdout, self._process.stderr
         texts = [
@@ -210,7 +217,7 @@ class Cell:
         self._group.remove()
         return Ending(
             exit_code=code if by_itself else None,
-            cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
+            cpu_s=cpu_s,
             limit=self.limit,
             stdout=texts[0],
             stderr=texts[1],

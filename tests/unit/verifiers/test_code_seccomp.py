@@ -43,10 +43,7 @@ def decision(machine: str, call: str | int, *arguments: int, audit: int | None =
     number = NUMBERS[machine][call] if isinstance(call, str) else call
     padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
     data = struct.pack("<II Q 6Q".replace(" ", ""), number, audit or AUDIT[machine], 0, *padded)
-    program = [
-        struct.unpack_from("<HBBI", filter_program(machine), at)
-        for at in range(0, len(filter_program(machine)), 8)
-    ]
+    program = PROGRAMS[machine]
     accumulator = place = 0
     while True:
         code, if_true, if_false, value = program[place]

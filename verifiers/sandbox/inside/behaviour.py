@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import importlib
 from typing import Any
 
 from verifiers.sandbox.inside.codec import MAPPINGS, CodecError, Decoder, Encoder, Node, Value
@@ -58,7 +58,10 @@ def canonical(value: Value) -> str:
         text = _text(Encoder().encode(value))
     except CodecError:
         return f"?{type(value).__name__}"
-    return text if len(text) <= MAX_TEXT else "#" + hashlib.sha256(text.encode()).hexdigest()[:24]
+    if len(text) <= MAX_TEXT:
+        return text
+    sha256 = importlib.import_module("hashlib").sha256  # costs 6 ms, and most results are short
+    return f"#{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
 
 
 def _text(node: Node) -> str:

@@ -122,6 +122,10 @@ class Trial:
             wanted.add(self._entry_point)
         found = {name: value for name in sorted(wanted) for ok, value in [self._link.get(name)] if ok}
         self._namespace.update(found)
+        if (
+            "candidate" in wanted - found.keys() and self._entry_point in found
+        ):  # the customary name, without a check()
+            self._namespace["candidate"] = found[self._entry_point]
         self._helpers = sorted(set(found) - {tested}) if tested else []
         if self._entry_point and self._entry_point not in found:
             raise Conclusion("refuted", f"the program does not define {self._entry_point!r}")

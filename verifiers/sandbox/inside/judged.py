@@ -107,6 +107,8 @@ class Judged:
             return self._class_node(value)
         if isinstance(value, type) and value.__module__ == "builtins":
             return ["B!", value.__name__]
+        if isinstance(value, types.CoroutineType):
+            return ["co", self._handle(value)]
         kind = type(value)
         letters = [
             letter for letter, names in CAPABILITIES.items() if any(hasattr(kind, name) for name in names)
@@ -274,6 +276,9 @@ class Judged:
         "binary": _binary,
         "is instance": lambda self, handle, kind: [isinstance(self._handles[handle], self._handles[kind])],
         "is subclass": lambda self, handle, kind: [issubclass(self._handles[handle], self._handles[kind])],
+        "await": lambda self, handle: self._encode(
+            importlib.import_module("asyncio").run(self._handles[handle])
+        ),
         "seed": _seed,
     }
 

@@ -241,6 +241,8 @@ class Link:
                         self, handle, safe_name(name), letters, operators
                     )
                 return known
+            case ["co", int(handle)]:
+                return self._coroutine(handle)
             case ["X", list(own), str(builtin)]:
                 return self._exception_class(own, builtin)
             case ["B!", str(name)]:
@@ -248,6 +250,10 @@ class Link:
                 if isinstance(kind, type):
                     return kind
         return refuse_node(node)
+
+    async def _coroutine(self, handle: int) -> Value:
+        """Stand for a coroutine of the program, which runs over there when this one is awaited."""
+        return self.value("await", handle)
 
     def _outgoing(self, value: Value) -> Value:
         if isinstance(value, Proxy):

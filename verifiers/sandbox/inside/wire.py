@@ -35,15 +35,24 @@ def send(fd: int, message: Message) -> None:
         MalformedFrameError: ``message`` is larger than the other side would accept.
         PeerGoneError: Nobody reads any more.
     """
-    body = json.dumps(message, separators=(",", ":"), allow_nan=False).encode("ascii")
-    if len(body) > MAX_FRAME_BYTES:
-        raise MalformedFrameError(f"a message of {len(body)} bytes, more than {MAX_FRAME_BYTES}")
-    data = memoryview(len(body).to_bytes(_HEADER_BYTES, "big") + body)
+    data = memoryview(frame(message))
     try:
         while data:
             data = data[os.write(fd, data) :]
     except OSError as error:
         raise PeerGoneError("the other side stopped reading") from error
+
+
+def frame(message: Message) -> bytes:
+    """Return one frame.
+
+    Raises:
+        MalformedFrameError: ``message`` is larger than the other side would accept.
+    """
+    body = json.dumps(message, separators=(",", ":"), allow_nan=False).encode("ascii")
+    if len(body) > MAX_FRAME_BYTES:
+        raise MalformedFrameError(f"a message of {len(body)} bytes, more than {MAX_FRAME_BYTES}")
+    return len(body).to_bytes(_HEADER_BYTES, "big") + body
 
 
 def receive(fd: int) -> Message:
