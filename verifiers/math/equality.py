@@ -9,10 +9,10 @@ from itertools import product
 from reasoner.outcomes import Outcome
 from verifiers.math.comparison import Comparison, Scalars
 from verifiers.math.extraction import MAX_ANSWER_CHARS, bare_answer, extract_answer, has_cue
-from verifiers.math.grammar import Reading, readings
 from verifiers.math.meaning import meaning
 from verifiers.math.normal import normal_form
 from verifiers.math.rational import NeedsAlgebraError, NoValueError, RationalScalars
+from verifiers.math.readings import Reading, readings
 from verifiers.math.rendering import rendered
 from verifiers.math.rules import RULES
 from verifiers.math.tokens import CannotReadError

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from verifiers.math.vocabulary import MATH_WORDS, SHORT_WORDS
+
 __all__ = ["MAX_ANSWER_CHARS", "bare_answer", "boxed_answer", "extract_answer", "has_cue", "last_in_text"]
 
 MAX_TAIL_CHARS = 200_000  # a chain of 50,000 tokens; what stands before that is not its conclusion
@@ -27,7 +29,8 @@ _GAP = re.compile(
 )
 _PERCENT_AFTER_BOX = re.compile(r"\s{0,2}\$?\s{0,2}(\\?%|percent\b|per cent\b|pct\b)")
 _CUE = re.compile(
-    r"(?:(?:final|correct|right)\s{1,3})?answer[*_]{0,3}\s{0,3}(?::|=|\bis\b|\bare\b|\bwas\b|\bshould be\b|\bwould be\b)"
+    r"(?:(?:final|correct|right)\s{1,3})?answer[*_]{0,3}\s{0,3}"
+    r"(?::|=|\bis\b|\bare\b|\bwas\b|\bshould be\b|\bwould be\b)"
     r"[\s:*_]{0,6}|####[ \t]{0,3}|(?m:^)[ \t]{0,3}A:[ \t]{0,3}|(?:final answer|answer)[*_]{0,3}[ \t]{0,3}\n\s{0,4}",
     re.IGNORECASE,
 )
@@ -37,128 +40,12 @@ _NUMBER_TEXT = (
     r"(?:\s(?:hundred|thousand|million|billion|trillion)\b)?(?:\s?(?:\\?%|percent\b|€|£|¥|\$|°|(?:mm|cm|km|m|ft|in)(?:\^?[23]|[²³])|(?:cm|mm|km|kg)\b))?"
 )
 _NUMBER = re.compile(rf"(?<![\w.,^/]){_NUMBER_TEXT}(?![\w]|[.,]\w)")
+# A dollar sign before a digit opens a formula but closes none: "$2 each, so she makes $18".
 _MATH = re.compile(
-    r"\$\$(.{1,2000}?)\$\$|\\\[(.{1,2000}?)\\\]|\$([^$\n]{1,1000})\$|\\\(([^\n]{1,1000}?)\\\)",
+    r"\$\$(.{1,2000}?)\$\$|\\\[(.{1,2000}?)\\\]|\$([^$\n]{1,1000})\$(?!\d)|\\\(([^\n]{1,1000}?)\\\)",
     re.DOTALL,
 )
 _WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{2,}")
-_MATH_WORDS = frozenset(
-    [
-        "sqrt",
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "log",
-        "ln",
-        "exp",
-        "pi",
-        "inf",
-        "infinity",
-        "oo",
-        "or",
-        "and",
-        "mod",
-        "abs",
-        "min",
-        "max",
-        "gcd",
-        "lcm",
-        "pm",
-        "am",
-        "cm",
-        "mm",
-        "km",
-        "kg",
-        "mg",
-        "ft",
-        "in",
-        "mph",
-        "lb",
-        "oz",
-        "percent",
-        "pct",
-        "theta",
-        "alpha",
-        "beta",
-        "infty",
-        "frac",
-        "cup",
-        "cap",
-        "le",
-        "ge",
-        "ne",
-    ]
-)
-_SHORT_WORDS = frozenset(
-    [
-        "is",
-        "it",
-        "we",
-        "so",
-        "of",
-        "to",
-        "the",
-        "are",
-        "was",
-        "no",
-        "as",
-        "by",
-        "an",
-        "at",
-        "not",
-        "for",
-        "you",
-        "has",
-        "had",
-        "get",
-        "but",
-        "can",
-        "all",
-        "how",
-        "its",
-        "she",
-        "he",
-        "her",
-        "his",
-        "if",
-        "be",
-        "do",
-        "my",
-        "on",
-        "up",
-        "us",
-        "let",
-        "use",
-        "now",
-        "one",
-        "two",
-        "six",
-        "ten",
-        "way",
-        "men",
-        "day",
-        "has",
-        "did",
-        "say",
-        "see",
-        "yes",
-        "red",
-        "any",
-        "our",
-        "out",
-        "who",
-        "why",
-        "too",
-        "per",
-        "ago",
-    ]
-)
 _COMMAND_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname)\s{0,2}\{[^{}]{0,200}\}")
 _DATE = re.compile(
     r"[A-Z][a-z]{2,8}\.? \d{1,2}(?:st|nd|rd|th)?(?:, \d{4})?|\d{1,2}(?:st|nd|rd|th)? [A-Z][a-z]{2,8}(?:,? \d{4})?"
@@ -227,7 +114,7 @@ def bare_answer(text: str) -> str | None:
 
 def _is_prose(word: str) -> bool:
     """Tell a word from letters that are multiplied: ``ab`` and ``xyz`` are no words, ``is`` and ``the`` are."""
-    return word in _SHORT_WORDS if len(word) <= 3 else word not in _MATH_WORDS
+    return word in SHORT_WORDS if len(word) <= 3 else word not in MATH_WORDS
 
 
 def last_in_text(text: str) -> str | None:
@@ -380,7 +267,7 @@ def _strip(text: str) -> str:
 def _strip_delimiters(text: str) -> str:
     for left, right in (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$")):
         inside = text[len(left) : -len(right)]
-        if len(text) > len(left) + len(right) and text.startswith(left) and text.endswith(right):
-            if left not in inside and not inside.endswith("\\"):
-                return inside.strip()
+        enclosed = len(text) > len(left) + len(right) and text.startswith(left) and text.endswith(right)
+        if enclosed and left not in inside and not inside.endswith("\\"):
+            return inside.strip()
     return text

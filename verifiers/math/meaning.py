@@ -67,7 +67,15 @@ class Region:
 Meaning = Node | Assigned | Region
 
 
-def meaning(tree: Node) -> Meaning:
+def _open(low: Node, high: Node, *, low_closed: bool = False, high_closed: bool = False) -> Piece:
+    """An interval, open where it isn't said to be closed."""
+    return Piece(low, low_closed, high, high_closed)
+
+
+_REALS = Region((_open(MINUS_INFINITY, INFINITY),))
+
+
+def meaning(tree: Node) -> Meaning:  # noqa: C901, PLR0911, PLR0912 - one line per kind of node
     """Return what ``tree`` asserts."""
     match tree:
         case Relation():
@@ -83,7 +91,7 @@ def meaning(tree: Node) -> Meaning:
         case SetOp():
             return region_of(tree) or tree
         case Const("reals"):
-            return Region((Piece(MINUS_INFINITY, False, INFINITY, False),))
+            return _REALS
         case Const("empty"):
             return SetOf(())
         case Tuple(opening, items, closing):
@@ -104,9 +112,9 @@ def region_of(tree: Node) -> Region | None:
         case Tuple(opening, (low, high), closing) if opening and closing:
             return Region((Piece(low, opening == "[", high, closing == "]"),))
         case Const("reals"):
-            return Region((Piece(MINUS_INFINITY, False, INFINITY, False),))
+            return _REALS
         case SetOf(items):
-            return Region(tuple(Piece(v, True, v, True) for v in items))
+            return Region(tuple(_open(v, v, low_closed=True, high_closed=True) for v in items))
         case Quantity(value, _):
             return region_of(value)
         case SetOp("cup", left, right):
@@ -119,10 +127,10 @@ def region_of(tree: Node) -> Region | None:
 
 
 def _without(point: Node) -> Region:
-    return Region((Piece(MINUS_INFINITY, False, point, False), Piece(point, False, INFINITY, False)))
+    return Region((_open(MINUS_INFINITY, point), _open(point, INFINITY)))
 
 
-def symbols(tree: Any) -> Iterator[str]:
+def symbols(tree: object) -> Iterator[str]:
     """Yield the names of the variables and unknown functions in ``tree``, with repetition."""
     for part in walk(tree):
         if isinstance(part, Sym) or (isinstance(part, Call) and part.name.endswith(("()", "_"))):
@@ -132,7 +140,7 @@ def symbols(tree: Any) -> Iterator[str]:
 # -- relations --------------------------------------------------------------------------------------------------------
 
 
-def _related(tree: Relation) -> Meaning:
+def _related(tree: Relation) -> Meaning:  # noqa: PLR0911 - one line per kind of relation
     ops, sides = tree.ops, tree.sides
     if "~" in ops:  # what follows "about" is a remark
         cut = ops.index("~")
@@ -176,9 +184,9 @@ def _between(ops: tuple[str, ...], sides: tuple[Node, ...]) -> Meaning:
     if len(sides) == 3 and _is_variable(sides[1]):
         return Region((Piece(sides[0], ops[0] == "<=", sides[2], ops[1] == "<="),), sides[1])
     if len(sides) == 2 and _is_variable(sides[0]) and not any(symbols(sides[1])):
-        return Region((Piece(MINUS_INFINITY, False, sides[1], ops[0] == "<="),), sides[0])
+        return Region((_open(MINUS_INFINITY, sides[1], high_closed=ops[0] == "<="),), sides[0])
     if len(sides) == 2 and _is_variable(sides[1]) and not any(symbols(sides[0])):
-        return Region((Piece(sides[0], ops[0] == "<=", INFINITY, False),), sides[1])
+        return Region((_open(sides[0], INFINITY, low_closed=ops[0] == "<="),), sides[1])
     return Relation(ops, sides)
 
 
@@ -186,7 +194,7 @@ def _is_variable(node: Node) -> bool:
     return isinstance(node, Sym) or (isinstance(node, Call) and node.name.endswith(("()", "_")))
 
 
-def _is_name(node: Node) -> bool:
+def _is_name(node: Node) -> bool:  # noqa: PLR0911 - one line per kind of node
     """Tell whether ``node`` only names something: x, f(x), |AB|, NO/BO, (p, q, r), Area."""
     match node:
         case Sym() | Text():
@@ -274,7 +282,7 @@ def _signs(tree: Node) -> list[Node]:
     return [_signed(tree, upper=True), _signed(tree, upper=False)]
 
 
-def _signed(tree: Any, *, upper: bool) -> Any:
+def _signed(tree: Any, *, upper: bool) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
     if isinstance(tree, PlusMinus):
         right = _signed(tree.right, upper=upper)
         if upper is not tree.upper:

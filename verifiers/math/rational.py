@@ -33,7 +33,7 @@ class NoValueError(Exception):
     """Raised when an expression has no value, or one that is too large to compute; the message says which."""
 
 
-def exact_value(node: Node) -> Fraction:  # noqa: C901, PLR0911 - one line per kind of node
+def exact_value(node: Node) -> Fraction:  # noqa: C901, PLR0911, PLR0912 - one line per kind of node
     """Return the rational value of ``node``.
 
     Raises:
@@ -165,7 +165,7 @@ class RationalScalars:
         a, b = exact_value(left), exact_value(right)
         return (a > b) - (a < b)
 
-    def proportional(self, left: Node, right: Node, *, positive: bool) -> bool | None:
+    def proportional(self, left: Node, right: Node, *, positive: bool) -> bool | None:  # noqa: ARG002 - the protocol's
         """Tell whether the quotient of two expressions is a constant.
 
         Raises:

@@ -56,7 +56,7 @@ def _interval(piece: Piece) -> str:
     return f"{left}{rendered(piece.low)}, {rendered(piece.high)}{right}"
 
 
-def _several(meaning: Meaning) -> str:
+def _several(meaning: Meaning) -> str:  # noqa: PLR0911 - one line per kind of node
     match meaning:
         case Listing(items, joiner):
             return f"{', ' if joiner == ',' else f' {joiner} '}".join(map(rendered, items))
@@ -98,7 +98,7 @@ def _annotated(meaning: Meaning) -> str:
             return str(meaning)
 
 
-def _expression(meaning: Meaning) -> str:
+def _expression(meaning: Meaning) -> str:  # noqa: PLR0911 - one line per kind of node
     match meaning:
         case Num(value):
             return (

@@ -72,7 +72,7 @@ class AlgebraScalars:
             return self._equal_at_points(x, y)
         return self._equal_numbers(left, x, right, y)
 
-    def _equal_numbers(self, left: Node, x: Any, right: Node, y: Any) -> bool | None:
+    def _equal_numbers(self, left: Node, x: sympy.Expr, right: Node, y: sympy.Expr) -> bool | None:
         a, b = _digits(x), _digits(y)
         if a is None or b is None:
             return None
@@ -82,7 +82,7 @@ class AlgebraScalars:
             return decimals_alike(left, _fraction(a), right, _fraction(b))
         return False
 
-    def _proven(self, difference: Any) -> bool | None:
+    def _proven(self, difference: sympy.Expr) -> bool | None:
         """A difference that vanishes to 45 digits: prove it, or look at five hundred."""
         if sympy.expand(difference) == 0:
             return True
@@ -92,7 +92,7 @@ class AlgebraScalars:
             bool(abs(closer) < sympy.Rational(1, 10**400)) if closer.is_number and closer.is_finite else None
         )
 
-    def _equal_at_points(self, x: Any, y: Any) -> bool | None:
+    def _equal_at_points(self, x: sympy.Expr, y: sympy.Expr) -> bool | None:
         names = sorted(x.free_symbols | y.free_symbols, key=lambda s: s.name)
         agreed, partly = 0, False
         for point in range(_POINTS):
@@ -150,7 +150,7 @@ class AlgebraScalars:
             return self._constant_ratio(*above, positive=positive)
         return same
 
-    def _constant_ratio(self, x: Any, y: Any, *, positive: bool) -> bool | None:
+    def _constant_ratio(self, x: sympy.Expr, y: sympy.Expr, *, positive: bool) -> bool | None:
         names = sorted(x.free_symbols | y.free_symbols, key=lambda s: s.name)
         ratios = []
         for point in range(_POINTS):
@@ -166,7 +166,7 @@ class AlgebraScalars:
         return not positive or bool(first.is_real and first > 0)
 
 
-def converted(node: Node) -> Any:  # noqa: C901, PLR0911, PLR0912 - one line per kind of node
+def converted(node: Node) -> sympy.Expr:  # noqa: C901, PLR0911, PLR0912 - one line per kind of node
     """Return ``node`` as a SymPy expression, refusing what would be large before it is built.
 
     Raises:
@@ -203,13 +203,13 @@ def converted(node: Node) -> Any:  # noqa: C901, PLR0911, PLR0912 - one line per
             raise NoValueError("one side is not a value")
 
 
-def _quotient(above: Any, below: Any) -> Any:
+def _quotient(above: sympy.Expr, below: sympy.Expr) -> sympy.Expr:
     if below == 0:
         raise NoValueError("it divides by zero")
     return above / below
 
 
-def _power(base: Any, exponent: Any) -> Any:
+def _power(base: sympy.Expr, exponent: sympy.Expr) -> sympy.Expr:
     if base == 0 and exponent.is_number and (exponent == 0 or exponent.is_negative):
         raise NoValueError("nought to that power has no value")
     if exponent.is_Rational and abs(exponent) > MAX_POWER_BITS:
@@ -225,7 +225,7 @@ def _power(base: Any, exponent: Any) -> Any:
     return base**exponent
 
 
-def _call(name: str, args: list[Any]) -> Any:
+def _call(name: str, args: list[Any]) -> sympy.Expr:
     if name in ("factorial", "binomial"):
         if any(a.is_number and (abs(a) > MAX_FACTORIAL) == True for a in args):  # noqa: E712 - may be undecided
             raise NoValueError(f"a {name} of more than {MAX_FACTORIAL} is too large to compute")
@@ -242,7 +242,7 @@ def _call(name: str, args: list[Any]) -> Any:
     return sympy.Function(name)(*args)
 
 
-def _big(node: Big) -> Any:
+def _big(node: Big) -> sympy.Expr:
     bound = sympy.Symbol(node.variable)
     body = converted(node.body)
     if node.variable == "i":
@@ -262,7 +262,7 @@ def _big(node: Big) -> Any:
     return whole
 
 
-def _digits(expression: Any, at: dict[Any, Any] | None = None) -> Any | None:
+def _digits(expression: sympy.Expr, at: dict[Any, Any] | None = None) -> sympy.Expr | None:
     """Return the value to ``DIGITS`` digits, or ``None`` when it isn't a finite number."""
     value = (
         expression.evalf(DIGITS, subs=at, maxn=4 * DIGITS)
@@ -278,27 +278,27 @@ def _digits(expression: Any, at: dict[Any, Any] | None = None) -> Any | None:
     return real if abs(imaginary) <= _TINY * abs(real) else real + sympy.I * imaginary
 
 
-def _is_noise(part: Any) -> bool:
+def _is_noise(part: sympy.Expr) -> bool:
     """Tell whether everything cancelled: SymPy marks such a number by a precision of one bit."""
     return bool(part.is_Float and part._prec == 1)  # noqa: SLF001 - it has no public name
 
 
-def _fraction(value: Any) -> Fraction:
+def _fraction(value: sympy.Expr) -> Fraction:
     exact = sympy.Rational(value)
     return Fraction(int(exact.p), int(exact.q))
 
 
-def _coordinate(point: int, axis: int) -> Any:
+def _coordinate(point: int, axis: int) -> sympy.Expr:
     """Return a rational coordinate; points lie in all quadrants, at values no formula is special at."""
     size = sympy.Rational(1009 + 499 * point + 1307 * axis, 1511)
     return -size if (point >> (axis % 3)) & 1 else size
 
 
-def _vanishes(difference: Any) -> bool:
+def _vanishes(difference: sympy.Expr) -> bool:
     return bool(difference.count_ops() < 200 and sympy.expand(difference) == 0)
 
 
-def _without_unknown_functions(x: Any, y: Any) -> tuple[Any, Any]:
+def _without_unknown_functions(x: sympy.Expr, y: sympy.Expr) -> tuple[Any, Any]:
     """Replace ``f(2)`` by a variable, the same on both sides."""
     unknown = sorted(x.atoms(AppliedUndef) | y.atoms(AppliedUndef), key=str)
     renamed = {f: sympy.Symbol(f"unknown {n}") for n, f in enumerate(unknown)}

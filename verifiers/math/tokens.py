@@ -11,58 +11,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from verifiers.math.normal import plain_characters
+from verifiers.math.vocabulary import COMMANDS, IGNORED, SPACING, TEXT_COMMANDS
 
 __all__ = ["CannotReadError", "Commas", "Token", "prepared", "tokenize"]
 
 MAX_TOKENS = 800
 MAX_DIGITS = 1_000  # of one number; a longer one is no answer, and arithmetic on it costs
-
-KNOWN_COMMANDS = frozenset(
-    ["frac", "sqrt", "cbrt", "cdot", "times", "div", "ast", "pm", "mp", "le", "leq", "leqslant", "ge", "geq", "geqslant", "ne", "neq", "lt", "gt", "approx", "equiv", "sim", "in", "notin", "to", "cup", "cap", "setminus", "infty", "emptyset", "varnothing", "circ", "degree", "pi", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "log", "ln", "lg", "exp", "binom", "choose", "sum", "prod", "int", "lim", "min", "max", "gcd", "lcm", "det", "langle", "rangle", "lfloor", "rfloor", "lceil", "rceil", "lvert", "rvert", "vert", "mid", "lbrace", "rbrace", "lbrack", "rbrack", "begin", "end", "boxed", "mathbb", "mathbf", "mathcal", "boldsymbol", "vec", "hat", "bar", "overline", "overrightarrow", "widehat", "underline", "tilde", "dot", "angle", "triangle", "pmod", "bmod", "mod", "over", "prime", "ldots", "cdots", "dots", "dotsc", "dotsm", "left", "right", "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "ell", "partial", "nabla", "forall", "exists", "land", "lor", "wedge", "vee", "Re", "Im", "implies", "Rightarrow", "iff", "quad", "qquad", "text", "textbf", "textit", "textrm", "texttt", "textsf", "mbox", "mathrm", "operatorname", "mathit", "mathsf", "bf", "rm", "it", "displaystyle", "textstyle", "limits", "perp", "parallel", "oplus", "colon", "bullet", "star", "backslash", "pounds", "euro", "blacksquare", "square", "cong", "propto", "hline", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "bigcup", "bigcap", "smallsetminus", "arg", "deg", "dim", "ker", "hom", "sup", "inf", "lnot", "neg", "top", "bot", "mathop", "not", "space", "thinspace", "underbrace", "overbrace", "hspace", "hfill", "newline", "tag", "label", "phantom", "hphantom", "vphantom", "Leftrightarrow", "leftrightarrow", "rightarrow", "mapsto", "longrightarrow", "therefore", "because", "checkmark"]
-)  # fmt: skip
-_TEXT_COMMANDS = frozenset(
-    [
-        "text",
-        "textbf",
-        "textit",
-        "textrm",
-        "texttt",
-        "textsf",
-        "mbox",
-        "mathrm",
-        "operatorname",
-        "mathit",
-        "mathsf",
-    ]
-)
-_IGNORED = frozenset(
-    [
-        "left",
-        "right",
-        "displaystyle",
-        "textstyle",
-        "limits",
-        "big",
-        "Big",
-        "bigg",
-        "Bigg",
-        "bigl",
-        "bigr",
-        "Bigl",
-        "Bigr",
-        "bf",
-        "rm",
-        "it",
-        "quad",
-        "qquad",
-        "space",
-        "thinspace",
-        "hline",
-        "hfill",
-        "newline",
-    ]
-)
-_SPACING = frozenset("quad qquad space thinspace")
 
 _REPEATING = r"(?:\d{0,9}\.\d{0,40})\\(?:overline|bar|dot)\s?\{\d{1,40}\}"
 _DECIMAL = r"(?:\.\d+)"
@@ -70,7 +24,7 @@ _TEX_GROUPS = r"\d{1,3}(?:(?:\{,\}|,?\\[!,;: ]\s?|~)\d{3})+(?!\d)"
 _PLAIN_GROUPS = r"\d{1,3}(?:[, ]\d{3})+(?!\d)(?!,\d)"
 _POINT_GROUPS = r"\d{1,3}(?:\.\d{3})+,\d+(?!\d)"
 _EXPONENT = r"(?:[eE][-+]?\d{1,12}(?![\w.]))"
-_TOKEN = r"""
+_LEXEMES = r"""
  (?P<space>\s+|\\[,;:!\ /]|~|\\(?=\n))
 |(?P<num>{number})
 |(?P<rowend>\\\\(?:\[[^\]]{{0,10}}\])?)
@@ -112,14 +66,14 @@ def _pattern(commas: Commas) -> re.Pattern[str]:
     elif commas is Commas.DECIMAL:
         numbers.append(r"\d+,\d+")
     numbers.append(rf"(?:\d+{_DECIMAL}?|{_DECIMAL}){_EXPONENT}?")
-    return re.compile(_TOKEN.format(number="|".join(numbers)), re.VERBOSE)
+    return re.compile(_LEXEMES.format(number="|".join(numbers)), re.VERBOSE)
 
 
 _PATTERNS = {commas: _pattern(commas) for commas in Commas}
 
 
 def prepared(text: str) -> str:
-    r"""Return ``text`` in ASCII and LaTeX, its mathematics delimiters dropped, ``¤`` for a dollar, ``\\frac`` undoubled.
+    r"""Return ``text`` in ASCII and LaTeX, its mathematics delimiters dropped and ``¤`` for a dollar.
 
     Raises:
         CannotReadError: There are control characters in it.
@@ -144,75 +98,72 @@ def tokenize(text: str, commas: Commas) -> list[Token]:
 
     Args:
         text: What ``prepared`` returned.
-        commas: What a comma between digits means outside brackets; inside them it always separates.
+        commas: What a comma between digits means; inside brackets commas separate, unless spaced ones do that.
 
     Raises:
         CannotReadError: There are too many tokens, a number is too long, or a character means nothing here.
     """
     tokens: list[Token] = []
+    groups_inside = commas is Commas.GROUP and re.search(r"\d, ", text) is not None
     position, depth, spaced = 0, 0, False
-    inside = commas if re.search(r"\d, ", text) and commas is Commas.GROUP else Commas.SEPARATE
     while position < len(text):
-        match = _PATTERNS[commas if depth == 0 else inside].match(text, position)
+        style = commas if depth == 0 or groups_inside else Commas.SEPARATE
+        match = _PATTERNS[style].match(text, position)
         if match is None:
             raise CannotReadError(f"{text[position]!r} means nothing in an answer")
-        position = match.end()
-        kind = match.lastgroup or "space"
-        if kind == "space":
-            spaced = True
+        token, position = _token(match, spaced)
+        spaced = token.kind == "space" or (spaced and token.kind == "ignored")
+        if token.kind in ("space", "ignored"):
             continue
-        value = match[kind]
-        if kind == "cmd":
-            known = _known_prefix(value)
-            position -= len(match[0]) - 1 - len(known)
-            if known in _IGNORED:
-                spaced = spaced or known in _SPACING
-                if known in ("left", "right") and text[position : position + 1] == ".":
-                    position += 1
-                continue
-            if known in _TEXT_COMMANDS:
-                inner, position = _braced(text, position)
-                tokens.append(Token("text", inner, spaced))
-                spaced = False
-                continue
-            value = known
-        elif kind == "esc":
-            kind, value = _escaped(value)
-        elif kind == "rowend":
-            kind = "row"
-        elif kind == "num" and len(value) > MAX_DIGITS:
-            raise CannotReadError(f"a number of more than {MAX_DIGITS} digits is too large")
-        depth += _nesting(kind, value)
-        tokens.append(Token(kind, value, spaced))
-        spaced = False
+        tokens.append(token)
+        depth += _nesting(token)
         if len(tokens) > MAX_TOKENS:
             raise CannotReadError(f"it is longer than {MAX_TOKENS} tokens")
     tokens.append(Token("end", "", spaced))
     return tokens
 
 
-def _nesting(kind: str, value: str) -> int:
-    if (kind == "op" and value in "([") or (kind == "cmd" and value in ("lbrace", "langle")):
+def _token(match: re.Match[str], spaced: bool) -> tuple[Token, int]:  # noqa: FBT001 - the token's own field
+    """Return a token and where the text goes on."""
+    kind = match.lastgroup or "space"
+    value = match[kind]
+    if kind == "cmd":
+        return _command(match, value, spaced)
+    if kind == "num" and len(value) > MAX_DIGITS:
+        raise CannotReadError(f"a number of more than {MAX_DIGITS} digits is too large")
+    if kind == "esc":
+        kind, value = ("cmd", "lbrace" if value == "{" else "rbrace") if value in "{}" else ("op", value)
+    return Token({"rowend": "row"}.get(kind, kind), value, spaced), match.end()
+
+
+def _command(match: re.Match[str], value: str, spaced: bool) -> tuple[Token, int]:  # noqa: FBT001 - as above
+    known = _known_prefix(value)
+    text, position = match.string, match.start() + 1 + len(known)
+    if known == value:
+        position = match.end()
+    if known in TEXT_COMMANDS:
+        inner, position = _braced(text, position)
+        return Token("text", inner, spaced), position
+    if known in IGNORED:
+        empty_delimiter = known in ("left", "right") and text[position : position + 1] == "."
+        return Token("space" if known in SPACING else "ignored", known), position + empty_delimiter
+    return Token("cmd", known, spaced), position
+
+
+def _nesting(token: Token) -> int:
+    if token.kind not in ("op", "cmd"):
+        return 0
+    if token.text in ("(", "[", "lbrace", "langle"):
         return 1
-    if (kind == "op" and value in ")]") or (kind == "cmd" and value in ("rbrace", "rangle")):
-        return -1
-    return 0
-
-
-def _escaped(character: str) -> tuple[str, str]:
-    if character in "{}":
-        return "cmd", "lbrace" if character == "{" else "rbrace"
-    if character == "|":
-        return "op", "|"
-    return "op", character
+    return -1 if token.text in (")", "]", "rbrace", "rangle") else 0
 
 
 def _known_prefix(name: str) -> str:
     r"""Return the longest known command that ``name`` starts with: ``\quadx`` is ``\quad x``; else ``name``."""
-    if name in KNOWN_COMMANDS or name in ("tfrac", "dfrac", "cfrac", "dbinom", "tbinom"):
+    if name in COMMANDS:
         return name
     for end in range(len(name) - 1, 1, -1):
-        if name[:end] in KNOWN_COMMANDS:
+        if name[:end] in COMMANDS:
             return name[:end]
     return name
 

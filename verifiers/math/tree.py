@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 __all__ = [
-    "Add", "Based", "Big", "Call", "Choice", "Clock", "Const", "Degrees", "Div", "Listing", "Matrix", "Mul", "Node", "Num",
-    "Percent", "PlusMinus", "Pow", "Quantity", "Ratio", "Relation", "SetOf", "SetOp", "Sym", "Text", "Tuple",
+    "Add", "Based", "Big", "Call", "Choice", "Clock", "Const", "Degrees", "Div", "Listing", "Matrix", "Mul", "Node",
+    "Num", "Percent", "PlusMinus", "Pow", "Quantity", "Ratio", "Relation", "SetOf", "SetOp", "Sym", "Text", "Tuple",
+    "depth", "parts", "walk",
 ]  # fmt: skip
 
 
@@ -212,7 +212,7 @@ Node = (
 )  # fmt: skip
 
 
-def parts(tree: Any) -> Iterator[Any]:
+def parts(tree: object) -> Iterator[object]:
     """Yield what ``tree`` is directly made of: fields, and the items of tuples."""
     if isinstance(tree, tuple):
         yield from tree
@@ -221,7 +221,7 @@ def parts(tree: Any) -> Iterator[Any]:
             yield getattr(tree, name)
 
 
-def walk(tree: Any) -> Iterator[Any]:
+def walk(tree: object) -> Iterator[object]:
     """Yield ``tree`` and everything in it; without recursion, for any depth."""
     waiting = [tree]
     while waiting:
@@ -230,7 +230,7 @@ def walk(tree: Any) -> Iterator[Any]:
         waiting.extend(parts(part))
 
 
-def depth(tree: Any) -> int:
+def depth(tree: object) -> int:
     """Return how many levels of nodes ``tree`` has; without recursion."""
     deepest, waiting = 0, [(tree, 1)]
     while waiting:

@@ -4,75 +4,18 @@ from __future__ import annotations
 
 import re
 
-from verifiers.math.tokens import KNOWN_COMMANDS, Token
+from verifiers.math.tokens import Token
 from verifiers.math.units import UNITS
+from verifiers.math.vocabulary import COMMANDS, PLAIN_FUNCTIONS, PLAIN_GREEK
 
-__all__ = ["NUMBER_WORDS", "classified", "is_prose", "plain_words"]
+__all__ = ["classified", "is_prose", "plain_words"]
 
-_FUNCTIONS = (
-    "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "sqrt", "cbrt", "sin", "cos", "tan", "cot", "sec",
-    "csc", "log", "ln", "exp", "min", "max", "gcd", "lcm", "det", "abs", "floor", "ceil", "factorial",
-)  # fmt: skip
 _SYNONYMS = {
     "infinity": "infty", "inf": "infty", "oo": "infty", "asin": "arcsin", "acos": "arccos", "atan": "arctan",
-    "union": "cup", "cup": "cup", "U": "cup", "pi": "pi", "in": "in", "mod": "mod", "choose": "choose",
+    "union": "cup", "cup": "cup", "pi": "pi", "in": "in", "mod": "mod", "choose": "choose",
 }  # fmt: skip
-_GREEK = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "theta",
-        "lambda",
-        "mu",
-        "rho",
-        "sigma",
-        "tau",
-        "phi",
-        "omega",
-    ]
-)
 _JOINERS = frozenset(("and", "or"))
 _ENDS_A_VALUE = frozenset((")", "]", "}", "%", "!", "|", "'", "¤"))
-NUMBER_WORDS = {
-    w: n
-    for n, w in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-        ]
-    )
-} | {
-    "thirty": 30,
-    "forty": 40,
-    "fifty": 50,
-    "sixty": 60,
-    "seventy": 70,
-    "eighty": 80,
-    "ninety": 90,
-    "hundred": 100,
-}
 _ARTICLES = re.compile(r"^(?:the|a|an)\s+")
 
 
@@ -123,12 +66,14 @@ def _word(token: Token, out: list[Token], following: Token) -> list[Token]:
     word, lower = token.text, token.text.lower()
     if lower in _JOINERS:
         return [Token("join", lower, token.spaced)]
+    if word == "U" and out and out[-1].text in (")", "]") and following.text in ("(", "["):
+        return [Token("cmd", "cup", token.spaced)]
     after_number = _after_value(out) and out[-1].kind in ("num", "unit", "op", "cmd")
     if after_number and _is_unit(lower, spaced=token.spaced) and following.text != "(":
         return [Token("unit", word, token.spaced)]
     if lower in _SYNONYMS and (lower != "in" or _after_value(out)):
         return [Token("cmd", _SYNONYMS[lower], token.spaced)]
-    if word in _FUNCTIONS or word in _GREEK:
+    if word in PLAIN_FUNCTIONS or word in PLAIN_GREEK:
         return [Token("cmd", word, token.spaced)]
     return _name(token, out)
 
@@ -137,13 +82,13 @@ def _is_unit(lower: str, *, spaced: bool) -> bool:
     if lower in ("in", "pi", "inf", "oo"):
         return False
     return (len(lower) > 1 and lower in UNITS) or (
-        spaced and len(lower) > 2 and lower not in _SYNONYMS | dict.fromkeys((*_FUNCTIONS, *_GREEK))
+        spaced and len(lower) > 2 and lower not in _SYNONYMS | dict.fromkeys((*PLAIN_FUNCTIONS, *PLAIN_GREEK))
     )
 
 
 def _name(token: Token, out: list[Token]) -> list[Token]:
     word = token.text
-    for function in _FUNCTIONS:
+    for function in PLAIN_FUNCTIONS:
         if word.startswith(function) and len(word) - len(function) <= 2:
             rest = [Token("letter", c) for c in word[len(function) :]]
             return [Token("cmd", function, token.spaced), *rest]
@@ -161,7 +106,7 @@ def _letters(word: str, spaced: bool) -> list[Token]:  # noqa: FBT001 - the toke
     return [Token("letter", c, spaced and n == 0) for n, c in enumerate(word)]
 
 
-def _text(token: Token, out: list[Token]) -> list[Token]:
+def _text(token: Token, out: list[Token]) -> list[Token]:  # noqa: PLR0911 - one line per kind of text
     inner = token.text.strip().strip("~").strip()
     lower = re.sub(r"\s+", " ", inner.lower())
     spaced = token.spaced or token.text[:1].isspace()
@@ -177,7 +122,7 @@ def _text(token: Token, out: list[Token]) -> list[Token]:
     if re.fullmatch(r"-?\d{1,40}(?:\.\d{1,40})?", inner):
         sign = [Token("op", "-", spaced)] if inner.startswith("-") else []
         return [*sign, Token("num", inner.lstrip("-"), spaced)]
-    if inner in KNOWN_COMMANDS and inner not in ("in", "min", "sec", "deg"):
+    if inner in COMMANDS and inner not in ("in", "min", "sec", "deg"):
         return [Token("cmd", inner, spaced)]
     part = re.fullmatch(r"(?:for )?part \(?\w\)?,?( and)?", lower)
     if part is not None:
@@ -200,7 +145,7 @@ def plain_words(text: str) -> str | None:
 
 def is_prose(words: str) -> bool:
     """Tell whether plain words hold one of four letters or more that means nothing in a formula."""
-    known = {*_FUNCTIONS, *_GREEK, *_SYNONYMS}
+    known = {*PLAIN_FUNCTIONS, *PLAIN_GREEK, *_SYNONYMS}
     every = words.split()
     return any(len(w) > 3 and w.isalpha() and w not in known for w in every) and not _JOINERS.intersection(
         every
