@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
 from cli.connection import current_settings
 from cli.console import err, out, told
+from cli.models import ensure_model
 from worker.errors import ServiceError
 from worker.process import run_worker
 from worker.settings import Settings
@@ -49,6 +53,8 @@ def up(
         if _pid(settings) is not None:
             out.print("already running; `merge-reasoner down` stops it")
             return
+        if settings.engine == "llamacpp":
+            ensure_model(settings.model, settings.models_dir)
         _start_in_background(settings)
         out.print(f"running; data and logs are in {settings.state_dir}. Stop with: merge-reasoner down")
 
@@ -63,7 +69,7 @@ def down() -> None:
             return
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + DOWN_TIMEOUT_S
-        while _pid(settings) is not None:
+        while not _has_ended(settings):
             if time.monotonic() > deadline:
                 raise ServiceError(f"process {pid} does not stop; its log is {_log(settings)}")
             time.sleep(0.1)
@@ -99,18 +105,39 @@ def _supervise(settings: Settings) -> None:
         raise KeyboardInterrupt  # also out of a start that is under way
 
     signal.signal(signal.SIGTERM, stop)
-    pid_file = _pid_file(settings)
-    pid_file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with Supervisor(settings, progress=err.print) as supervisor:
-            pid_file.write_text(str(os.getpid()), encoding="ascii")
-            err.print("ready")
-            while not stopping.wait(1.0):
-                supervisor.check()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        pid_file.unlink(missing_ok=True)
+    with _claimed_pid_file(settings) as claim:
+        try:
+            with Supervisor(settings, progress=err.print) as supervisor:
+                claim()
+                err.print("ready")
+                while not stopping.wait(1.0):
+                    supervisor.check()
+        except KeyboardInterrupt:
+            pass
+
+
+@contextmanager
+def _claimed_pid_file(settings: Settings) -> Iterator[Callable[[], None]]:
+    """Yield what writes our process id for `down`, locked for as long as we live.
+
+    The lock, not the number, says that we run: a number left by a crash may belong to anybody by now.
+    """
+    path = _pid_file(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="ascii") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ServiceError("already running; `merge-reasoner down` stops it") from None
+
+        def claim() -> None:
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
+
+        stream.truncate(0)
+        yield claim
+        stream.truncate(0)
 
 
 def _start_in_background(settings: Settings) -> None:
@@ -145,10 +172,25 @@ def _log(settings: Settings) -> Path:
 
 
 def _pid(settings: Settings) -> int | None:
-    """Return the process id of the running supervisor, or ``None``; a stale file counts as none."""
+    """Return the process id of the supervisor that runs and is ready, or ``None``."""
     try:
-        pid = int(_pid_file(settings).read_text(encoding="ascii"))
-        os.kill(pid, 0)
-    except (OSError, ValueError):
+        with _pid_file(settings).open(encoding="ascii") as stream:
+            if _is_free(stream):
+                return None
+            written = stream.read()
+    except OSError:
         return None
-    return pid
+    return int(written) if written.isdigit() else None
+
+
+def _is_free(stream: TextIO) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _has_ended(settings: Settings) -> bool:
+    with _pid_file(settings).open(encoding="ascii") as stream:
+        return _is_free(stream)

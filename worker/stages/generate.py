@@ -20,6 +20,8 @@ from worker.store.leases import BACKOFF_S, HeldTask, Moved, claim_tasks, fail, r
 
 logger = logging.getLogger(__name__)
 
+LINGER_S = 0.02  # after the first task of a message is finished: those that finish with it share its transaction
+
 
 def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoolExecutor) -> None:
     """Sample the chains of those of ``ids`` that wait and that nobody holds; write each as it is finished."""
@@ -62,7 +64,8 @@ def _as_they_finish(running: dict[Future[Sampled], HeldTask]) -> Iterator[set[Fu
     """Yield whatever has finished since the last time, together: one write for many when they are quick."""
     pending = set(running)
     while pending:
-        finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+        wait(pending, return_when=FIRST_COMPLETED)
+        finished, pending = wait(pending, timeout=LINGER_S)
         yield finished
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from worker.submission.lines import TaskLine
 
 logger = logging.getLogger(__name__)
 
+LINGER_S = 0.1  # verdicts that come quickly share a transaction; a slow one waits for nobody
+
 Judge = Callable[[TaskLine, Sequence[str | None]], list[Judged]]
 """Judges every claim that a task's answers give rise to."""
 
@@ -37,20 +40,32 @@ def verify(desk: Desk, ids: Sequence[UUID], *, verifier: str, judge: Judge) -> N
     )
     with desk.keeper.holding(held, verifier=verifier):
         chains = load_chains(desk.store, [task.id for task in held])
+        ready: list[tuple[HeldTask, list[Judged]]] = []
+        since = time.monotonic()
         for task in held:
-            _judge_one(desk, task, [c.answer for c in chains[task.id]], verifier=verifier, judge=judge)
+            judged = _judged(desk, task, [c.answer for c in chains[task.id]], verifier=verifier, judge=judge)
+            if judged is not None:
+                ready.append((task, judged))
+            if time.monotonic() - since > LINGER_S:
+                _save(desk, ready, verifier=verifier)
+                ready, since = [], time.monotonic()
+        _save(desk, ready, verifier=verifier)
 
 
-def _judge_one(
+def _judged(
     desk: Desk, task: HeldTask, answers: Sequence[str | None], *, verifier: str, judge: Judge
-) -> None:
+) -> list[Judged] | None:
     try:
-        judged = judge(task.line, answers)
+        return judge(task.line, answers)
     except VerifierError as error:
         _give_back(desk, task, error, verifier=verifier)
-        return
-    moved = patiently(lambda: save_verified(desk.store, [(task, judged)], verifier=verifier, who=desk.holder))
-    desk.publish_decide(moved)
+        return None
+
+
+def _save(desk: Desk, ready: Sequence[tuple[HeldTask, Sequence[Judged]]], *, verifier: str) -> None:
+    if ready:
+        moved = patiently(lambda: save_verified(desk.store, ready, verifier=verifier, who=desk.holder))
+        desk.publish_decide(moved)
 
 
 def _give_back(desk: Desk, task: HeldTask, error: VerifierError, *, verifier: str) -> None:
