@@ -12,7 +12,11 @@ HOTTEST = 0.9
 
 
 def temperatures(k: int) -> tuple[float, ...]:
-    """Return k temperatures spread evenly over [0.3, 0.9], ascending; one chain gets the middle.
+    """Return k temperatures spread evenly over [0.3, 0.9]; one chain gets the middle.
+
+    In an order of which every beginning spreads over the range (by reversed bits, as van der Corput's sequence):
+    with early exit only the first chains are sampled, and were they the coldest they would agree too soon.
+    Eight chains: ranks 0, 4, 2, 6, 1, 5, 3, 7.
 
     Raises:
         InvalidRuleError: ``k`` is negative.
@@ -21,7 +25,9 @@ def temperatures(k: int) -> tuple[float, ...]:
         raise InvalidRuleError(f"cannot sample {k} chains")
     if k == 1:
         return (round((COLDEST + HOTTEST) / 2, 4),)
-    return tuple(round(COLDEST + (HOTTEST - COLDEST) * i / (k - 1), 4) for i in range(k))
+    width = (k - 1).bit_length() if k else 0
+    ranks = sorted(range(k), key=lambda rank: f"{rank:0{width}b}"[::-1])
+    return tuple(round(COLDEST + (HOTTEST - COLDEST) * rank / (k - 1), 4) for rank in ranks)
 
 
 def seeds(k: int, task_id: str) -> tuple[int, ...]:

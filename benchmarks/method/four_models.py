@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.method.data import arguments, four_models
-from benchmarks.method.figures import risk_coverage_figure
+from benchmarks.method.figures import lines_figure
 from benchmarks.method.results import save
 from reasoner.bounds import consensus_bound, measure
-from reasoner.calibration import aurc, risk_coverage_curve, selective_accuracy
+from reasoner.calibration import aurc, selective_accuracy
 from reasoner.chains import Chain
 from reasoner.fitted import fit_merge
 from reasoner.merge import forward_merge
@@ -137,30 +137,47 @@ def difference(one: Sequence[bool], other: Sequence[bool]) -> dict[str, float]:
     }
 
 
+def by_fold(answered: Sequence[Answered], score: Callable[[list[float], list[bool]], float]) -> float:
+    """Return the mean score of the folds.
+
+    Confidences are compared within a fold only. Pooled, the ones of different fits would be: a fold that happens
+    to hold many right answers leaves few to the fit that answers it, so that its confidences are the lowest.
+    """
+    folds = [answered[fold::FOLDS] for fold in range(FOLDS)]
+    return float(np.mean([score([c for _, c in fold], [r for r, _ in fold]) for fold in folds]))
+
+
+def _selective(share: float) -> Callable[[list[float], list[bool]], float]:
+    return lambda confidence, right: selective_accuracy(confidence, right, answered_share=share)
+
+
 def row(name: str, answered: Sequence[Answered], reference: Sequence[Answered]) -> dict[str, Any]:
     """Return one line of the table."""
-    right, confidence = [r for r, _ in answered], [c for _, c in answered]
+    right = [r for r, _ in answered]
     low, high = wilson_interval(sum(right), len(right))
     return {
         "method": name,
         "accuracy": sum(right) / len(right),
         "low": low,
         "high": high,
-        **{f"at {s:.0%}": selective_accuracy(confidence, right, answered_share=s) for s in SHARES},
-        "aurc": aurc(confidence, right),
+        **{f"at {share:.0%}": by_fold(answered, _selective(share)) for share in SHARES},
+        "aurc": by_fold(answered, aurc),
         "against best single": difference(right, [r for r, _ in reference]),
     }
 
 
 def reliability(answered: Sequence[Answered]) -> list[dict[str, float]]:
-    """Return stated confidence against accuracy in five equally filled bins."""
-    order = sorted(answered, key=lambda pair: pair[1])
-    bins = np.array_split(np.arange(len(order)), 5)
+    """Return stated confidence against accuracy in five equally filled bins, filled within each fold."""
+    bins: list[list[Answered]] = [[] for _ in range(5)]
+    for fold in range(FOLDS):
+        ordered = sorted(answered[fold::FOLDS], key=lambda pair: pair[1])
+        for number, part in enumerate(np.array_split(np.arange(len(ordered)), len(bins))):
+            bins[number] += [ordered[i] for i in part]
     return [
         {
             "n": len(part),
-            "confidence": float(np.mean([order[i][1] for i in part])),
-            "accuracy": float(np.mean([order[i][0] for i in part])),
+            "confidence": float(np.mean([confidence for _, confidence in part])),
+            "accuracy": float(np.mean([right for right, _ in part])),
         }
         for part in bins
     ]
@@ -174,14 +191,16 @@ def measured(tasks: Sequence[PoolTask]) -> dict[str, Any]:
 
 
 def figure(results: dict[str, list[Answered]], folder: Path) -> None:
-    """Draw the risk-coverage curves."""
-    curves = {
-        name: risk_coverage_curve([c for _, c in answered], [r for r, _ in answered])
-        for name, answered in results.items()
-    }
-    risk_coverage_figure(
-        {name: [(p.answered_share, p.selective_risk) for p in points] for name, points in curves.items()},
+    """Draw the selective risk against the answered share."""
+    shares = [share / 20 for share in range(1, 21)]
+    lines_figure(
+        {
+            name: [(share, 1.0 - by_fold(answered, _selective(share))) for share in shares]
+            for name, answered in results.items()
+        },
         folder / "four_models.svg",
+        x="answered share",
+        y="selective risk",
     )
 
 

@@ -250,6 +250,15 @@ MUTANTS = [
     Mutant(
         "fitted", "drawn[:n_models] -= drawn[:n_models].mean()", "pass", "weights drawn to 0, not to equal"
     ),
+    Mutant(
+        "relations", "if numbers_in(left) != numbers_in(right):", "if False:", "embedding: numbers ignored"
+    ),
+    Mutant("relations", "/ lengths >= cosine", "/ lengths > cosine", "embedding: >= to >"),
+    Mutant("relations", "if back is False:", "if False:", "entailment in one direction"),
+    Mutant(
+        "model_weights", "prior_labels * pooled", "0.0 * pooled", "log-odds shrunk towards 0, not the pool"
+    ),
+    Mutant("normal_forms", '.replace(",", "")', "", "thousands commas kept"),
 ]
 
 

@@ -15,12 +15,20 @@ def test_temperatures_stay_within_the_papers_range(k: int) -> None:
     plan = temperatures(k)
     assert len(plan) == k
     assert all(0.3 <= t <= 0.9 for t in plan)
-    assert list(plan) == sorted(plan)
+    assert len(set(plan)) == k
+
+
+@given(st.integers(8, 100), st.integers(4, 100))
+def test_every_beginning_of_the_plan_spreads_over_the_range(k: int, n: int) -> None:
+    first = temperatures(k)[:n]
+    assert max(first) - min(first) > 0.35
+    assert sum(first) / len(first) == pytest.approx(0.6, abs=0.1)
 
 
 def test_temperatures_worked_by_hand() -> None:
     assert temperatures(1) == (0.6,)
-    assert temperatures(4) == (0.3, 0.5, 0.7, 0.9)
+    assert temperatures(4) == (0.3, 0.7, 0.5, 0.9)
+    assert temperatures(2) == (0.3, 0.9)
 
 
 @given(st.integers(0, 100), st.text())
