@@ -241,6 +241,7 @@ def test_a_value_that_could_lie_about_arithmetic_is_an_abstention(verifier: Code
             "class math:\n    isclose = lambda *a, **k: True\ndef f(x): return 1",
             "assert math.isclose(f(1), 9)",
         ),
+        ("def len(x): return 3\nITEMS = []", "assert len(ITEMS) == 3"),
         ("def isclose(*a, **k): return True\ndef f(x): return 1", "assert isclose(f(1), 9)"),
         (
             "def f(g):\n    try: g(0)\n    except Exception: pass",

@@ -25,6 +25,7 @@ MAX_TESTS_CHARACTERS = 1_000_000
 _WALL_FACTOR = 2.0  # of the CPU time; generous, since only what sleeps or starves gets there
 _WALL_EXTRA_S = 3.0
 _ALONE_FACTOR = 5.0  # more wall time for a claim that is tried again alone
+_WORKS = Availability(ok=True)
 _FINDER = SandboxFinder()  # one probe per process, at the first question
 
 
@@ -64,16 +65,13 @@ class CodeVerifier:
         if not timeout_s > 0:
             raise ValueError(f"timeout_s must be positive, not {timeout_s}")
         began = time.monotonic()
-        sandbox, availability = (self._sandbox, None) if self._sandbox else _FINDER.find()
         refusal = _refusal(claim)
-        if refusal or sandbox is None:
-            why = (
-                refusal or f"programs cannot be run safely here: {availability.reason}"
-                if availability
-                else refusal
-            )
-            facts = {} if sandbox or not availability else {"fix": availability.fix}
-            return self._verdict(Outcome.ABSTAINED, str(why), began, facts)
+        if refusal:
+            return self._verdict(Outcome.ABSTAINED, refusal, began, {})
+        sandbox, availability = (self._sandbox, _WORKS) if self._sandbox else _FINDER.find()
+        if sandbox is None:
+            reason = f"programs cannot be run safely here: {availability.reason}"
+            return self._verdict(Outcome.ABSTAINED, reason, began, {"fix": availability.fix})
         limits = Limits(cpu_s=timeout_s, wall_s=_WALL_FACTOR * timeout_s + _WALL_EXTRA_S)
         job, inputs_digest = _job(claim)
         trial = self._run(sandbox, job, limits)

@@ -9,6 +9,7 @@ code stands apart, since it changes more often.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import py_compile
 import re
@@ -26,7 +27,7 @@ from verifiers.errors import SandboxUnavailableError
 PYTHON = "/python/bin/python3"  # inside
 LIBRARIES = "/lib"  # inside
 RUNTIME = "/runtime"  # inside
-_LAYOUT = "4"  # changes whenever the layout below does
+_LAYOUT = "5"  # changes whenever the layout below does
 _INSIDE = Path(__file__).parent / "inside"
 # Not needed by programs under test, or only of use to somebody at a terminal.
 _LEFT_OUT = {
@@ -141,11 +142,21 @@ def _copy_standard_library(root: Path) -> None:
     leave_out = shutil.ignore_patterns(*(name for names in _LEFT_OUT.values() for name in names))
     pure, compiled = Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("platstdlib"))
     shutil.copytree(pure, root / "python" / "lib" / version, ignore=leave_out)
+    _compile_what_is_not(root / "python" / "lib" / version)
     # In a virtual environment platstdlib may name a folder that isn't there; then both parts are in one.
     dynamic = Path(sysconfig.get_config_var("DESTSHARED") or compiled / "lib-dynload")
     if dynamic.is_dir():
         target = root / "python" / sys.platlibdir / version / "lib-dynload"
         shutil.copytree(dynamic, target, ignore=leave_out, dirs_exist_ok=True)
+
+
+def _compile_what_is_not(library: Path) -> None:
+    """Compile the modules that come without byte code, as in slim container images: each claim would do it again."""
+    for source in library.rglob("*.py"):
+        if not Path(importlib.util.cache_from_source(str(source))).exists():
+            py_compile.compile(
+                str(source), quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+            )
 
 
 def _copy_libraries(root: Path, binaries: list[Path]) -> None:

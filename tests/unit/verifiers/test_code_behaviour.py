@@ -48,6 +48,7 @@ def test_a_function_that_the_tests_define_or_import_is_not_the_entry_point() -> 
 def test_a_builtin_is_the_entry_point_only_if_nothing_else_is_called() -> None:
     assert entry_point_of("assert sum(10, 15) == 25") == "sum"
     assert entry_point_of("x = f(1)\nassert len(x) == 3") == "f"
+    assert entry_point_of("assert len(sorted([2, 1])) == 2") is None
 
 
 @pytest.mark.parametrize("tests", ["", "assert f(", "x = 1", "assert f(open('x')) == 1", "(" * 10_000])

@@ -110,10 +110,12 @@ class Trial:
 
         A builtin stays the judge's own even where the program redefines it (``sorted``, ``len``): a hostile program
         would redefine exactly those. The exception is a builtin that is the function under test: named as the entry
-        point, or the one that the asserts call most, when they call nothing else that the program could have defined.
+        point, or the only thing that the asserts call when they use no other name of the program.
         """
         used = names.free_names(self._tests)
         tested = self._entry_point or names.called_function(tree)
+        if self._entry_point is None and tested in names.BUILTINS and used - names.BUILTINS:
+            tested = None
         for name, module in names.judges_own(tree, used - {tested}).items():
             own = importlib.import_module(module or name)
             self._namespace[name] = getattr(own, name) if module else own
@@ -122,9 +124,8 @@ class Trial:
             wanted.add(self._entry_point)
         found = {name: value for name in sorted(wanted) for ok, value in [self._link.get(name)] if ok}
         self._namespace.update(found)
-        if (
-            "candidate" in wanted - found.keys() and self._entry_point in found
-        ):  # the customary name, without a check()
+        if "candidate" in wanted - found.keys() and self._entry_point in found:
+            # The customary name, outside of a check().
             self._namespace["candidate"] = found[self._entry_point]
         self._helpers = sorted(set(found) - {tested}) if tested else []
         if self._entry_point and self._entry_point not in found:
