@@ -136,7 +136,10 @@ class Cluster:
     """Indices of its chains, ascending."""
 
     score: float
-    """MERGE: logsumexp of the members' l, in nats. SPREAD: exp(l) of the best member, in (0, 1]."""
+    """MERGE: logsumexp of the members' l, in nats, with their models' log weights added where there are any.
+
+    SPREAD: exp(l) of the best member, in (0, 1].
+    """
 
     posterior: float
     """Share of the mass of all chains that are not refuted, answered or not; 0 for a refuted cluster."""
