@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -117,6 +118,16 @@ def _writable(parent: Path, limit: str) -> Path | None:
         return parent if (probe / limit).exists() else None
     finally:
         probe.rmdir()
+        _sweep(parent)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the groups of workers that were killed before they could; a group that is in use cannot be removed."""
+    for folder in parent.glob(f"{_PREFIX}-*-*"):
+        pid = folder.name.split("-")[2]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _write(file: Path, value: int) -> None:
