@@ -6,7 +6,7 @@ from typing import Any
 
 from verifiers.math.comparison import Comparison
 from verifiers.math.meaning import Assigned, Meaning, meaning
-from verifiers.math.tree import Listing, Matrix, Node, SetOf, SetOp, Text, Tuple
+from verifiers.math.tree import Listing, Matrix, Node, SetOf, SetOp, Sym, Text, Tuple
 
 __all__ = ["listing", "matrix", "point", "set_operation"]
 
@@ -78,6 +78,9 @@ def _point_against_items(comparison: Comparison, left: Tuple, right: Listing | S
     if len(left.items) != len(right.items):
         return comparison.in_any_order((left,), right.items)
     why = "one is in brackets, the other is a list: the items agree, their order may matter"
+    names = [name.name for name in _by_name(right) if isinstance(name, Sym)]
+    if names != sorted(names):  # y = 2, x = 1 may be the point (1, 2)
+        return comparison.in_any_order(left.items, right.items) and comparison.doubt(why)
     same = _ordered_or_doubtful(comparison, left, right, why)
     plain = isinstance(right, Listing) and (left.opening == "(" or len(left.items) > 2)
     return same if plain or not same else comparison.doubt(why)

@@ -55,7 +55,8 @@ def clock(comparison: Comparison, left: Clock, right: Meaning) -> bool | None:
         )
     if left.half or not left.minute or isinstance(right, Text):
         return False
-    return comparison.same(Div(Num(Fraction(left.hour)), Num(Fraction(left.minute))), right)
+    same = comparison.same(Div(Num(Fraction(left.hour)), Num(Fraction(left.minute))), right)
+    return comparison.doubt("one side is a time of day or a ratio") if same else same
 
 
 def _minutes(clock: Clock) -> int:

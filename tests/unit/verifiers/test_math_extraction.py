@@ -59,7 +59,8 @@ def test_answers_of_real_chains_are_found() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["(", "\\boxed{", "\\boxed{1}", "$", "$$", "\\[", "\\(", "the answer is ", "**", "**1", "1,", "-", ".", "\n", "A:\n",
+    ["(", "\\boxed{", "\\boxed{1}", "$", "$$", "\\[", "\\(", "the answer is ",
+     "**", "**1", "1,", "-", ".", "\n", "A:\n",
      "#### ", "\\text{", "answer ", "1 ", "a", "\\", "{", "}", "$1", "|", "é", "\x00"],
 )  # fmt: skip
 def test_megabytes_of_anything_are_searched_in_bounded_space(piece: str) -> None:
