@@ -9,7 +9,7 @@ from cli.batches import cancel, results_command, status, submit
 from cli.demo import demo
 from cli.models import models
 from cli.offline import merge, verify
-from cli.services import down, up, worker
+from cli.services import down, migrate_command, up, worker
 
 app = typer.Typer(
     name="merge-reasoner",
@@ -31,6 +31,7 @@ app.command("results")(results_command)
 app.command()(cancel)
 app.command()(merge)
 app.command()(worker)
+app.command("migrate")(migrate_command)
 app.add_typer(verify, name="verify")
 app.add_typer(audit, name="audit")
 app.add_typer(models, name="models")

@@ -20,7 +20,9 @@ import typer
 from cli.connection import current_settings
 from cli.console import err, out, told
 from cli.models import ensure_model
-from worker.errors import ServiceError
+from db.migrate import migrate
+from db.session import driver_url
+from worker.errors import ConfigurationError, ServiceError
 from worker.process import run_worker
 from worker.settings import Settings
 from worker.supervisor import Supervisor
@@ -74,6 +76,21 @@ def down() -> None:
                 raise ServiceError(f"process {pid} does not stop; its log is {_log(settings)}")
             time.sleep(0.1)
         out.print("stopped")
+
+
+def migrate_command() -> None:
+    """Bring the schema of DATABASE_URL (or of what `up` runs) up to date; waits for another migrator.
+
+    Example:
+
+        DATABASE_URL=postgresql://me@host/reasoner merge-reasoner migrate
+    """
+    with told():
+        settings = current_settings()
+        if settings.database_url is None:
+            raise ConfigurationError("DATABASE_URL is missing; `merge-reasoner up` migrates its own database")
+        migrate(driver_url(settings.database_url))
+        out.print("the schema is up to date")
 
 
 def worker(

@@ -7,6 +7,8 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from db.session import driver_url
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -38,5 +40,5 @@ def check(database_url: str) -> None:
 def _config(database_url: str) -> Config:
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
-    config.attributes["database_url"] = database_url
+    config.attributes["database_url"] = driver_url(database_url)
     return config

@@ -10,6 +10,7 @@ from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
 from db import ledger
+from db.session import driver_url
 
 LOCK_TIMEOUT = "4s"  # a migration must not queue behind users, and users behind it
 
@@ -21,7 +22,7 @@ def is_described_by_a_model(name: str | None, kind: str, _parents: MutableMappin
 
 def run() -> None:
     """Run migrations against ``DATABASE_URL`` (or the URL the caller put into the configuration)."""
-    url = context.config.attributes.get("database_url") or os.environ["DATABASE_URL"]
+    url = context.config.attributes.get("database_url") or driver_url(os.environ["DATABASE_URL"])
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
         # Session-level, so it outlives each migration's own transaction; the server drops it with the
@@ -31,7 +32,7 @@ def run() -> None:
         connection.commit()
         context.configure(
             connection=connection,
-            target_metadata=ledger.Base.metadata,  # the ledger knows every table
+            target_metadata=ledger.DecisionRow.metadata,  # the ledger knows every table
             compare_server_default=True,
             transaction_per_migration=True,
             include_name=is_described_by_a_model,

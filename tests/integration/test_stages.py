@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -194,7 +194,7 @@ def test_a_flushed_broker_loses_nothing(
     desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier, store: Store
 ) -> None:
     made = send(desk, MATH_LINE)
-    stages = (
+    stages: tuple[Callable[[], None], ...] = (
         lambda: generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool),
         lambda: verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=partial(judge_math, math)),
         lambda: decide(desk, outbox.take(DECIDE)),

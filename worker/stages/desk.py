@@ -7,20 +7,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
+from uuid import UUID
 
 from worker.errors import StoreUnavailableError
 from worker.keeper import LeaseKeeper
 from worker.messages import DECIDE, VERIFY
 from worker.publisher import Publisher
 from worker.settings import Settings
-from worker.store.leases import Moved
+from worker.store.leases import HeldTask, Moved, claim_tasks
 from worker.store.transactions import Store
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0  # a result that took minutes of a GPU is not thrown away because Postgres restarts
+PATIENCE_S = 60.0  # what took minutes of a GPU is not thrown away because Postgres restarts
 FIRST_PAUSE_S = 0.2
 
 
@@ -34,6 +35,20 @@ class Desk:
     settings: Settings
     holder: str
     """Who holds leases and stands in events: role, host and process id."""
+
+    def claim(self, ids: Sequence[UUID], *, from_states: Sequence[str], to_state: str) -> list[HeldTask]:
+        """Take those of ``ids`` that wait in one of ``from_states`` and that nobody holds."""
+        return patiently(
+            lambda: claim_tasks(
+                self.store,
+                ids,
+                from_states=from_states,
+                to_state=to_state,
+                holder=self.holder,
+                lease_s=self.settings.lease_s,
+                max_deliveries=self.settings.max_deliveries,
+            )
+        )
 
     def publish_decide(self, moved: Sequence[Moved]) -> None:
         """Hand on the tasks that wait for their decision."""

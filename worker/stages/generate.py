@@ -16,19 +16,21 @@ from worker.sampling import Sampled, given_chains, sample_task
 from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
 from worker.store.chains import Generated, save_generated
-from worker.store.leases import BACKOFF_S, HeldTask, Moved, claim_tasks, fail, release
+from worker.store.leases import BACKOFF_S, HeldTask, Moved, fail, release
 
 logger = logging.getLogger(__name__)
 
-LINGER_S = 0.02  # after the first task of a message is finished: those that finish with it share its transaction
+LINGER_S = (
+    0.02  # after the first task of a message is finished: those that finish with it share its transaction
+)
 
 
 def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoolExecutor) -> None:
     """Sample the chains of those of ``ids`` that wait and that nobody holds; write each as it is finished."""
-    held = _claim(desk, ids)
+    held = desk.claim(ids, from_states=["queued", "generating"], to_state="generating")
     if not held:
         return
-    calibrations = active_calibrations(desk.store, {task.tenant for task in held})
+    calibrations = patiently(lambda: active_calibrations(desk.store, {task.tenant for task in held}))
     with desk.keeper.holding(held):
         running = {}
         for task in held:
@@ -40,20 +42,8 @@ def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoo
 
 def generate_given(desk: Desk, ids: Sequence[UUID]) -> None:
     """Take up tasks that brought their chains."""
-    held = _claim(desk, ids)
+    held = desk.claim(ids, from_states=["queued", "generating"], to_state="generating")
     _save(desk, [_generated(task, Sampled(chains=given_chains(task.line), tokens_saved=0)) for task in held])
-
-
-def _claim(desk: Desk, ids: Sequence[UUID]) -> list[HeldTask]:
-    return claim_tasks(
-        desk.store,
-        ids,
-        from_states=["queued", "generating"],
-        to_state="generating",
-        holder=desk.holder,
-        lease_s=desk.settings.lease_s,
-        max_deliveries=desk.settings.max_deliveries,
-    )
 
 
 def _sample(engine: Engine, task: HeldTask, thresholds: Thresholds) -> Sampled:

@@ -30,16 +30,18 @@ Judge = Callable[[TaskLine, Sequence[str | None]], list[Judged]]
 
 def verify(desk: Desk, ids: Sequence[UUID], *, verifier: str, judge: Judge) -> None:
     """Judge those of ``ids`` that wait for ``verifier`` and whose turn nobody holds."""
-    held = claim_verifications(
-        desk.store,
-        ids,
-        verifier=verifier,
-        holder=desk.holder,
-        lease_s=desk.settings.lease_s,
-        max_deliveries=desk.settings.max_deliveries,
+    held = patiently(
+        lambda: claim_verifications(
+            desk.store,
+            ids,
+            verifier=verifier,
+            holder=desk.holder,
+            lease_s=desk.settings.lease_s,
+            max_deliveries=desk.settings.max_deliveries,
+        )
     )
     with desk.keeper.holding(held, verifier=verifier):
-        chains = load_chains(desk.store, [task.id for task in held])
+        chains = patiently(lambda: load_chains(desk.store, [task.id for task in held]))
         ready: list[tuple[HeldTask, list[Judged]]] = []
         since = time.monotonic()
         for task in held:

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from db import batches
 from db.models import FINAL_STATES
 from worker.messages import GENERATE, GENERATE_GIVEN
-from worker.store.transactions import transaction
+from worker.store.transactions import statements, transaction
 from worker.submission.lines import TaskLine
 
 PAGE = 500  # tasks of one read when results are written out
@@ -55,7 +55,7 @@ class Written:
 
 def find_batch(engine: Engine, *, tenant: str, key: str) -> Batch | None:
     """Return the batch that was submitted with this key, if any."""
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         row = (
             connection.execute(batches.BATCH_BY_KEY, {"tenant": tenant, "key": key}).mappings().one_or_none()
         )
@@ -143,14 +143,14 @@ def _write_labels(connection: Connection, labels: list[tuple[UUID, list[str]]], 
 
 def recent_batches(engine: Engine, *, tenant: str, n: int) -> list[Batch]:
     """Return the newest ``n`` batches, newest first, with their tasks counted by state."""
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         rows = connection.execute(batches.LIST_BATCHES, {"tenant": tenant, "n": n}).mappings().all()
     return [_batch(row) for row in rows]
 
 
 def get_batch(engine: Engine, batch_id: UUID, *, tenant: str) -> Batch | None:
     """Return one batch with its tasks counted by state, or ``None`` when the tenant has no such batch."""
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         row = (
             connection.execute(batches.ONE_BATCH, {"id": batch_id, "tenant": tenant}).mappings().one_or_none()
         )
@@ -163,7 +163,7 @@ def cancel_batch(engine: Engine, batch_id: UUID, *, tenant: str, who: str) -> in
     A stage that is at work on one of them is refused when it writes.
     """
     values = {"id": batch_id, "tenant": tenant, "final_states": list(FINAL_STATES), "who": who}
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         row = connection.execute(batches.CANCEL, values).one()
     return row.n_tasks if row.n_batches else None
 
@@ -172,7 +172,7 @@ def results(engine: Engine, batch_id: UUID) -> Iterator[dict[str, Any]]:
     """Yield the decision line of every task of a batch, in the order of submission, page by page."""
     after = UUID(int=0)
     while True:
-        with transaction(engine) as connection:
+        with statements(engine) as connection:
             page = (
                 connection.execute(batches.RESULTS, {"id": batch_id, "after": after, "n": PAGE})
                 .mappings()

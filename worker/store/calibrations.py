@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from db.ledger import CalibrationRow
 from reasoner.decisions import Thresholds
 from worker.errors import StoreError
-from worker.store.transactions import transaction
+from worker.store.transactions import statements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ def active_calibrations(engine: Engine, tenants: set[str]) -> dict[tuple[str, st
         columns.status == "active", columns.tenant.in_([*tenants, "default"])
     )
     found: dict[tuple[str, str], Calibration] = {}
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         for row in connection.execute(statement).mappings():
             found[row["tenant"], row["domain"]] = Calibration(
                 id=row["id"],

@@ -12,7 +12,7 @@ from db.models import ChainRow, VerificationRow
 from reasoner.chains import Chain
 from worker.store.leases import HeldTask, Move, Moved, move
 from worker.store.texts import storable
-from worker.store.transactions import transaction
+from worker.store.transactions import statements, transaction
 
 SET_TOKENS = text("""
 UPDATE tasks SET tokens_spent = spent.n, tokens_saved = spent.saved
@@ -136,7 +136,7 @@ def load_chains(engine: Engine, ids: Iterable[UUID]) -> dict[UUID, list[StoredCh
         select(ChainRow.__table__).where(columns.task_id.in_(wanted)).order_by(columns.task_id, columns.index)
     )
     names = [field.name for field in fields(StoredChain)]
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         for row in connection.execute(statement).mappings():  # a Row's own .index is the tuple's method
             found[row["task_id"]].append(StoredChain(**{name: row[name] for name in names}))
     return found

@@ -14,7 +14,7 @@ from db import leases
 from db.models import FINAL_STATES
 from worker.errors import StoreError
 from worker.store.texts import storable
-from worker.store.transactions import transaction
+from worker.store.transactions import statements, transaction
 from worker.submission.lines import TaskLine
 
 BACKOFF_S = 2.0  # doubled with every delivery, so that a broken neighbour is not hammered
@@ -65,7 +65,7 @@ def claim_tasks(
     max_deliveries: int,
 ) -> list[HeldTask]:
     """Take those of ``ids`` that wait in one of ``from_states`` and that nobody holds; the rest is not ours."""
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         found = connection.execute(
             leases.CLAIM_TASKS,
             {
@@ -84,7 +84,7 @@ def claim_verifications(
     engine: Engine, ids: Sequence[UUID], *, verifier: str, holder: str, lease_s: float, max_deliveries: int
 ) -> list[HeldTask]:
     """Take the turns of ``verifier`` at those of ``ids`` that still wait for it; ``attempt`` is the turn's own."""
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         found = connection.execute(
             leases.CLAIM_VERIFICATIONS,
             {
@@ -144,7 +144,7 @@ def release(
     engine: Engine, tasks: Sequence[HeldTask], error: Exception, *, state: str, counts: bool, delay_s: float
 ) -> None:
     """Give held tasks back, to be taken again after ``delay_s``; ``counts`` says whether it was a delivery."""
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         connection.execute(
             leases.RELEASE_TASKS,
             {
@@ -162,7 +162,7 @@ def release_verifications(
     engine: Engine, tasks: Sequence[HeldTask], *, verifier: str, delay_s: float
 ) -> None:
     """Give turns back, to be taken again after ``delay_s``; each was a delivery."""
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         connection.execute(
             leases.RELEASE_VERIFICATIONS,
             {
@@ -176,7 +176,7 @@ def release_verifications(
 
 def renew(engine: Engine, held: Sequence[tuple[UUID, int]], *, verifier: str | None, lease_s: float) -> int:
     """Extend the leases that are still held and return how many were."""
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         return leases.renew(connection, held, verifier=verifier, lease_s=lease_s)
 
 

@@ -22,9 +22,27 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     Raises:
         StoreUnavailableError: No connection, a lost one, or a deadlock that Postgres resolved against us.
     """
+    with _translated(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def statements(engine: Engine) -> Iterator[Connection]:
+    """Open a connection on which each statement is a transaction of its own, sparing BEGIN and COMMIT.
+
+    For reads, and for writes of one statement, which are atomic by themselves.
+
+    Raises:
+        StoreUnavailableError: As for ``transaction``.
+    """
+    with _translated(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:
         raise StoreUnavailableError(_first_line(error)) from error
     except DBAPIError as error:

@@ -16,7 +16,7 @@ from reasoner.outcomes import Outcome
 from verifiers.verdicts import Verdict
 from worker.store.leases import HeldTask, Moved
 from worker.store.texts import storable, storable_json
-from worker.store.transactions import transaction
+from worker.store.transactions import statements, transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def load_verdicts(engine: Engine, ids: Iterable[UUID]) -> dict[UUID, list[Judged
         .where(columns.task_id.in_(wanted))
         .order_by(columns.task_id, columns.verifier, columns.candidate, columns.version)
     )
-    with transaction(engine) as connection:
+    with statements(engine) as connection:
         for row in connection.execute(statement):
             verdict = Verdict(
                 verifier=row.verifier,
