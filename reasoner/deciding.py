@@ -27,6 +27,25 @@ def decide(
     model_weights: Mapping[str, float] | None,
 ) -> Decision:
     """Return the decision of either mode; see ``reasoner.merge`` and ``reasoner.spread``."""
+    weighed, bundles = weigh(
+        chains, judgements, rules=rules, same=same, normalise=normalise, model_weights=model_weights
+    )
+    posterior, unanswered = posteriors(weighed, bundles)
+    return assemble(
+        weighed, bundles, posterior=posterior, unanswered=unanswered, thresholds=thresholds, rules=rules
+    )
+
+
+def weigh(
+    chains: Sequence[Chain],
+    judgements: Sequence[Judgement],
+    *,
+    rules: Rules,
+    same: Relation,
+    normalise: Normaliser,
+    model_weights: Mapping[str, float] | None,
+) -> tuple[Weighed, list[Bundle]]:
+    """Return the chains with their masses, and their clusters, ranked."""
     ordered = in_order(chains)
     mean_logprobs, weights = log_masses(ordered)
     extra = log_model_weights(ordered, model_weights)
@@ -39,7 +58,7 @@ def decide(
     bundles = bundle(
         weighed, judgements, same=same, normalise=normalise, linkage=rules.linkage, mode=rules.mode
     )
-    return _decision(weighed, bundles, thresholds=thresholds, rules=rules)
+    return weighed, bundles
 
 
 def posteriors(weighed: Weighed, bundles: Sequence[Bundle]) -> tuple[list[float], float]:
@@ -92,8 +111,16 @@ def select(
             assert_never(rule)
 
 
-def _decision(weighed: Weighed, bundles: list[Bundle], *, thresholds: Thresholds, rules: Rules) -> Decision:
-    posterior, unanswered = posteriors(weighed, bundles)
+def assemble(
+    weighed: Weighed,
+    bundles: Sequence[Bundle],
+    *,
+    posterior: Sequence[float],
+    unanswered: float,
+    thresholds: Thresholds,
+    rules: Rules,
+) -> Decision:
+    """Return the decision for ranked clusters of known posterior, refuted ones last."""
     n_live = sum(not one.standing.refuted for one in bundles)
     chosen = select(
         posterior[:n_live],

@@ -13,7 +13,7 @@ from reasoner.outcomes import Outcome
 Mode = Literal["merge", "spread"]
 SetRule = Literal["threshold", "top_k", "coverage", "score"]
 Linkage = Literal["single", "complete", "guarded"]
-Weights = Literal["logprobs", "votes"]
+Weights = Literal["logprobs", "votes", "fitted"]
 
 
 def _require_share(name: str, value: float) -> None:
@@ -212,10 +212,10 @@ class Decision:
     """What tau_conf acts on: the best cluster's posterior in MERGE, its score in SPREAD; 0 without one."""
 
     unanswered: float
-    """Share of the mass that lies on chains without an answer."""
+    """Share of the mass that lies on chains without an answer; in a fitted merge, P(none of them is right)."""
 
     weights: Weights
-    """What a chain weighs: exp(l), or 1 each because a logprob was missing."""
+    """What a chain weighs: exp(l), 1 each because a logprob was missing, or what a fit learned of its model."""
 
     abstain_reasons: tuple[AbstainReason, ...]
 

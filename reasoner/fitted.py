@@ -20,7 +20,6 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from reasoner.errors import InsufficientCalibrationDataError
 
@@ -34,6 +33,13 @@ RIDGE = 3.0
 
 PAIR_RIDGE = 1.0
 """Penalty on a pair's weight: a prior of 0.7 nats around "they err independently"."""
+
+WEAK = 0.05
+"""Penalty on everything, "none" included: a prior of 3 nats, so that few labels never make certainty."""
+
+MAX_STEPS = 100
+TOLERANCE = 1e-12
+"""Newton's method ends when a step would gain less than this, in nats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +62,13 @@ class FittedMerge:
 
     def posterior(self, supports: Sequence[Support]) -> list[float]:
         """Return P(c) of each answer; what is missing to 1 is the chance that none is right."""
-        utilities = [self._utility(support) for support in supports]
+        utilities = [self.utility(support) for support in supports]
         top = max([self.none, *utilities])
         masses = [math.exp(u - top) for u in utilities]
         total = math.fsum([*masses, math.exp(self.none - top)])
         return [mass / total for mass in masses]
 
-    def _utility(self, support: Support) -> float:
+    def utility(self, support: Support) -> float:
         """Return u_c; a model the fit has not seen adds nothing."""
         single = math.fsum(self.weights.get(model, 0.0) * share for model, share in support.items())
         pairs = math.fsum(
@@ -99,8 +105,8 @@ def fit_merge(
         raise InsufficientCalibrationDataError("no labelled task has an answer")
     models = tuple(sorted({model for task in usable for support in task.supports for model in support}))
     n_pairs = math.comb(len(models), 2)
-    penalty = np.array([ridge] * len(models) + [pair_ridge] * n_pairs)
-    theta = _minimise(_Design.of(usable, models), penalty, len(models), _fixed(models, known))
+    strengths = np.array([ridge] * len(models) + [pair_ridge] * n_pairs + [0.0])
+    theta = _minimise(_Design.of(usable, models), _penalty(strengths, len(models)), _fixed(models, known))
     values = [float(value) for value in theta]
     return FittedMerge(
         models=models,
@@ -120,53 +126,81 @@ def _fixed(models: tuple[str, ...], known: FittedMerge | None) -> list[float | N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Design:
-    """All answers of all tasks, one row each; tasks are runs of rows."""
+    """All answers of all tasks, one row each, and after each task's answers a row for "none of them"."""
 
-    features: Floats  # (rows, models + pairs)
+    features: Floats  # (rows, parameters); parameters are models, pairs, none
     starts: NDArray[np.intp]  # first row of each task
     sizes: NDArray[np.intp]
-    right: Floats  # (rows,): 1 for a right answer
+    right: Floats  # (rows,): 1 for what was right
 
     @classmethod
     def of(cls, tasks: Sequence[LabelledTask], models: Sequence[str]) -> _Design:
-        sizes = np.array([len(task.supports) for task in tasks])
+        sizes = np.array([len(task.supports) + 1 for task in tasks])
+        none = [0.0] * (len(models) + math.comb(len(models), 2)) + [1.0]
+        rows = [row for t in tasks for row in ([_features(s, models) for s in t.supports] + [none])]
+        right = [len(task.supports) if task.right is None else task.right for task in tasks]
         return cls(
-            features=np.array([_features(s, models) for task in tasks for s in task.supports]),
+            features=np.array(rows),
             starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]),
             sizes=sizes,
-            right=np.array([float(i == task.right) for task in tasks for i in range(len(task.supports))]),
+            right=np.array(
+                [float(i == at) for at, size in zip(right, sizes, strict=True) for i in range(size)]
+            ),
         )
 
     def loss(self, theta: Floats) -> tuple[float, Floats]:
-        """Return the negative log-likelihood and its gradient; theta is (weights, pairs, none)."""
-        utility = self.features @ theta[:-1]
-        top = np.maximum(np.maximum.reduceat(utility, self.starts), theta[-1])
+        """Return the negative log-likelihood and each row's probability."""
+        utility = self.features @ theta
+        top = np.maximum.reduceat(utility, self.starts)
         mass = np.exp(utility - np.repeat(top, self.sizes))
-        none = np.exp(theta[-1] - top)
-        total = np.add.reduceat(mass, self.starts) + none
-        unanswerable = 1.0 - np.add.reduceat(self.right, self.starts)
-        loss = np.sum(top + np.log(total)) - self.right @ utility - unanswerable.sum() * theta[-1]
-        slope = self.features.T @ (mass / np.repeat(total, self.sizes) - self.right)
-        return float(loss), np.append(slope, np.sum(none / total - unanswerable))
+        total = np.add.reduceat(mass, self.starts)
+        loss = np.sum(top + np.log(total)) - self.right @ utility
+        return float(loss), mass / np.repeat(total, self.sizes)
+
+    def slope(self, chance: Floats) -> Floats:
+        """Return the gradient of the loss, from each row's probability."""
+        gradient: Floats = self.features.T @ (chance - self.right)
+        return gradient
+
+    def curvature(self, chance: Floats) -> Floats:
+        """Return the Hessian of the loss: the covariance of the features, summed over the tasks."""
+        weighted = self.features * chance[:, None]
+        means = np.add.reduceat(weighted, self.starts, axis=0)
+        hessian: Floats = self.features.T @ weighted - means.T @ means
+        return hessian
 
 
 def _features(support: Support, models: Sequence[str]) -> list[float]:
     single = [support.get(model, 0.0) for model in models]
-    return [*single, *(a * b for a, b in combinations(single, 2))]
+    return [*single, *(a * b for a, b in combinations(single, 2)), 0.0]
 
 
-def _minimise(design: _Design, penalty: Floats, n_models: int, fixed: Sequence[float | None]) -> Floats:
-    n_weights = design.features.shape[1]
+def _penalty(strengths: Floats, n_models: int) -> Floats:
+    """Return the matrix Q of the penalty theta' Q theta."""
+    matrix = np.diag(strengths)
+    matrix[:n_models, :n_models] -= strengths[0] / n_models  # the distance from the mean, not from 0
+    return matrix + WEAK * np.eye(len(strengths))
 
-    def penalised(theta: Floats) -> tuple[float, Floats]:
-        loss, slope = design.loss(theta)
-        drawn = theta[:n_weights].copy()
-        drawn[:n_models] -= drawn[:n_models].mean()
-        slope[:n_weights] += 2 * penalty * drawn
-        return loss + float(penalty @ drawn**2), slope
 
-    start = np.array([value or 0.0 for value in fixed])
-    found = minimize(
-        penalised, start, jac=True, method="L-BFGS-B", bounds=[(value, value) for value in fixed]
-    )
-    return np.asarray(found.x, dtype=np.float64)
+def _minimise(design: _Design, penalty: Floats, fixed: Sequence[float | None]) -> Floats:
+    """Return the parameters of least penalised loss, by Newton's method with halved steps; it is convex."""
+    theta = np.array([value or 0.0 for value in fixed])
+    free = np.array([value is None for value in fixed])
+    loss, chance = design.loss(theta)
+    loss += float(theta @ penalty @ theta)
+    for _ in range(MAX_STEPS):
+        slope = (design.slope(chance) + 2 * penalty @ theta)[free]
+        curvature = (design.curvature(chance) + 2 * penalty)[np.ix_(free, free)]
+        step = np.zeros_like(theta)
+        step[free] = np.linalg.solve(curvature, slope)
+        if float(slope @ step[free]) < TOLERANCE:
+            break
+        while True:
+            tried = theta - step
+            tried_loss, chance = design.loss(tried)
+            tried_loss += float(tried @ penalty @ tried)
+            if tried_loss <= loss or float(np.abs(step).max()) < TOLERANCE:
+                break
+            step /= 2
+        theta, loss = tried, tried_loss
+    return theta

@@ -16,6 +16,8 @@ MAX_SUBSET_MODELS = 6
 """Every subset of up to so many models is fitted (63 fits); of a larger pool only single ones and pairs."""
 
 FOLDS = 5
+MIN_LABELLED = 30
+"""Fewer labels are no ground for comparing subsets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +228,7 @@ def _level(size: int, seen: Sequence[tuple[bool, float]]) -> AgreementLevel:
 
 
 def _subsets(models: Sequence[str], labelled: Sequence[PoolTask]) -> tuple[SubsetReport, ...]:
-    if len(labelled) < FOLDS:
+    if len(labelled) < MIN_LABELLED:
         return ()
     largest = len(models) if len(models) <= MAX_SUBSET_MODELS else 2
     subsets = [subset for size in range(1, largest + 1) for subset in combinations(models, size)]
@@ -240,7 +242,7 @@ def _subset_accuracy(models: Sequence[str], labelled: Sequence[PoolTask]) -> flo
     for fold in range(FOLDS):
         rest = [task for i, task in enumerate(tasks) if i % FOLDS != fold]
         if not any(task.supports for task in rest):
-            continue
+            continue  # none of these models ever answered
         fitted = fit_merge(rest)
         for task in tasks[fold::FOLDS]:
             posterior = fitted.posterior(task.supports)

@@ -247,8 +247,19 @@ MUTANTS = [
         "posterior[truth] if",
         "spherical score not normalised",
     ),
+    Mutant("fitted", "-= strengths[0] / n_models", "-= 0.0", "weights drawn to 0, not to equal"),
     Mutant(
-        "fitted", "drawn[:n_models] -= drawn[:n_models].mean()", "pass", "weights drawn to 0, not to equal"
+        "fitted",
+        "WEAK * np.eye(len(strengths))",
+        "1e-9 * np.eye(len(strengths))",
+        "few labels make certainty",
+    ),
+    Mutant("fitted", "@ weighted - means.T @ means", "@ weighted", "Hessian without the means"),
+    Mutant(
+        "fitted",
+        "len(task.supports) if task.right is None",
+        "0 if task.right is None",
+        "none right counts as the first",
     ),
     Mutant(
         "relations", "if numbers_in(left) != numbers_in(right):", "if False:", "embedding: numbers ignored"

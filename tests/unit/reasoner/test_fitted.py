@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import approx_fprime
+from numpy.typing import NDArray
+from scipy.optimize import approx_fprime, minimize
 
 from reasoner.errors import InsufficientCalibrationDataError
 from reasoner.fitted import LabelledTask, _Design, fit_merge
@@ -121,12 +122,35 @@ def test_a_posterior_leaves_room_for_none_of_them(supports: list[dict[str, float
 FITTED = fit_merge(sampled(60, accuracies={"a": 0.7, "b": 0.5, "c": 0.4}))
 
 
-def test_the_gradient_is_the_slope_of_the_loss() -> None:
-    tasks = sampled(40, accuracies={"a": 0.7, "b": 0.5, "c": 0.4})
-    design = _Design.of(tasks, ["a", "b", "c"])
+def test_gradient_and_hessian_are_the_slopes_of_the_loss() -> None:
+    design = _Design.of(sampled(40, accuracies={"a": 0.7, "b": 0.5, "c": 0.4}), ["a", "b", "c"])
     theta = np.array([0.3, -0.2, 0.5, 0.1, -0.4, 0.2, 0.7])
+    _, chance = design.loss(theta)
     slope = approx_fprime(theta, lambda at: design.loss(at)[0], 1e-6)
-    assert design.loss(theta)[1] == pytest.approx(slope, abs=1e-3)
+    assert design.slope(chance) == pytest.approx(slope, abs=1e-3)
+    curvature = approx_fprime(theta, lambda at: design.slope(design.loss(at)[1]), 1e-6)
+    assert design.curvature(chance) == pytest.approx(curvature, abs=1e-3)
+
+
+def test_no_other_weights_make_the_labels_more_probable() -> None:
+    tasks = sampled(60, accuracies={"a": 0.7, "b": 0.5})
+    fitted = fit_merge(tasks, ridge=0.5, pair_ridge=0.5)
+    design = _Design.of(tasks, fitted.models)
+    theta = np.array([fitted.weights["a"], fitted.weights["b"], fitted.pairs["a", "b"], fitted.none])
+
+    def penalised(at: NDArray[np.float64]) -> float:
+        drawn = at[:2] - at[:2].mean()
+        penalty = 0.5 * (drawn @ drawn + at[2] ** 2) + 0.05 * at @ at
+        return design.loss(at)[0] + float(penalty)
+
+    found = minimize(penalised, np.zeros(4), method="BFGS")
+    assert penalised(theta) <= found.fun + 1e-9
+    assert theta == pytest.approx(found.x, abs=1e-3)
+
+
+def test_few_labels_never_make_certainty() -> None:
+    fitted = fit_merge([LabelledTask(supports=({"a": 1.0},), right=0)] * 5)
+    assert 0.5 < fitted.posterior([{"a": 1.0}])[0] < 0.99
 
 
 def test_the_fit_is_a_function_of_its_tasks() -> None:
