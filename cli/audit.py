@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from cli.connection import current_settings, reading
-from cli.console import clipped, out, print_json, shown, told
+from cli.console import JsonFlag, clipped, out, print_json, shown, told
 from worker.store.story import Story, find_task, load_story
 
 audit = typer.Typer(help="Why a task was answered as it was.", no_args_is_help=True)
@@ -26,7 +26,7 @@ def show(
     task: Annotated[str, typer.Argument(help="A task id, or a custom_id (the newest one of that name).")],
     batch: Annotated[str | None, typer.Option(help="The batch in which to look for the custom_id.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Print chains and evidence whole.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Show everything on record about one task: prompt, chains, clusters, verdicts, decision, events.
 

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from cli.connection import current_settings, open_publisher, open_store, reading
-from cli.console import Exit, err, fail, out, print_json, told
+from cli.console import Exit, JsonFlag, err, fail, out, print_json, told
 from cli.waiting import wait_for_batch
 from worker.errors import SubmissionError
 from worker.store.batches import Batch, cancel_batch, get_batch, recent_batches, results
@@ -22,7 +22,6 @@ from worker.store.transactions import Store
 from worker.submitting import Submission
 from worker.submitting import submit as submit_file
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of text.")]
 BatchArgument = Annotated[str, typer.Argument(help="A batch id, or `last` for the newest one.")]
 
 

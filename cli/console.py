@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,8 @@ from rich.console import Console
 from reasoner.errors import ReasonerError
 from verifiers.errors import VerifierError
 from worker.errors import WorkerError
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of text.")]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

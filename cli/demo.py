@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import typer
@@ -28,6 +29,7 @@ from worker.supervisor import Supervisor
 
 EXAMPLES = Path("examples/demo.jsonl")
 QUALITY_MODEL = "qwen2.5-coder-1.5b"
+ANSWER_CHARS = 24
 
 
 def demo(
@@ -43,6 +45,7 @@ def demo(
         str | None,
         typer.Option(help="An OpenAI-compatible endpoint instead of a local model (with --model)."),
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Run real tasks through a real queue, model, verifiers and database; stops what it starts.
 
@@ -57,7 +60,9 @@ def demo(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with told():
-            code = _run(file, output, _settings(quality=quality, model=model, base_url=base_url))
+            code = _run(
+                file, output, _settings(quality=quality, model=model, base_url=base_url), as_json=as_json
+            )
     except KeyboardInterrupt:
         raise fail("interrupted; everything that was started is stopped", Exit.SOME_FAILED) from None
     raise typer.Exit(code)
@@ -78,21 +83,23 @@ def _settings(*, quality: bool, model: str | None, base_url: str | None) -> Sett
     return settings
 
 
-def _run(file: Path, output: Path, settings: Settings) -> Exit:
+def _run(file: Path, output: Path, settings: Settings, *, as_json: bool) -> Exit:
     if not file.is_file():
         raise fail(f"there is no {file}; run the demo in the project's folder, or name a file of task lines")
     running = find_running(settings.state_dir)
     if running is not None:
         err.print("using the services that `merge-reasoner up` runs, with their model")
         there = replace(settings, database_url=running.database_url, broker_url=running.broker_url)
-        return _submit_and_show(file, output, there, supervisor=None)
+        return _submit_and_show(file, output, there, supervisor=None, as_json=as_json)
     if settings.engine == "llamacpp":
         ensure_model(settings.model, settings.models_dir)
     with Supervisor(settings, progress=lambda step: err.print(f"· {step}", highlight=False)) as supervisor:
-        return _submit_and_show(file, output, supervisor.settings, supervisor=supervisor)
+        return _submit_and_show(file, output, supervisor.settings, supervisor=supervisor, as_json=as_json)
 
 
-def _submit_and_show(file: Path, output: Path, settings: Settings, *, supervisor: Supervisor | None) -> Exit:
+def _submit_and_show(
+    file: Path, output: Path, settings: Settings, *, supervisor: Supervisor | None, as_json: bool
+) -> Exit:
     store, publisher = open_store(settings), open_publisher(settings)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -114,24 +121,19 @@ def _submit_and_show(file: Path, output: Path, settings: Settings, *, supervisor
             each_poll=(lambda: None) if supervisor is None else supervisor.check,
         )
         write_results(store, batch.id, output)
-        _show(store, batch.id, output, n_tasks=batch.n_tasks)
+        if as_json:
+            write_results(store, batch.id, None)
+        else:
+            _show(store, batch.id, output, n_tasks=batch.n_tasks)
     finally:
         store.dispose()
     return Exit.SOME_FAILED if batch.states.get("failed") else Exit.OK
 
 
 def _show(store: Store, batch_id: UUID, output: Path, *, n_tasks: int) -> None:
-    table = Table(
-        "task",
-        "decision",
-        "answer",
-        "margin",
-        "degree",
-        "set",
-        "verified",
-        "tokens",
-        title=f"{n_tasks} decisions",
-    )
+    table = Table(title=f"{n_tasks} decisions")
+    for name in ("task", "decision", "answer", "margin", "degree", "set", "verified", "tokens"):
+        table.add_column(name, no_wrap=name != "decision")
     first = None
     for line in results(store, batch_id):
         first = first or line["custom_id"]
@@ -140,20 +142,34 @@ def _show(store: Store, batch_id: UUID, output: Path, *, n_tasks: int) -> None:
         table.add_row(
             line["custom_id"],
             f"{line['state']}{': ' + why if why else ''}",
-            escape(clipped(line["answer"] or (line["error"] or {}).get("message") or "-", n_chars=44)),
-            shown(line.get("vote_margin")),
-            shown(line.get("merge_degree")),
+            escape(_answer(line)),
+            shown(line.get("vote_margin"), digits=2),
+            shown(line.get("merge_degree"), digits=2),
             shown(line.get("set_size")),
             _verified(line["verdicts"]),
-            f"{tokens['spent']}" + (f" (saved {tokens['saved']})" if tokens["saved"] else ""),
+            f"{tokens['spent']}" + (f" (-{tokens['saved']})" if tokens["saved"] else ""),
         )
     out.print(table)
+    out.print(
+        "margin: share of the chains in the best cluster · degree: effective number of explanations · "
+        "set: answers alive · verified: distinct programs that passed +, failed -, could not be told ? · "
+        "tokens: spent (-saved by early exit)"
+    )
     out.print(f"decisions: {output}")
-    out.print(f"why one was decided so: merge-reasoner audit show {first}")
+    out.print(f"why one was decided so: {Path(sys.argv[0])} audit show {first}", soft_wrap=True)
+
+
+def _answer(line: dict[str, Any]) -> str:
+    """Return what fits a cell: of a program its signature, of a failure its message."""
+    if line["answer"] is None:
+        return clipped((line["error"] or {}).get("message") or "-", n_chars=ANSWER_CHARS)
+    definitions = [row for row in line["answer"].splitlines() if row.startswith("def ")]
+    return clipped(definitions[-1] if definitions else line["answer"], n_chars=ANSWER_CHARS)
 
 
 def _verified(verdicts: dict[str, dict[str, int]]) -> str:
+    signs = {"confirmed": "+", "refuted": "-", "abstained": "?"}
     return "; ".join(
-        f"{name} " + ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
+        f"{name} " + " ".join(f"{signs[outcome]}{n}" for outcome, n in sorted(counts.items()))
         for name, counts in sorted(verdicts.items())
     )

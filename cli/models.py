@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeEla
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from cli.console import err, out, print_json, told
+from cli.console import JsonFlag, err, out, print_json, told
 from worker.errors import ModelFetchError
 from worker.models.catalogue import is_known
 from worker.models.progress import Progress, Reporter
@@ -26,7 +26,6 @@ models = typer.Typer(help="Weights: which are known, which are here, fetching th
 LINE_EVERY_S = 10.0  # where there is no terminal to redraw
 
 Name = Annotated[str, typer.Argument(help="A known model's name; `merge-reasoner models list` shows them.")]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of text.")]
 
 
 @models.callback()

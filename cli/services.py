@@ -18,7 +18,7 @@ from typing import Annotated, TextIO
 import typer
 
 from cli.connection import current_settings
-from cli.console import err, out, told
+from cli.console import JsonFlag, err, out, print_json, told
 from cli.models import ensure_model
 from db.migrate import migrate
 from db.session import driver_url
@@ -35,6 +35,7 @@ def up(
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay, and stop everything on Ctrl-C.")
     ] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Start Postgres, Valkey, the schema and the workers of this machine; `down` stops them.
 
@@ -53,21 +54,36 @@ def up(
             _supervise(settings)
             return
         if _pid(settings) is not None:
-            out.print("already running; `merge-reasoner down` stops it")
+            _tell(
+                as_json,
+                "already running; `merge-reasoner down` stops it",
+                running=True,
+                state_dir=settings.state_dir,
+            )
             return
         if settings.engine == "llamacpp":
             ensure_model(settings.model, settings.models_dir)
         _start_in_background(settings)
-        out.print(f"running; data and logs are in {settings.state_dir}. Stop with: merge-reasoner down")
+        _tell(
+            as_json,
+            f"running; data and logs are in {settings.state_dir}. Stop with: merge-reasoner down",
+            running=True,
+            state_dir=settings.state_dir,
+        )
 
 
-def down() -> None:
-    """Stop what `up` started, workers first; what they were at is taken up again by the next `up`."""
+def down(as_json: JsonFlag = False) -> None:
+    """Stop what `up` started, workers first; what they were at is taken up again by the next `up`.
+
+    Example:
+
+        merge-reasoner down
+    """
     with told():
         settings = Settings.from_env(os.environ)
         pid = _pid(settings)
         if pid is None:
-            out.print("nothing is running")
+            _tell(as_json, "nothing is running", running=False)
             return
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + DOWN_TIMEOUT_S
@@ -75,10 +91,10 @@ def down() -> None:
             if time.monotonic() > deadline:
                 raise ServiceError(f"process {pid} does not stop; its log is {_log(settings)}")
             time.sleep(0.1)
-        out.print("stopped")
+        _tell(as_json, "stopped", running=False)
 
 
-def migrate_command() -> None:
+def migrate_command(as_json: JsonFlag = False) -> None:
     """Bring the schema of DATABASE_URL (or of what `up` runs) up to date; waits for another migrator.
 
     Example:
@@ -90,7 +106,7 @@ def migrate_command() -> None:
         if settings.database_url is None:
             raise ConfigurationError("DATABASE_URL is missing; `merge-reasoner up` migrates its own database")
         migrate(driver_url(settings.database_url))
-        out.print("the schema is up to date")
+        _tell(as_json, "the schema is up to date", migrated=True)
 
 
 def worker(
@@ -112,6 +128,13 @@ def worker(
     """
     with told():
         run_worker(current_settings(), [name.strip() for name in queues.split(",") if name.strip()])
+
+
+def _tell(as_json: bool, text: str, **facts: object) -> None:
+    if as_json:
+        print_json(facts)
+    else:
+        out.print(text, soft_wrap=True)
 
 
 def _supervise(settings: Settings) -> None:
