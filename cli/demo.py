@@ -17,7 +17,7 @@ from rich.table import Table
 
 from cli.batches import write_results
 from cli.connection import open_publisher, open_store
-from cli.console import Exit, clipped, err, fail, out, shown, told
+from cli.console import Exit, JsonFlag, clipped, err, fail, out, shown, told
 from cli.models import ensure_model
 from cli.waiting import wait_for_batch
 from worker.embedded.services import find_running
