@@ -150,7 +150,7 @@ def engine(endpoint: Endpoint) -> Iterator[OpenAIEngine]:
     engine.close()
 
 
-def request(prompt: str, *, index: int = 0, **changes: Any) -> ChainRequest:  # noqa: ANN401 - fields of several types
+def request(prompt: str, *, index: int = 0, **changes: Any) -> ChainRequest:
     messages = (Message(role="system", content="Be brief."), Message(role="user", content=prompt))
     fields = {"seed": 7, "temperature": 0.6, "max_tokens": 32, **changes}
     return ChainRequest(index=index, messages=messages, **fields)
