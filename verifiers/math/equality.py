@@ -55,7 +55,7 @@ class _Side:
 
 def decide_without_algebra(gold: str, answer: str) -> Judgement | None:
     """Return the judgement where text and plain arithmetic suffice, else ``None``."""
-    if gold == answer and gold.strip():
+    if gold.strip() and gold.strip() == answer.strip():
         return _judgement(
             Outcome.CONFIRMED, "the texts are identical", "exact text", gold.strip(), answer.strip()
         )

@@ -29,7 +29,7 @@ _GAP = re.compile(
 )
 _PERCENT_AFTER_BOX = re.compile(r"\s{0,2}\$?\s{0,2}(\\?%|percent\b|per cent\b|pct\b)")
 _CUE = re.compile(
-    r"(?:(?:final|correct|right)\s{1,3})?answer[*_]{0,3}\s{0,3}"
+    r"(?:(?:final|correct|right)\s{1,3})?(?:answer|option|choice)[*_]{0,3}\s{0,3}"
     r"(?::|=|\bis\b|\bare\b|\bwas\b|\bshould be\b|\bwould be\b)"
     r"[\s:*_]{0,6}|####[ \t]{0,3}|(?m:^)[ \t]{0,3}A:[ \t]{0,3}|(?:final answer|answer)[*_]{0,3}[ \t]{0,3}\n\s{0,4}",
     re.IGNORECASE,
@@ -39,7 +39,7 @@ _NUMBER_TEXT = (
     r"(?:[$€£¥]\s?)?[-−–]?(?:[$€£¥]\s?)?(?:\d[\d,]{0,400}(?:\.\d{1,400})?|\.\d{1,400})(?:/\d{1,40})?"
     r"(?:\s(?:hundred|thousand|million|billion|trillion)\b)?(?:\s?(?:\\?%|percent\b|€|£|¥|\$|°|(?:mm|cm|km|m|ft|in)(?:\^?[23]|[²³])|(?:cm|mm|km|kg)\b))?"
 )
-_NUMBER = re.compile(rf"(?<![\w.,^/]){_NUMBER_TEXT}(?![\w]|[.,]\w)")
+_NUMBER = re.compile(rf"(?<![\w.,^/]){_NUMBER_TEXT}(?: or {_NUMBER_TEXT}){{0,3}}(?![\w]|[.,]\w)")
 # A dollar sign before a digit opens a formula but closes none: "$2 each, so she makes $18".
 _MATH = re.compile(
     r"\$\$(.{1,2000}?)\$\$|\\\[(.{1,2000}?)\\\]|\$([^$\n]{1,1000})\$(?!\d)|\\\(([^\n]{1,1000}?)\\\)",
@@ -164,7 +164,7 @@ def _last_box(text: str) -> tuple[int, str] | None:
     starts = [(m.start(), m.end()) for m in _BOX.finditer(text)]
     bare = None
     for match in _BARE_BOX.finditer(text):
-        bare = match
+        bare = match if match[1].strip(".,;") else bare
     if bare is not None and (not starts or bare.start() > starts[-1][0]):
         return bare.start(), bare[1].rstrip(".,;")
     if not starts:

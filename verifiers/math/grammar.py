@@ -93,6 +93,7 @@ class AnswerParser(ExpressionParser):
         sides = [self._head() or self._union()]
         ops: list[str] = []
         while True:
+            self._skip_alignment()
             token = self.peek()
             op = _RELATIONS.get(token.text) if token.kind in ("op", "cmd") else None
             if op is None or (op == "mid" and self._in_set):
@@ -111,6 +112,13 @@ class AnswerParser(ExpressionParser):
             if bracket:
                 self.expect(")")
         return sides[0] if not ops else Relation(tuple(ops), tuple(sides))
+
+    def _skip_alignment(self) -> None:
+        r"""Pass over ``&`` before a relation sign, also at the beginning of the next row: ``x &= 2 + 3 \\ &= 5``."""
+        for n, before in enumerate((["&"], ["row", "&"]), 1):
+            marks = [self.peek(i).kind if self.peek(i).kind == "row" else self.peek(i).text for i in range(n)]
+            if marks == before and self.peek(n).text in _RELATIONS:
+                self.skip(n)
 
     def _head(self) -> Node | None:
         """``W(n)`` in front of an equals sign: any letter names a function there."""

@@ -154,7 +154,8 @@ def _related(tree: Relation) -> Meaning:  # noqa: PLR0911 - one line per kind of
     if ops == ("==",) and _is_name(sides[0]):
         return Assigned(sides[0], meaning(sides[1]))
     if ops == ("in",):
-        value: Meaning = region_of(sides[1]) or meaning(sides[1])
+        several = isinstance(sides[1], SetOf)
+        value: Meaning = (None if several else region_of(sides[1])) or meaning(sides[1])
         return Assigned(sides[0], value)
     if set(ops) <= {"<", "<="}:
         return _between(ops, sides)

@@ -18,6 +18,9 @@ __all__ = ["CannotReadError", "Commas", "Token", "prepared", "tokenize"]
 MAX_TOKENS = 800
 MAX_DIGITS = 1_000  # of one number; a longer one is no answer, and arithmetic on it costs
 
+_UNIT_OUTSIDE = re.compile(
+    r"^\$([^$]+)\$\s*([a-zA-Z]{1,3}(?:/[a-z]{1,3})?(?:\^\{?[23]\}?)?)$"
+)  # "$\sqrt2$ m"
 _REPEATING = r"(?:\d{0,9}\.\d{0,40})\\(?:overline|bar|dot)\s?\{\d{1,40}\}"
 _DECIMAL = r"(?:\.\d+)"
 _TEX_GROUPS = r"\d{1,3}(?:(?:\{,\}|,?\\[!,;: ]\s?|~)\d{3})+(?!\d)"
@@ -86,6 +89,7 @@ def prepared(text: str) -> str:
         text = re.sub(r"\\{2,}(?=[a-zA-Z%$])", r"\\", text)
     text = re.sub(r"\\(?:boxed|fbox)\s?(?=\{)", "", text)
     text = text.replace("\\$", "¤").replace("$$", " ")
+    text = _UNIT_OUTSIDE.sub(r"\1 \\text{ \2}", text)
     if text.count("$") == 1 and re.search(r"^\s*-?\$\s?-?[\d.]|\d\s?\$\s*$|\(\$\d", text):
         text = text.replace("$", "¤")
     text = text.replace("$", " ")

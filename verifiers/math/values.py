@@ -115,7 +115,9 @@ def value(comparison: Comparison, left: Node, right: Node) -> bool | None:
         if isinstance(one, Call) and one.name == "mod":
             return residue(comparison, one, other)
     letters = letters_of(left), letters_of(right)
-    if letters[0] and letters[1] and len(letters[0]) > 2:  # three letters or more may be a word
+    if (
+        letters[0] and letters[1] and max(len(letters[0]), len(letters[1])) > 2
+    ):  # three letters or more may be a word
         if letters[0].lower() == letters[1].lower():
             return True
         if sorted(letters[0]) == sorted(letters[1]):
