@@ -71,7 +71,9 @@ def _generate(place: Workplace) -> Stage:
 
     settings = place.desk.settings
     engine = build_engine(settings.engine, engine_options(settings, os.environ))
-    pool = ThreadPoolExecutor(CONCURRENT_TASKS, thread_name_prefix="sample")
+    # No more tasks at once than fill the batch: the first results come early, and the rest waits its turn here.
+    n_tasks = max(2, engine.capabilities.concurrency // FEWEST_CHAINS)
+    pool = ThreadPoolExecutor(n_tasks, thread_name_prefix="sample")
     place.closing.callback(pool.shutdown, wait=False, cancel_futures=True)
     place.closing.callback(engine.close)
     return partial(generate, place.desk, engine=engine, pool=pool)
