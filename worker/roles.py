@@ -26,9 +26,7 @@ from worker.stages.desk import Desk
 logger = logging.getLogger(__name__)
 
 Stage = Callable[[list[UUID]], None]
-CONCURRENT_TASKS = (
-    64  # tasks of one generation worker in the engine's hands at once; they wait, they don't compute
-)
+FEWEST_CHAINS = 2  # a wave is at least so large; so many tasks at once keep an engine's batch full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
