@@ -6,6 +6,7 @@ python -m benchmarks.method.mutants --out build/method
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
@@ -270,6 +271,16 @@ MUTANTS = [
         "model_weights", "prior_labels * pooled", "0.0 * pooled", "log-odds shrunk towards 0, not the pool"
     ),
     Mutant("normal_forms", '.replace(",", "")', "", "thousands commas kept"),
+    Mutant(
+        "fitted_decision", "unanswered=1.0 - sum(posterior)", "unanswered=0.0", "fitted: no chance of none"
+    ),
+    Mutant("fitted_decision", "n / sampled[model]", "1.0", "fitted: chains counted whole"),
+    Mutant(
+        "fitted_decision",
+        "(one.standing.refuted, -utility",
+        "(False, -utility",
+        "fitted: the refuted stay in front",
+    ),
 ]
 
 
@@ -300,23 +311,33 @@ def ordered_tests(folder: Path, module: str) -> list[str]:
     return sorted(names, key=lambda name: name != f"test_{module}.py")
 
 
+def kept(out: Path, rerun: list[str]) -> list[dict[str, str]]:
+    """Return the earlier results of modules that are not run again."""
+    path = out / "mutants.json"
+    if not rerun or not path.exists():
+        return []
+    rows: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))["mutants"]
+    return [row for row in rows if row["module"] not in rerun]
+
+
 def main() -> None:
     """Run every mutant in a copy of the project and save who killed it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/method"))
-    parser.add_argument("--only", default="", help="run mutants of this module only")
+    parser.add_argument("--only", nargs="*", default=[], help="mutants of these modules; keep other results")
     given = parser.parse_args()
-    rows = []
+    chosen = [mutant for mutant in MUTANTS if not given.only or mutant.module in given.only]
+    rows = kept(given.out, given.only)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("reasoner", "tests/unit/reasoner", "tests/data/method"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", folder)
-        for mutant in MUTANTS:
-            if given.only in {"", mutant.module}:
-                killer = run(mutant, folder)
-                print(f"{mutant.module:14} {mutant.what:50} {killer}", flush=True)
-                rows.append({"module": mutant.module, "mutant": mutant.what, "killed by": killer})
+        for mutant in chosen:
+            killer = run(mutant, folder)
+            print(f"{mutant.module:14} {mutant.what:50} {killer}", flush=True)
+            rows.append({"module": mutant.module, "mutant": mutant.what, "killed by": killer})
+    rows.sort(key=lambda row: [mutant.what for mutant in MUTANTS].index(row["mutant"]))
     save(given.out, "mutants", {"mutants": rows, "survived": sum(r["killed by"] == "survived" for r in rows)})
 
 

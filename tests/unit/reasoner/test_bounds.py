@@ -98,7 +98,8 @@ def test_merging_does_not_help_at_half_or_less(n: int, p: float, rho: float) -> 
     assert "does not help" in bound.verdict
 
 
-def test_it_helps_just_above_half() -> None:
+def test_it_helps_just_above_half_and_not_at_half() -> None:
+    assert not consensus_bound(9, p=0.5).helps
     assert consensus_bound(9, p=0.51).helps
     assert "errs at most" in consensus_bound(9, p=0.51).verdict
 

@@ -75,6 +75,13 @@ def test_a_truth_that_is_often_missing_is_a_ceiling_no_lambda_lifts() -> None:
     assert empirical_lambda(tasks, alpha=0.9) is None
 
 
+def test_a_coverage_of_exactly_alpha_is_enough() -> None:
+    tasks = [LabelledPosterior(posterior=(0.9,), truth=truth) for truth in (0, None)]
+    found = empirical_lambda(tasks, alpha=0.5)
+    assert found is not None
+    assert (found.lambda_, found.coverage) == (0.9, 0.5)
+
+
 def test_a_truth_of_zero_mass_is_missing() -> None:
     assert coverage_ceiling([LabelledPosterior(posterior=(1.0, 0.0), truth=1)]) == 0.0
 
