@@ -175,6 +175,8 @@ def worker_environment(settings: Settings, environment: Mapping[str, str]) -> di
         **own,
         "DATABASE_URL": settings.database_url or "",
         "BROKER_URL": settings.broker_url or "",
+        # BLAS threads of many small processes fight for the same cores; the arrays here are small.
+        "OPENBLAS_NUM_THREADS": environment.get("OPENBLAS_NUM_THREADS", "1"),
         # Threads of llama.cpp that spin while they wait starve everything else on a small machine (FACTS.md).
         "OMP_WAIT_POLICY": environment.get("OMP_WAIT_POLICY", "PASSIVE"),
     }

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from reasoner.decisions import Thresholds
 from worker.claims import verifiers_needed
+from worker.deciding import thresholds_of
 from worker.engines.protocol import Engine
 from worker.errors import EngineUnavailableError, GenerationError
 from worker.sampling import Sampled, given_chains, sample_task
@@ -35,7 +36,8 @@ def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoo
         running = {}
         for task in held:
             calibration = calibration_for(calibrations, tenant=task.tenant, domain=task.domain)
-            running[pool.submit(_sample, engine, task, calibration.thresholds)] = task
+            thresholds = thresholds_of(task.line, calibration.thresholds)
+            running[pool.submit(_sample, engine, task, thresholds)] = task
         for finished in _as_they_finish(running):
             _save(desk, [made for one in finished if (made := _made(desk, running[one], one)) is not None])
 
