@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -131,9 +132,9 @@ def _submit_and_show(
 
 
 def _show(store: Store, batch_id: UUID, output: Path, *, n_tasks: int) -> None:
-    table = Table(title=f"{n_tasks} decisions")
+    table = Table(title=f"{n_tasks} decisions", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("task", "decision", "answer", "margin", "degree", "set", "verified", "tokens"):
-        table.add_column(name, no_wrap=name != "decision")
+        table.add_column(name, overflow="fold", no_wrap=name in {"margin", "degree", "set"})
     first = None
     for line in results(store, batch_id):
         first = first or line["custom_id"]
@@ -163,7 +164,7 @@ def _answer(line: dict[str, Any]) -> str:
     """Return what fits a cell: of a program its signature, of a failure its message."""
     if line["answer"] is None:
         return clipped((line["error"] or {}).get("message") or "-", n_chars=ANSWER_CHARS)
-    definitions = [row for row in line["answer"].splitlines() if row.startswith("def ")]
+    definitions = [row[4:].rstrip(": ") for row in line["answer"].splitlines() if row.startswith("def ")]
     return clipped(definitions[-1] if definitions else line["answer"], n_chars=ANSWER_CHARS)
 
 
