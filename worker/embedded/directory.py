@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import time
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class StateDirectory:
         if length <= MAX_SOCKET_PATH_BYTES and PLAIN_PATH.fullmatch(str(near)):
             return near
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        return Path("/tmp") / f"merge-reasoner-{os.geteuid()}-{digest}"  # noqa: S108 - checked by make_private
+        return _short_base() / f"merge-reasoner-{os.geteuid()}-{digest}"
 
     def make(self) -> None:
         """Create what is missing, for the owner's eyes only.
@@ -104,6 +105,12 @@ class StateDirectory:
             return None
 
 
+def _short_base() -> Path:
+    """Return a short folder to make the sockets' own in: /tmp, or what stands in for it where we may not write."""
+    common = Path("/tmp")  # noqa: S108 - what is made in it is checked by make_private
+    return common if os.access(common, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+
+
 def make_private(directory: Path) -> None:
     """Create ``directory`` with mode 0700, or check that the one there is private and ours.
 
@@ -118,7 +125,7 @@ def make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()
     except OSError as error:
-        raise ServiceError(f"cannot use {directory} for sockets: {error.strerror}; remove it") from error
+        raise ServiceError(f"cannot use {directory} for sockets: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise ServiceError(
             f"{directory} must be a directory that only you can enter; remove it and start again"
