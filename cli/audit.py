@@ -113,11 +113,11 @@ def _tell_chains(story: Story, width: int) -> None:
 
 
 def _tell_verdicts(story: Story, width: int) -> None:
-    table = Table("verifier", "candidate", "outcome", "reason", "s", title="verdicts")
+    table = Table("verifier", "about", "outcome", "reason", "s", title="verdicts")
     for verdict in story.verdicts:
         table.add_row(
             f"{verdict['verifier']} {verdict['version']}",
-            verdict["candidate"],
+            "chains " + ", ".join(map(str, verdict["chains"])) if verdict["chains"] else verdict["candidate"],
             verdict["outcome"],
             escape(clipped(verdict["reason"], n_chars=width)),
             shown(verdict["elapsed_s"], digits=2),
