@@ -157,7 +157,9 @@ def _show(store: Store, batch_id: UUID, output: Path, *, n_tasks: int) -> None:
         "tokens: spent (-saved by early exit)"
     )
     out.print(f"decisions: {output}")
-    out.print(f"why one was decided so: {Path(sys.argv[0])} audit show {first}", soft_wrap=True)
+    called_as = Path(sys.argv[0])
+    command = called_as if called_as.name == "merge-reasoner" else "merge-reasoner"
+    out.print(f"why one was decided so: {command} audit show {first}", soft_wrap=True)
 
 
 def _answer(line: dict[str, Any]) -> str:
