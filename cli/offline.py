@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, TypeVar
 
 import typer
 from pydantic import BaseModel, Field
 
-from cli.console import Exit, err, fail, told
+from cli.console import Exit, err, fail, plain, told
 from reasoner.decisions import Thresholds
 from verifiers.claims import EqualityClaim, ProgramClaim
 from verifiers.verdicts import Verdict
@@ -160,12 +160,12 @@ def _each(
         model, file=file.name, max_line_bytes=settings().max_line_bytes * 16, id_field=id_field, unique=False
     )
     n_bad = 0
-    for chunk in _chunks(validator.validate(stream)):
+    for chunk in _chunks(validator.validate(stream), stream):
         answers = iter(answer([result.line for result in chunk if isinstance(result, ValidLine)]))
         for result in chunk:
             if isinstance(result, LineProblem):
                 n_bad += 1
-                err.print(str(result), markup=False, soft_wrap=True)
+                err.print(plain(str(result)), soft_wrap=True)
                 line: dict[str, object] = {id_field: result.custom_id, "error": result.to_json()}
             else:
                 line = next(answers)
@@ -175,10 +175,25 @@ def _each(
 
 
 def _chunks(
-    results: Iterator[ValidLine[LineT] | LineProblem],
+    results: Iterator[ValidLine[LineT] | LineProblem], stream: BinaryIO
 ) -> Iterator[list[ValidLine[LineT] | LineProblem]]:
-    while chunk := list(islice(results, CHUNK)):
+    """Yield what is there, ``CHUNK`` lines at most: who sends a line and keeps the pipe open gets its answer."""
+    chunk: list[ValidLine[LineT] | LineProblem] = []
+    for result in results:
+        chunk.append(result)
+        if len(chunk) == CHUNK or not _has_more(stream):
+            yield chunk
+            chunk = []
+    if chunk:
         yield chunk
+
+
+def _has_more(stream: BinaryIO) -> bool:
+    """Return whether reading on would not have to wait, as far as the system can tell."""
+    try:
+        return bool(select.select([stream], [], [], 0)[0])
+    except (OSError, ValueError):  # no file of the system's: all of it is here
+        return True
 
 
 def _opened(file: Path) -> BinaryIO:

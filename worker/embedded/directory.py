@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -31,6 +32,7 @@ class StateDirectory:
         self.postgres = self.root / "postgres"
         self.valkey = self.root / "valkey"
         self.logs = self.root / "logs"
+        self.processes = self.root / "processes"
         self.record = self.root / "services.json"
         self._lock_path = self.root / "lock"
         self._lock_fd: int | None = None
@@ -52,8 +54,10 @@ class StateDirectory:
             ServiceError: A directory cannot be made.
         """
         try:
-            for directory in (self.root, self.postgres, self.valkey, self.logs):
+            for directory in (self.root, self.postgres, self.valkey, self.logs, self.processes):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if not os.access(directory, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise ServiceError(
                 f"cannot use {self.root} as state directory: {error.strerror}; choose another"
@@ -90,8 +94,12 @@ class StateDirectory:
         """Return whether a living process runs its servers here."""
         try:
             fd = os.open(self._lock_path, os.O_RDWR)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise ServiceError(
+                f"cannot use {self.root} as state directory: {error.strerror}; choose another"
+            ) from error
         try:
             return not _try_flock(fd, fcntl.LOCK_SH)
         finally:
