@@ -58,7 +58,8 @@ def demo(
 
         merge-reasoner demo --base-url http://localhost:8000/v1 --model my-model
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for ending in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs start with SIGINT ignored
+        signal.signal(ending, _interrupt)
     try:
         with told():
             code = _run(

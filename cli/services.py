@@ -149,7 +149,8 @@ def _supervise(settings: Settings) -> None:
         stopping.set()
         raise KeyboardInterrupt  # also out of a start that is under way
 
-    signal.signal(signal.SIGTERM, stop)
+    for ending in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs start with SIGINT ignored
+        signal.signal(ending, stop)
     with _claimed_pid_file(settings) as claim:
         try:
             with Supervisor(
