@@ -2,7 +2,7 @@
 
 The path has three stages (generate with the replay engine, verify.math against a reference, decide) with exact
 equivalence, each with its rows, events and leases; a third of the no-op rate would be par if a stage cost no more
-than a no-op message. Prints one JSON line. Run: python benchmarks/queue/overhead.py [--tasks 4000]
+than a no-op message. Run: python -m benchmarks.queue.overhead [--tasks 4000], then python -m benchmarks.queue.page
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from benchmarks.method.results import save
 from db.session import connect
 from worker.app import make_app
 from worker.embedded.services import Services
@@ -126,6 +127,7 @@ def main() -> None:
     parser.add_argument("--message-tasks", type=int, nargs="+", default=[1, 8, 64])
     options = parser.parse_args()
     threads = 2
+    load_before = os.getloadavg()[0]
     n_workers = len([role for role in ROLES if role != "beat"])
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "recording.jsonl"
@@ -136,8 +138,10 @@ def main() -> None:
             n: noop_rate(Path(folder) / f"noop{n}", n_messages=options.tasks, n_workers=n, threads=threads)
             for n in (1, n_workers)
         }
-        found["noop_messages_per_s"] = {n: round(rate) for n, rate in noops.items()}
+        found["noops"] = [{"workers": n, "messages_per_s": round(rate)} for n, rate in noops.items()]
         par = max(noops.values()) / 3
+        paths: list[dict[str, float]] = []
+        found["paths"] = paths
         for message_tasks in options.message_tasks:
             rate = path_rate(
                 Path(folder) / f"path{message_tasks}",
@@ -145,9 +149,15 @@ def main() -> None:
                 n_tasks=options.tasks,
                 message_tasks=message_tasks,
             )
-            found[f"tasks_per_s_{message_tasks}_per_message"] = round(rate)
-            found[f"share_of_par_{message_tasks}_per_message"] = round(rate / par, 2)
-    print(json.dumps(found))
+            paths.append(
+                {
+                    "tasks_per_message": message_tasks,
+                    "tasks_per_s": round(rate),
+                    "share_of_par": round(rate / par, 2),
+                }
+            )
+    found["load_before"], found["load_after"] = load_before, os.getloadavg()[0]
+    save(Path("build/queue"), "overhead", found)
 
 
 if __name__ == "__main__":

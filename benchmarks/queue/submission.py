@@ -1,6 +1,6 @@
 """Submission against a bare COPY of the same rows into the same table, in one run on the embedded Postgres.
 
-Prints one JSON line. Run: python benchmarks/queue/submission.py [--tasks 100000]
+Run: python -m benchmarks.queue.submission [--tasks 100000], then python -m benchmarks.queue.page
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import io
 import json
 import multiprocessing
+import os
 import resource
 import tempfile
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from benchmarks.method.results import save
 from db.batches import TASK_COLUMNS
 from db.migrate import migrate
 from db.session import connect
@@ -118,18 +120,19 @@ def main() -> None:
         store = connect(services.database_url)
         copy_s = copy_again(store)
         store.dispose()
-        print(
-            json.dumps(
-                {
-                    "tasks": n_tasks,
-                    "bytes_per_line": round(file.stat().st_size / n_tasks),
-                    "submit_rows_per_s": round(n_tasks / measured["seconds"]),
-                    "copy_rows_per_s": round(n_tasks / copy_s),
-                    "share_of_copy": round(copy_s / measured["seconds"], 3),
-                    "peak_mib": round(measured["peak_mib"]),
-                    "peak_before_mib": round(measured["before_mib"]),
-                }
-            )
+        save(
+            Path("build/queue"),
+            "submission",
+            {
+                "tasks": n_tasks,
+                "bytes_per_line": round(file.stat().st_size / n_tasks),
+                "submit_rows_per_s": round(n_tasks / measured["seconds"]),
+                "copy_rows_per_s": round(n_tasks / copy_s),
+                "share_of_copy": round(copy_s / measured["seconds"], 3),
+                "peak_mib": round(measured["peak_mib"]),
+                "peak_before_mib": round(measured["before_mib"]),
+                "load_after": os.getloadavg()[0],
+            },
         )
 
 
