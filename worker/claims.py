@@ -43,9 +43,11 @@ def verifiers_needed(line: TaskLine, answers: Sequence[str | None]) -> list[str]
     forms = distinct_answers(line, answers)
     if not forms:
         return []
-    needed = {spec.verifier for spec in line.verify}
+    needed: set[str] = {spec.verifier for spec in line.verify}
     if equivalence_of(line) == "symbolic" and len(forms) > 1:
         needed.add("math")
+    if equivalence_of(line) == "embedding" and len(forms) > 1:
+        needed.add("embedding")
     return sorted(needed)
 
 
@@ -85,19 +87,20 @@ def judgements(line: TaskLine, chains: Sequence[Chain], judged: Sequence[Judged]
 def relation(line: TaskLine, judged: Sequence[Judged]) -> Relation:
     """Return the task's equivalence as far as the stored verdicts know it; what they don't know is "cannot tell"."""
     match equivalence_of(line):
-        case "symbolic":
-            return _symbolic(judged)
+        case "symbolic" | "embedding":
+            return _judged_pairs(judged)
         case "behavioural":
             return _behavioural(line, judged)
         case _:
             return exact
 
 
-def _symbolic(judged: Sequence[Judged]) -> Relation:
+def _judged_pairs(judged: Sequence[Judged]) -> Relation:
+    """Return what the verdict about the equivalence says of each pair."""
     known: dict[tuple[str, str], bool | None] = {}
     for one in judged:
         if one.candidate == EQUIVALENCE:
-            for left, right, outcome in one.verdict.evidence["pairs"]:
+            for left, right, outcome, *_ in one.verdict.evidence["pairs"]:
                 known[left, right] = None if outcome == Outcome.ABSTAINED else outcome == Outcome.CONFIRMED
 
     def same(left: str, right: str) -> bool | None:

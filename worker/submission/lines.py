@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from reasoner.relations import COSINE
+
 MAX_PROMPT_CHARS = 200_000  # far beyond any model's context; protects the database, not the model
 MAX_ANSWER_CHARS = 100_000
 MAX_CHAINS = 256
@@ -79,7 +81,10 @@ class Options(Line):
     token_budget: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     """Of all chains of the task together."""
 
-    equivalence: Literal["exact", "symbolic", "behavioural"] | None = None
+    equivalence: Literal["exact", "symbolic", "behavioural", "embedding"] | None = None
+    cosine: Share = COSINE
+    """Least cosine of two answers that are the same, under the equivalence ``embedding``."""
+
     linkage: Literal["single", "complete", "guarded"] = "single"
     require_heterogeneous: bool = False
     set_rule: Literal["threshold", "top_k", "coverage", "score"] | None = None
@@ -116,6 +121,16 @@ class TaskLine(Line):
         | None
     ) = None
     metadata: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _is_told_apart_by_meaning(self) -> TaskLine:
+        if self.options.equivalence == "embedding" and self.kind in {"math", "code"}:
+            instead = "symbolic" if self.kind == "math" else "behavioural"
+            raise ValueError(
+                f"options.equivalence embedding is not for kind {self.kind}, whose different answers read alike: "
+                f'write "{instead}", or leave it out'
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_one_source(self) -> TaskLine:
