@@ -22,7 +22,7 @@ from worker.embedders.shelf import LazyEmbedder
 from worker.errors import WeightsError
 from worker.exiting import simulate_exit
 from worker.judges import judge_code, judge_embedding, judge_math
-from worker.sampling import given_chains
+from worker.sampling import recorded_chains
 from worker.store.verdicts import Judged
 from worker.submission.lines import MAX_CHAINS, GivenChain, TaskLine
 from worker.weights import EQUAL, PoolWeights
@@ -117,8 +117,7 @@ class Merger:
         return [self._decide(line) for line in lines]
 
     def _decide(self, line: MergeLine) -> dict[str, Any]:
-        stored = given_chains(line)
-        chains = [chain.as_chain() for chain in stored]
+        chains = recorded_chains(line)
         judged = self._judges.judge(line, [chain.answer for chain in chains])
         decision = decide_task(
             line,
@@ -134,7 +133,7 @@ class Merger:
             "state": "abstained" if decision.abstain else "answered",
             **decision.to_json(),
             "verdicts": _verdicts(judged),
-            "tokens": {"spent": sum(chain.n_tokens or 0 for chain in stored), "saved": 0},
+            "tokens": {"spent": sum(chain.n_tokens or 0 for chain in chains), "saved": 0},
             "calibration_id": None,
             "error": None,
         }

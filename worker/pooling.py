@@ -18,7 +18,7 @@ from reasoner.model_weights import Record, fit_model_weights
 from reasoner.pool import PoolReport, PoolTask, pool_report
 from worker.claims import normaliser_of, relation
 from worker.merging import Judges, MergeLine
-from worker.sampling import given_chains
+from worker.sampling import recorded_chains
 
 
 class PoolLine(MergeLine):
@@ -76,7 +76,7 @@ def pooled_task(line: PoolLine, judges: Judges) -> PooledTask:
     Raises:
         VerifierError: What tells them apart broke, or is missing.
     """
-    chains = [chain.as_chain() for chain in given_chains(line)]
+    chains = recorded_chains(line)
     normal_form = normaliser_of(line)
     forms = [None if chain.answer is None else normal_form(chain.answer) for chain in chains]
     labels = [normal_form(label) for label in line.labels]

@@ -98,6 +98,10 @@ class Options(Line):
     tau_score: Share | None = None
 
 
+# One frozen object for all lines without options: pydantic would copy a plain default, deeply, for every line.
+DEFAULT_OPTIONS = Options()
+
+
 class TaskLine(Line):
     """One reasoning task as submitted."""
 
@@ -106,8 +110,8 @@ class TaskLine(Line):
     prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)] | None = None
     messages: Annotated[list[Turn], Field(min_length=1, max_length=200)] | None = None
     mode: Literal["merge", "spread"] = "merge"
-    options: Options = Options()
-    verify: Annotated[list[Verification], Field(max_length=10)] = []
+    options: Options = Field(default_factory=lambda: DEFAULT_OPTIONS)
+    verify: Annotated[list[Verification], Field(default_factory=list, max_length=10)]
     domain: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     label: str | int | float | list[str] | None = None
     """The truth, when it is known: for calibration, never shown to a model or used in the decision."""
@@ -120,7 +124,7 @@ class TaskLine(Line):
         ]
         | None
     ) = None
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _is_told_apart_by_meaning(self) -> TaskLine:
