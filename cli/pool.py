@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from cli.console import Exit, JsonFlag, err, fail, out, print_json, shown, told
 from cli.lines import File, judged_lines, opened
@@ -104,8 +104,13 @@ def _show(found: Pool) -> None:
     _show_bounds(found)
 
 
+def _named(title: str) -> Column:
+    """Return a column whose names are shown whole, however narrow the terminal."""
+    return Column(title, overflow="fold")
+
+
 def _show_models(found: Pool) -> None:
-    table = Table("model", "answered", "labelled", "right", "accuracy", "95 % (Wilson)", "weight")
+    table = Table(_named("model"), "answered", "labelled", "right", "accuracy", "95 % (Wilson)", "weight")
     weights = found.model_weights or {}
     for one in found.report.models:
         interval = "-" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}"
@@ -115,7 +120,7 @@ def _show_models(found: Pool) -> None:
 
 
 def _show_matrix(title: str, names: Sequence[str], matrix: Sequence[Sequence[float]]) -> None:
-    table = Table(title, *names)
+    table = Table(_named(title), *map(_named, names))
     for name, row in zip(names, matrix, strict=True):
         table.add_row(name, *(f"{cell:.3f}" for cell in row))
     out.print(table)

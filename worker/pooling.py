@@ -15,7 +15,7 @@ from reasoner.equivalence import partition
 from reasoner.errors import InsufficientCalibrationDataError
 from reasoner.fitted import FittedMerge, LabelledTask, fit_merge
 from reasoner.model_weights import Record, fit_model_weights
-from reasoner.pool import PoolReport, PoolTask, pool_report
+from reasoner.pool import PoolReport, PoolTask, effective_rivals, pool_report
 from worker.claims import normaliser_of, relation
 from worker.merging import Judges, MergeLine
 from worker.sampling import recorded_chains
@@ -158,7 +158,7 @@ def pool(tasks: Sequence[PooledTask]) -> Pool:
         report=report,
         bounds={name: _bound(of_domain) for name, of_domain in _by_domain(labelled).items()},
         fitted=_fit(labelled),
-        model_weights=_model_weights(report),
+        model_weights=_model_weights(report, [task.as_pool_task() for task in labelled]),
     )
 
 
@@ -196,8 +196,11 @@ def _fit(labelled: Sequence[PooledTask]) -> FittedMerge | None:
         return None
 
 
-def _model_weights(report: PoolReport) -> dict[str, float] | None:
+def _model_weights(report: PoolReport, labelled: Sequence[PoolTask]) -> dict[str, float] | None:
     records = {
         one.model: Record(right=one.right, labelled=one.labelled) for one in report.models if one.labelled
     }
-    return fit_model_weights(records) if records else None
+    if not records:
+        return None
+    # A question has two answers at least; without two wrong answers to compare nothing says that it has more.
+    return fit_model_weights(records, n_rivals=max(2.0, effective_rivals(labelled)))

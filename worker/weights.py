@@ -54,7 +54,7 @@ class WeightsFile(Line):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolWeights:
-    """What decides among several models: a fit, or a factor per model, or neither."""
+    """What decides among several models: a fit (in MERGE), else a factor per model, else neither."""
 
     fitted: FittedMerge | None = None
     model_weights: Mapping[str, float] | None = None
@@ -107,7 +107,7 @@ def read_weights(path: Path) -> PoolWeights:
         return PoolWeights(model_weights=content.model_weights)
     if content.fitted is None:
         raise WeightsError(f'{path}: "use" names fitted, which is missing')
-    return PoolWeights(fitted=_fitted(path, content.fitted))
+    return PoolWeights(fitted=_fitted(path, content.fitted), model_weights=content.model_weights)
 
 
 def _fitted(path: Path, found: Fitted) -> FittedMerge:
