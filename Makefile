@@ -59,7 +59,7 @@ $(VENV)/run.done: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.done: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
-	@echo "installing from requirements/dev.txt (about 850 MB; the first time takes a minute)"
+	@echo "installing from requirements/dev.txt (about 930 MB; the first time takes a minute)"
 	@$(PIP) install --quiet --progress-bar on --require-hashes -r requirements/dev.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $(VENV)/run.done $@

@@ -14,10 +14,11 @@ from reasoner.chains import Chain
 from reasoner.consensus import consensus_gain, merge_operator
 from reasoner.decisions import Decision, Thresholds
 from reasoner.early_exit import Policy
+from reasoner.risk import compare_with_singleton
 from verifiers.code.verifier import CodeVerifier
 from verifiers.math.verifier import MathVerifier
 from worker.claims import EQUIVALENCE, verifiers_needed
-from worker.deciding import decide_task
+from worker.deciding import decide_task, thresholds_of
 from worker.embedders.shelf import LazyEmbedder
 from worker.errors import WeightsError
 from worker.exiting import simulate_exit
@@ -132,6 +133,7 @@ class Merger:
             "task_id": None,
             "state": "abstained" if decision.abstain else "answered",
             **decision.to_json(),
+            "risk": _risk(decision, thresholds_of(line, self._thresholds).lambda_),
             "verdicts": _verdicts(judged),
             "tokens": {"spent": sum(chain.n_tokens or 0 for chain in chains), "saved": 0},
             "calibration_id": None,
@@ -150,6 +152,18 @@ class Merger:
                 model_weights=self._weights.model_weights,
             ).to_json()
         return output
+
+
+def _risk(decision: Decision, lambda_: float) -> dict[str, float]:
+    """Return R_lambda of the threshold set and of the answer alone (Corollary 4)."""
+    candidates = [cluster.posterior for cluster in decision.clusters if not cluster.refuted]
+    compared = compare_with_singleton(candidates, lambda_=lambda_)
+    return {
+        "lambda": lambda_,
+        "set": compared.set_risk,
+        "singleton": compared.singleton_risk,
+        "gain": compared.gain,
+    }
 
 
 def _verdicts(judged: Sequence[Judged]) -> dict[str, dict[str, int]]:

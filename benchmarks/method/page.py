@@ -166,14 +166,17 @@ def stream(of: Numbers) -> str:
             f"{one['written_mb']:,.0f}",
             f"{one['cpu_s']:.1f}",
             f"{one['wall_s']:.1f}",
-            f"{one['tasks'] / one['wall_s']:,.0f}",
+            f"{one['tasks'] / one['cpu_s']:,.0f}",
             f"{one['peak_mb']:.1f}",
         ]
         for one in of["rows"]
     ]
-    head = ["tasks of 8 chains", "MB read", "MB written", "CPU s", "wall s", "tasks/s", "peak memory, MB"]
+    head = ["tasks of 8 chains", "MB read", "MB written", "CPU s", "wall s", "tasks/CPU s", "peak memory, MB"]
     machine = of["machine"]
-    about = f"Python {machine['python']}, one process on {machine['cores']} cores, load {machine['load']}."
+    about = (
+        f"Python {machine['python']}, one process on {machine['cores']} cores that others use too (load "
+        f"{machine['load']} at the end, so that wall time says little)."
+    )
     return table(head, rows) + "\n\n" + about
 
 

@@ -123,6 +123,14 @@ def test_early_exit_is_reported_and_changes_no_decision() -> None:
     ]
 
 
+def test_the_set_is_compared_with_its_best_member_alone() -> None:
+    line = {**QA, "chains": chains("x", "x", "y", "z"), "options": {"lambda": 0.2}}
+    _, (decision,), _ = run("merge", "-", lines=[line])
+    assert decision["risk"] == pytest.approx(
+        {"lambda": 0.2, "set": 3 * 0.2, "singleton": 0.5 + 0.2, "gain": 0.1}  # posteriors .5, .25, .25
+    )
+
+
 def test_several_models_show_who_holds_which_answer() -> None:
     answers = [("x", "a"), ("x", "b"), ("y", "b"), ("x", "b"), (None, "c")]
     line = {**QA, "chains": [{"text": "", "answer": answer, "model": model} for answer, model in answers]}
