@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 from cli.connection import current_settings, reading
-from cli.console import JsonFlag, clipped, out, print_json, shown, told
+from cli.console import JsonFlag, clipped, out, plain, print_json, shown, told
 from worker.store.story import Story, find_task, load_story
 
 audit = typer.Typer(help="Why a task was answered as it was.", no_args_is_help=True)
@@ -81,7 +80,7 @@ def _tell_task(story: Story, width: int) -> None:
         lines.append(f"error: {task['error'].get('type')}: {task['error'].get('message')}")
     if story.labels:
         lines.append("label: " + ", ".join(str(answer) for answer in story.labels[-1]["answers"]))
-    out.print(Panel(escape("\n".join(lines)), title="task", title_align="left"))
+    out.print(Panel(plain("\n".join(lines)), title="task", title_align="left"))
 
 
 def _tell_chains(story: Story, width: int) -> None:
@@ -98,28 +97,28 @@ def _tell_chains(story: Story, width: int) -> None:
         table.add_row(
             str(chain.index),
             shown(cluster_of.get(chain.index)),
-            escape(clipped(chain.answer or "-", n_chars=min(width, 60))),
+            plain(clipped(chain.answer or "-", n_chars=min(width, 60))),
             shown(chain.n_tokens),
             shown(chain.logprob),
             shown(chain.temperature),
             shown(chain.seed),
             chain.finish_reason,
-            escape(chain.text if width > 1000 else clipped(chain.text, n_chars=60)),
+            plain(chain.text if width > 1000 else clipped(chain.text, n_chars=60)),
         )
     out.print(table)
     if story.chains:
         first = story.chains[0]
-        out.print(f"engine {first.engine}, model {first.model} {first.revision}", soft_wrap=True)
+        out.print(plain(f"engine {first.engine}, model {first.model} {first.revision}"), soft_wrap=True)
 
 
 def _tell_verdicts(story: Story, width: int) -> None:
-    table = Table("verifier", "candidate", "outcome", "reason", "s", title="verdicts")
+    table = Table("verifier", "about", "outcome", "reason", "s", title="verdicts")
     for verdict in story.verdicts:
         table.add_row(
             f"{verdict['verifier']} {verdict['version']}",
-            verdict["candidate"],
+            "chains " + ", ".join(map(str, verdict["chains"])) if verdict["chains"] else verdict["candidate"],
             verdict["outcome"],
-            escape(clipped(verdict["reason"], n_chars=width)),
+            plain(clipped(verdict["reason"], n_chars=width)),
             shown(verdict["elapsed_s"], digits=2),
         )
     out.print(table)
@@ -135,7 +134,7 @@ def _tell_decision(story: Story, width: int) -> None:
     for cluster in document["clusters"]:
         table.add_row(
             str(cluster["id"]),
-            escape(clipped(cluster["answer"], n_chars=min(width, 60))),
+            plain(clipped(cluster["answer"], n_chars=min(width, 60))),
             ", ".join(str(member) for member in cluster["members"]),
             shown(cluster["posterior"]),
             shown(cluster["score"]),
@@ -147,7 +146,7 @@ def _tell_decision(story: Story, width: int) -> None:
     reasons = ", ".join(decision["abstain_reasons"])
     out.print(
         Panel(
-            escape(
+            plain(
                 f"{'ABSTAINED: ' + reasons if decision['abstain_flag'] else 'ANSWERED'}\n"
                 f"answer: {clipped(decision['answer'] or '-', n_chars=width)}\n"
                 f"vote margin {shown(decision['vote_margin'])}  confidence {shown(decision['confidence'])}  "
@@ -168,5 +167,7 @@ def _tell_events(story: Story) -> None:
     table = Table("at", "from", "to", "who", "why", title="events")
     for event in story.events:
         at = event["at"].isoformat(sep=" ", timespec="milliseconds")
-        table.add_row(at, event["from_state"] or "-", event["to_state"], event["who"], escape(event["why"]))
+        table.add_row(
+            at, event["from_state"] or "-", event["to_state"], plain(event["who"]), plain(event["why"])
+        )
     out.print(table)

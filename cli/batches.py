@@ -7,14 +7,14 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated, BinaryIO, TextIO, cast
 from uuid import UUID
 
 import typer
 from rich.table import Table
 
 from cli.connection import current_settings, open_publisher, open_store, reading
-from cli.console import Exit, JsonFlag, err, fail, out, print_json, told
+from cli.console import Exit, JsonFlag, err, fail, out, plain, print_json, told
 from cli.waiting import wait_for_batch
 from worker.errors import SubmissionError
 from worker.store.batches import Batch, cancel_batch, get_batch, recent_batches, results
@@ -153,30 +153,46 @@ def cancel(batch: BatchArgument, as_json: JsonFlag = False) -> None:
 
 def write_results(store: Store, batch_id: UUID, output: Path | None, *, only_failed: bool = False) -> int:
     """Write decision lines to ``output``, complete or not at all; return how many tasks failed."""
-    n_failed = 0
-    temporary = None if output is None else output.with_name(output.name + ".part")
-    stream = sys.stdout if temporary is None else temporary.open("w", encoding="utf-8")
+    if output is None:
+        return _write_lines(store, batch_id, sys.stdout, only_failed=only_failed)
+    target = output.resolve()  # a link stays a link
     try:
-        for line in results(store, batch_id):
-            n_failed += line["state"] == "failed"
-            if not only_failed or line["state"] == "failed":
-                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-    finally:
-        if temporary is not None:
-            stream.close()
-    if temporary is not None and output is not None:
-        temporary.replace(output)
+        if target.exists() and not target.is_file():  # a device or a pipe is written to, never replaced
+            with target.open("w", encoding="utf-8") as stream:
+                return _write_lines(store, batch_id, stream, only_failed=only_failed)
+        temporary = target.with_name(target.name + ".part")
+        with temporary.open("w", encoding="utf-8") as stream:
+            n_failed = _write_lines(store, batch_id, stream, only_failed=only_failed)
+        temporary.replace(target)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise fail(f"cannot write {output}: {error.strerror}") from error
+    return n_failed
+
+
+def _write_lines(store: Store, batch_id: UUID, stream: TextIO, *, only_failed: bool) -> int:
+    n_failed = 0
+    for line in results(store, batch_id):
+        n_failed += line["state"] == "failed"
+        if not only_failed or line["state"] == "failed":
+            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
     return n_failed
 
 
 def _opened(file: Path) -> BinaryIO:
     if str(file) != "-":
         try:
-            return file.open("rb")
+            stream = file.open("rb")
         except OSError as error:
-            raise SubmissionError(f"cannot read {file}: {error.strerror}") from error
+            raise fail(f"cannot read {file}: {error.strerror}") from error
+        return stream if stream.seekable() else _spooled(stream)
+    return _spooled(sys.stdin.buffer)
+
+
+def _spooled(stream: BinaryIO) -> BinaryIO:
     spooled = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the caller)  # read twice: for the key, for the lines
-    shutil.copyfileobj(sys.stdin.buffer, spooled)
+    shutil.copyfileobj(stream, spooled)
     spooled.seek(0)
     return cast("BinaryIO", spooled)
 
@@ -209,9 +225,9 @@ def _tell_submission(made: Submission, *, as_json: bool) -> None:
         )
         return
     for problem in made.problems:
-        err.print(str(problem), markup=False, soft_wrap=True)
+        err.print(plain(str(problem)), soft_wrap=True)
     if made.error_file is not None:
-        err.print(f"{made.n_rejected} bad lines; all of them: {made.error_file}", soft_wrap=True)
+        err.print(plain(f"{made.n_rejected} bad lines; all of them: {made.error_file}"), soft_wrap=True)
     what = "was submitted before, nothing was sent twice" if made.existed else "submitted"
     out.print(f"batch {made.batch_id} {what}: {made.n_tasks} tasks", soft_wrap=True)
 
@@ -249,5 +265,7 @@ def _tell_batches(batches: list[Batch], *, as_json: bool) -> None:
     for batch in batches:
         states = ", ".join(f"{n} {state}" for state, n in sorted(batch.states.items()))
         when = batch.created_at.isoformat(sep=" ", timespec="seconds")
-        table.add_row(str(batch.id), batch.source, when, str(batch.n_tasks), str(batch.n_finished), states)
+        table.add_row(
+            str(batch.id), plain(batch.source), when, str(batch.n_tasks), str(batch.n_finished), states
+        )
     out.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from reasoner.errors import ReasonerError
 from verifiers.errors import VerifierError
@@ -20,6 +22,9 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON lines instead
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves a terminal's cursor, changes its title or turns the writing direction; and what cannot be encoded."""
 
 
 class Exit(IntEnum):
@@ -40,7 +45,7 @@ def print_json(value: object) -> None:
 
 def fail(message: str, code: Exit = Exit.USAGE) -> typer.Exit:
     """Say what is wrong on standard error and return what to raise."""
-    err.print(f"[bold red]error:[/] {_plain(message)}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {plain(message)}", soft_wrap=True)
     return typer.Exit(code)
 
 
@@ -70,5 +75,6 @@ def clipped(text: str, *, n_chars: int) -> str:
     return line if len(line) <= n_chars else line[: n_chars - 1] + "…"
 
 
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
+def plain(text: str) -> str:
+    """Return ``text`` so that a terminal shows it and obeys nothing in it: neither our markup nor escape codes."""
+    return escape(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -57,7 +58,8 @@ def demo(
 
         merge-reasoner demo --base-url http://localhost:8000/v1 --model my-model
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for ending in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs start with SIGINT ignored
+        signal.signal(ending, _interrupt)
     try:
         with told():
             code = _run(
@@ -131,9 +133,9 @@ def _submit_and_show(
 
 
 def _show(store: Store, batch_id: UUID, output: Path, *, n_tasks: int) -> None:
-    table = Table(title=f"{n_tasks} decisions")
+    table = Table(title=f"{n_tasks} decisions", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("task", "decision", "answer", "margin", "degree", "set", "verified", "tokens"):
-        table.add_column(name, no_wrap=name != "decision")
+        table.add_column(name, overflow="fold", no_wrap=name in {"margin", "degree", "set"})
     first = None
     for line in results(store, batch_id):
         first = first or line["custom_id"]
@@ -156,14 +158,16 @@ def _show(store: Store, batch_id: UUID, output: Path, *, n_tasks: int) -> None:
         "tokens: spent (-saved by early exit)"
     )
     out.print(f"decisions: {output}")
-    out.print(f"why one was decided so: {Path(sys.argv[0])} audit show {first}", soft_wrap=True)
+    called_as = Path(sys.argv[0])
+    command = called_as if called_as.name == "merge-reasoner" else "merge-reasoner"
+    out.print(f"why one was decided so: {command} audit show {first}", soft_wrap=True)
 
 
 def _answer(line: dict[str, Any]) -> str:
     """Return what fits a cell: of a program its signature, of a failure its message."""
     if line["answer"] is None:
         return clipped((line["error"] or {}).get("message") or "-", n_chars=ANSWER_CHARS)
-    definitions = [row for row in line["answer"].splitlines() if row.startswith("def ")]
+    definitions = [row[4:].rstrip(": ") for row in line["answer"].splitlines() if row.startswith("def ")]
     return clipped(definitions[-1] if definitions else line["answer"], n_chars=ANSWER_CHARS)
 
 

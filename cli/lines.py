@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import select
 import sys
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 
 import typer
 from pydantic import BaseModel
 
-from cli.console import Exit, err, fail
+from cli.console import Exit, err, fail, plain
 from worker.settings import settings
 from worker.submission.problems import LineProblem
 from worker.submission.validation import LineValidator, ValidLine
@@ -45,7 +45,7 @@ def judged_lines(
         if isinstance(result, ValidLine):
             yield result.line
         else:
-            err.print(str(result), markup=False, soft_wrap=True)
+            err.print(plain(str(result)), soft_wrap=True)
             yield result
 
 
@@ -59,7 +59,7 @@ def answer_each(
 ) -> Exit:
     """Write one output line per input line, in input order; a bad line gets an error in its place."""
     n_bad = 0
-    for chunk in _chunks(judged_lines(stream, model, file, id_field=id_field)):
+    for chunk in _chunks(judged_lines(stream, model, file, id_field=id_field), stream):
         answers = iter(answer([line for line in chunk if not isinstance(line, LineProblem)]))
         written = []
         for line in chunk:
@@ -73,6 +73,21 @@ def answer_each(
     return Exit.SOME_FAILED if n_bad else Exit.OK
 
 
-def _chunks(lines: Iterator[LineT | LineProblem]) -> Iterator[list[LineT | LineProblem]]:
-    while chunk := list(islice(lines, CHUNK)):
+def _chunks(lines: Iterator[LineT | LineProblem], stream: BinaryIO) -> Iterator[list[LineT | LineProblem]]:
+    """Yield what is there, ``CHUNK`` lines at most: who sends a line and keeps the pipe open gets its answer."""
+    chunk: list[LineT | LineProblem] = []
+    for line in lines:
+        chunk.append(line)
+        if len(chunk) == CHUNK or not _has_more(stream):
+            yield chunk
+            chunk = []
+    if chunk:
         yield chunk
+
+
+def _has_more(stream: BinaryIO) -> bool:
+    """Return whether reading on would not have to wait, as far as the system can tell."""
+    try:
+        return bool(select.select([stream], [], [], 0)[0])
+    except (OSError, ValueError):  # no file of the system's: all of it is here
+        return True

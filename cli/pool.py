@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from cli.console import Exit, JsonFlag, err, fail, out, print_json, shown, told
+from cli.console import Exit, JsonFlag, err, fail, out, plain, print_json, shown, told
 from cli.lines import File, judged_lines, opened
 from reasoner.errors import InsufficientCalibrationDataError
 from worker.merging import Judges
@@ -57,7 +57,8 @@ def report(file: File, output: Output = None, as_json: JsonFlag = False) -> None
         _show(found)
         if output is not None:
             err.print(
-                f"wrote {output}; use it with: merge-reasoner merge FILE --weights {output}", soft_wrap=True
+                plain(f"wrote {output}; use it with: merge-reasoner merge FILE --weights {output}"),
+                soft_wrap=True,
             )
     raise typer.Exit(Exit.SOME_FAILED if n_bad else Exit.OK)
 
@@ -106,7 +107,7 @@ def _show(found: Pool) -> None:
 
 def _named(title: str) -> Column:
     """Return a column whose names are shown whole, however narrow the terminal."""
-    return Column(title, overflow="fold")
+    return Column(plain(title), overflow="fold")
 
 
 def _show_models(found: Pool) -> None:
@@ -115,14 +116,14 @@ def _show_models(found: Pool) -> None:
     for one in found.report.models:
         interval = "-" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}"
         cells = map(shown, (one.answered, one.labelled, one.right, one.accuracy))
-        table.add_row(one.model, *cells, interval, shown(weights.get(one.model)))
+        table.add_row(plain(one.model), *cells, interval, shown(weights.get(one.model)))
     out.print(table)
 
 
 def _show_matrix(title: str, names: Sequence[str], matrix: Sequence[Sequence[float]]) -> None:
     table = Table(_named(title), *map(_named, names))
     for name, row in zip(names, matrix, strict=True):
-        table.add_row(name, *(f"{cell:.3f}" for cell in row))
+        table.add_row(plain(name), *(f"{cell:.3f}" for cell in row))
     out.print(table)
 
 
@@ -132,7 +133,7 @@ def _show_subsets(found: Pool) -> None:
         return
     table = Table("subset, merged by weights fitted on other tasks", "accuracy")
     for subset in found.report.subsets[:MAX_SUBSETS_SHOWN]:
-        table.add_row(", ".join(subset.models), f"{subset.accuracy:.4f}")
+        table.add_row(plain(", ".join(subset.models)), f"{subset.accuracy:.4f}")
     out.print(table)
 
 
@@ -148,7 +149,7 @@ def _show_bounds(found: Pool) -> None:
     )
     for name, bound in found.bounds.items():
         out.print(
-            f"{name}: a chain is right with p = {bound.p:.3f}, two chains err alike with rho = {bound.rho:.3f}: "
+            f"{plain(name)}: a chain is right with p = {bound.p:.3f}, two chains err alike with rho = {bound.rho:.3f}: "
             f"{bound.verdict}",
             soft_wrap=True,
         )

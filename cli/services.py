@@ -18,10 +18,11 @@ from typing import Annotated, TextIO
 import typer
 
 from cli.connection import current_settings
-from cli.console import JsonFlag, err, out, print_json, told
+from cli.console import JsonFlag, err, out, plain, print_json, told
 from cli.models import ensure_model
 from db.migrate import migrate
 from db.session import driver_url
+from worker.embedded.directory import StateDirectory
 from worker.errors import ConfigurationError, ServiceError
 from worker.process import run_worker
 from worker.settings import Settings
@@ -29,6 +30,9 @@ from worker.supervisor import Supervisor
 
 UP_TIMEOUT_S = 240.0
 DOWN_TIMEOUT_S = 60.0
+LOCK_PATIENCE_S = 1.0  # someone who only looks whether it is locked holds it for a moment
+STARTING = "starting"
+"""Follows the process id in its file until the system is ready; `down` may stop it already."""
 
 
 def up(
@@ -50,6 +54,7 @@ def up(
     """
     with told():
         settings = Settings.from_env(os.environ)
+        StateDirectory(settings.state_dir).make()
         if foreground:
             _supervise(settings)
             return
@@ -81,7 +86,7 @@ def down(as_json: JsonFlag = False) -> None:
     """
     with told():
         settings = Settings.from_env(os.environ)
-        pid = _pid(settings)
+        pid = _pid(settings, starting=True)
         if pid is None:
             _tell(as_json, "nothing is running", running=False)
             return
@@ -135,7 +140,7 @@ def _tell(as_json: bool, text: str, **facts: object) -> None:
     if as_json:
         print_json(facts)
     else:
-        out.print(text, soft_wrap=True)
+        out.print(plain(text), soft_wrap=True)
 
 
 def _supervise(settings: Settings) -> None:
@@ -145,10 +150,13 @@ def _supervise(settings: Settings) -> None:
         stopping.set()
         raise KeyboardInterrupt  # also out of a start that is under way
 
-    signal.signal(signal.SIGTERM, stop)
+    for ending in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs start with SIGINT ignored
+        signal.signal(ending, stop)
     with _claimed_pid_file(settings) as claim:
         try:
-            with Supervisor(settings, progress=err.print) as supervisor:
+            with Supervisor(
+                settings, progress=lambda text: err.print(plain(text), soft_wrap=True)
+            ) as supervisor:
                 claim()
                 err.print("ready")
                 while not stopping.wait(1.0):
@@ -164,26 +172,25 @@ def _claimed_pid_file(settings: Settings) -> Iterator[Callable[[], None]]:
     The lock, not the number, says that we run: a number left by a crash may belong to anybody by now.
     """
     path = _pid_file(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ServiceError("already running; `merge-reasoner down` stops it") from None
+        deadline = time.monotonic() + LOCK_PATIENCE_S
+        while not _locked(stream, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise ServiceError("already running; `merge-reasoner down` stops it")
+            time.sleep(0.05)
 
-        def claim() -> None:
+        def write(text: str) -> None:
             stream.truncate(0)
-            stream.write(str(os.getpid()))
+            stream.write(text)
             stream.flush()
 
-        stream.truncate(0)
-        yield claim
+        write(f"{os.getpid()} {STARTING}")
+        yield lambda: write(str(os.getpid()))
         stream.truncate(0)
 
 
 def _start_in_background(settings: Settings) -> None:
     log = _log(settings)
-    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli.main", "up", "--foreground"],
@@ -192,16 +199,23 @@ def _start_in_background(settings: Settings) -> None:
             stderr=stream,
             start_new_session=True,
         )
+    try:
+        with err.status("starting Postgres, Valkey and the workers"):
+            _wait_until_up(settings, process, log)
+    except BaseException:  # Ctrl-C too: who gave up must not find it running later
+        process.terminate()
+        raise
+
+
+def _wait_until_up(settings: Settings, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + UP_TIMEOUT_S
-    with err.status("starting Postgres, Valkey and the workers"):
-        while _pid(settings) != process.pid:
-            if process.poll() is not None:
-                last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
-                raise ServiceError(f"it did not start: {' / '.join(last)} (log: {log})")
-            if time.monotonic() > deadline:
-                process.terminate()
-                raise ServiceError(f"it did not come up in {UP_TIMEOUT_S:.0f} s; the log is {log}")
-            time.sleep(0.1)
+    while _pid(settings) != process.pid:
+        if process.poll() is not None:
+            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
+            raise ServiceError(f"it did not start: {' / '.join(last)} (log: {log})")
+        if time.monotonic() > deadline:
+            raise ServiceError(f"it did not come up in {UP_TIMEOUT_S:.0f} s; the log is {log}")
+        time.sleep(0.1)
 
 
 def _pid_file(settings: Settings) -> Path:
@@ -212,8 +226,8 @@ def _log(settings: Settings) -> Path:
     return settings.state_dir / "logs" / "supervisor.log"
 
 
-def _pid(settings: Settings) -> int | None:
-    """Return the process id of the supervisor that runs and is ready, or ``None``."""
+def _pid(settings: Settings, *, starting: bool = False) -> int | None:
+    """Return the process id of the supervisor that runs and is ready, or ``None``; ``starting`` ones too if asked."""
     try:
         with _pid_file(settings).open(encoding="ascii") as stream:
             if _is_free(stream):
@@ -221,12 +235,17 @@ def _pid(settings: Settings) -> int | None:
             written = stream.read()
     except OSError:
         return None
-    return int(written) if written.isdigit() else None
+    pid, _, note = written.partition(" ")
+    return int(pid) if pid.isdecimal() and (starting or not note) else None
 
 
 def _is_free(stream: TextIO) -> bool:
+    return _locked(stream, fcntl.LOCK_SH)
+
+
+def _locked(stream: TextIO, kind: int) -> bool:
     try:
-        fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

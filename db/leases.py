@@ -102,6 +102,17 @@ FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt
 WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attempt AND NOT v.done
 """)
 
+NOTE_FAULT = text("""
+WITH mine AS (
+    SELECT id FROM tasks
+    WHERE id = ANY(:ids)
+      AND (holder = :holder
+           OR EXISTS (SELECT 1 FROM verifications v WHERE v.task_id = tasks.id AND v.holder = :holder AND NOT v.done))
+    ORDER BY id FOR UPDATE
+)
+UPDATE tasks SET error = CAST(:error AS jsonb) FROM mine WHERE tasks.id = mine.id
+""")
+
 LOCK_VERIFYING = text("""
 SELECT id FROM tasks WHERE id = ANY(:ids) AND state = 'verifying' ORDER BY id FOR UPDATE
 """)

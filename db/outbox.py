@@ -23,7 +23,7 @@ WITH due AS (
     ORDER BY priority DESC, id LIMIT :n FOR UPDATE SKIP LOCKED
 )
 UPDATE tasks SET published_at = now() FROM due WHERE tasks.id = due.id
-RETURNING tasks.id, tasks.priority, tasks.route
+RETURNING tasks.id, tasks.priority, tasks.deliveries
 """)
 
 TASKS_OUT = text("""
@@ -44,7 +44,7 @@ WITH due AS (
 )
 UPDATE verifications v SET published_at = now() FROM due, tasks t
 WHERE v.task_id = due.task_id AND v.verifier = due.verifier AND t.id = v.task_id
-RETURNING t.id, t.priority
+RETURNING t.id, t.priority, v.deliveries
 """)
 
 PARK_TASKS = text("""
@@ -56,7 +56,8 @@ WITH poison AS (
 ), parked AS (
     UPDATE tasks SET state = 'failed', finished_at = now(), lease_until = NULL, holder = NULL,
         error = jsonb_build_object('type', 'DeadLetter', 'message',
-            'the ' || poison.state || ' stage was begun ' || poison.deliveries || ' times and never ended',
+            'the ' || poison.state || ' stage was begun ' || poison.deliveries || ' times and never ended'
+                || coalesce('; the last time: ' || (tasks.error ->> 'message'), ''),
             'last_holder', tasks.holder, 'last_error', tasks.error)
     FROM poison WHERE tasks.id = poison.id
     RETURNING tasks.id, poison.state AS from_state, tasks.attempt, tasks.error ->> 'message' AS why
@@ -73,8 +74,9 @@ WITH poison AS (
 ), parked AS (
     UPDATE tasks SET state = 'failed', finished_at = now(),
         error = jsonb_build_object('type', 'DeadLetter', 'message',
-            'verify.' || poison.verifier || ' was begun ' || poison.deliveries || ' times and never ended',
-            'last_holder', poison.holder)
+            'verify.' || poison.verifier || ' was begun ' || poison.deliveries || ' times and never ended'
+                || coalesce('; the last time: ' || (tasks.error ->> 'message'), ''),
+            'last_holder', poison.holder, 'last_error', tasks.error)
     FROM poison WHERE tasks.id = poison.task_id AND tasks.state = 'verifying'
     RETURNING tasks.id, tasks.attempt, tasks.error ->> 'message' AS why
 )

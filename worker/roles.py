@@ -16,12 +16,13 @@ from uuid import UUID
 from celery import Celery
 
 from db.session import connect
-from worker.errors import ConfigurationError, MessageError
+from worker.errors import ConfigurationError, MessageError, StoreUnavailableError
 from worker.keeper import LeaseKeeper
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.stages.desk import Desk
+from worker.store.leases import note_fault
 
 logger = logging.getLogger(__name__)
 
@@ -143,11 +144,13 @@ def register(place: Workplace, queues: Sequence[str]) -> None:
         if queue == RECONCILE:
             _register_reconciler(place)
         else:
-            _register_stage(place.app, queue, STAGES[queue](place))
+            _register_stage(place, queue, STAGES[queue](place))
 
 
-def _register_stage(app: Celery, queue: str, stage: Stage) -> None:
-    @app.task(name=queue)
+def _register_stage(place: Workplace, queue: str, stage: Stage) -> None:
+    desk = place.desk
+
+    @place.app.task(name=queue)
     def run(message: object) -> None:
         try:
             ids = decode(message)
@@ -156,10 +159,12 @@ def _register_stage(app: Celery, queue: str, stage: Stage) -> None:
             return
         try:
             stage(ids)
-        except Exception:
+        except Exception as error:
             # The outermost frame: record it with its tasks, let Celery acknowledge, and let the leases run out;
-            # the reconciler gives the tasks to the next worker until they are parked.
+            # the reconciler gives the tasks, one by one, to the next worker until they are parked.
             logger.exception("stage failed", extra={"queue": queue, "task_ids": [str(i) for i in ids]})
+            with contextlib.suppress(StoreUnavailableError):
+                note_fault(desk.store, ids, error, holder=desk.holder)
             raise
 
 

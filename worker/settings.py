@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from worker.errors import ConfigurationError
 
 PREFIX = "MERGEREASONER_"
+POSTGRES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 
 
 def default_state_dir(environment: Mapping[str, str]) -> Path:
@@ -27,8 +29,8 @@ class Settings:
     state_dir: Path
     """Embedded data, models, logs."""
 
-    database_url: str | None = None
-    """``DATABASE_URL``; none means the embedded Postgres."""
+    database_url: str | None = field(default=None, repr=False)
+    """``DATABASE_URL``; none means the embedded Postgres. May hold a password, so it is never shown."""
 
     broker_url: str | None = field(default=None, repr=False)
     """``BROKER_URL``; none means the embedded Valkey. May hold a password, so it is never shown."""
@@ -92,6 +94,13 @@ class Settings:
                 names = ", ".join(sorted(PREFIX + name for name in known))
                 raise ConfigurationError(f"unknown setting {variable}; the settings are {names}")
             changes[setting.name] = _parse(variable, value, str(setting.type))
+        for name, number in changes.items():
+            if isinstance(number, (int, float)) and not (math.isfinite(number) and number > 0):
+                raise ConfigurationError(f"{PREFIX}{name.upper()} must be above 0, not {number}")
+        if settings.database_url is not None and not settings.database_url.startswith(POSTGRES):
+            raise ConfigurationError(
+                "DATABASE_URL must begin with postgresql://"
+            )  # not shown: it may hold a password
         return replace(settings, **changes)  # type: ignore[arg-type]  # parsed by the field's own type above
 
     @property

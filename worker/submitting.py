@@ -16,11 +16,13 @@ from worker.errors import SubmissionError
 from worker.publisher import Publisher
 from worker.settings import Settings
 from worker.store.batches import find_batch, write_batch
+from worker.store.texts import storable
 from worker.store.transactions import Store
 from worker.submission.lines import TaskLine
 from worker.submission.problems import LineProblem
 from worker.submission.validation import LineValidator, ValidLine
 
+MAX_KEY_CHARS = 500  # an index entry has to hold it
 MAX_SHOWN = 20  # problems kept for the terminal; the error file has all of them
 
 
@@ -56,8 +58,14 @@ class ProblemLog:
         if len(self.first) < MAX_SHOWN:
             self.first.append(problem)
         if self._stream is None:
-            self._stream = self.path.open("w", encoding="utf-8")
-        self._stream.write(json.dumps(problem.to_json(), ensure_ascii=False) + "\n")
+            try:
+                self._stream = self.path.open("w", encoding="utf-8")
+            except OSError as error:
+                raise SubmissionError(
+                    f"cannot write bad lines to {self.path}: {error.strerror}; name another place (--errors). "
+                    f"Nothing was submitted. First: {problem}"
+                ) from error
+        self._stream.write(storable(json.dumps(problem.to_json(), ensure_ascii=False)) + "\n")
 
     def close(self) -> None:
         """Finish the file."""
@@ -102,7 +110,9 @@ def submit(
         SubmissionError: No line is good, or ``strict`` and one is bad; nothing was written but the error file.
         StoreUnavailableError: The database is away; nothing was written.
     """
-    key = key or content_key(stream)
+    key = storable(key) if key else content_key(stream)
+    if len(key) > MAX_KEY_CHARS:
+        raise SubmissionError(f"the idempotency key is longer than {MAX_KEY_CHARS} characters; shorten it")
     before = find_batch(store, tenant=settings.tenant, key=key)
     if before is not None:
         return Submission(
@@ -115,7 +125,7 @@ def submit(
             _good_lines(stream, log, file=file, max_line_bytes=settings.max_line_bytes, strict=strict),
             tenant=settings.tenant,
             key=key,
-            source=file,
+            source=storable(file),
             who=f"submit/{os.getpid()}",
             window=settings.publish_window,
             n_rejected=lambda: log.n,

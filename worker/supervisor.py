@@ -103,7 +103,12 @@ class Supervisor:
     def check(self) -> None:
         """Start again whatever has died; call it every second or so."""
         for fault in self._services.faults():
-            logger.warning("server down", extra={"fault": fault})
+            self._progress(f"server down: {fault}")
+        try:
+            for name in self._services.restart_dead():
+                self._progress(f"started {name} again")
+        except ServiceError as error:  # tried again at the next check
+            self._progress(str(error))
         for i, worker in enumerate(self._workers):
             if worker.process.poll() is None:
                 continue

@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from worker.stages.reconcile import reconcile
 from worker.stages.verify import verify
 from worker.store.batches import cancel_batch, results
 from worker.store.chains import Generated, save_generated
-from worker.store.leases import claim_tasks
+from worker.store.leases import claim_tasks, note_fault
 from worker.store.transactions import Store
 from worker.submitting import Submission, submit
 
@@ -260,6 +261,33 @@ def test_a_task_that_kills_its_workers_is_parked_with_the_reason(
     assert line["state"] == "failed"
     assert line["error"]["type"] == "DeadLetter"
     assert "3 times" in line["error"]["message"]
+
+
+def test_what_broke_a_stage_is_tried_alone_so_that_its_neighbours_survive(
+    desk: Desk, outbox: Outbox, store: Store
+) -> None:
+    made = send(desk, *({**MATH_LINE, "custom_id": name} for name in ("poison", "neighbour")))
+    ids = outbox.take(GENERATE)
+    sent: list[list[UUID]] = []
+
+    class Messages(Outbox):
+        def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> None:
+            sent.append([task_id for task_id, _ in tasks])
+
+    watched = replace(desk, publisher=Messages())
+    for _ in range(desk.settings.max_deliveries):
+        held = desk.claim(ids, from_states=["queued", "generating"], to_state="generating")
+        note_fault(store, [task.id for task in held], OverflowError("too many tokens"), holder=desk.holder)
+        age_leases(store)
+        query(store, "UPDATE tasks SET published_at = now() - interval '2 hours' RETURNING 1")
+        reconcile(watched, outbox.depth)
+        ids = ids[:1]  # from now on only the poison is begun
+    assert sent
+    assert all(len(message) == 1 for message in sent)
+    poison, neighbour = results(store, made.batch_id)
+    assert poison["state"] == "failed"
+    assert "too many tokens" in poison["error"]["message"]
+    assert neighbour["state"] == "generating"
 
 
 def test_an_engine_that_is_away_costs_a_task_nothing_but_time(

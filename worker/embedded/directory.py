@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import shutil
 import stat
+import tempfile
 import time
 from pathlib import Path
 
@@ -30,6 +32,7 @@ class StateDirectory:
         self.postgres = self.root / "postgres"
         self.valkey = self.root / "valkey"
         self.logs = self.root / "logs"
+        self.processes = self.root / "processes"
         self.record = self.root / "services.json"
         self._lock_path = self.root / "lock"
         self._lock_fd: int | None = None
@@ -42,7 +45,7 @@ class StateDirectory:
         if length <= MAX_SOCKET_PATH_BYTES and PLAIN_PATH.fullmatch(str(near)):
             return near
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        return Path("/tmp") / f"merge-reasoner-{os.geteuid()}-{digest}"  # noqa: S108 - checked by make_private
+        return _short_base() / f"merge-reasoner-{os.geteuid()}-{digest}"
 
     def make(self) -> None:
         """Create what is missing, for the owner's eyes only.
@@ -51,8 +54,10 @@ class StateDirectory:
             ServiceError: A directory cannot be made.
         """
         try:
-            for directory in (self.root, self.postgres, self.valkey, self.logs):
+            for directory in (self.root, self.postgres, self.valkey, self.logs, self.processes):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if not os.access(directory, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise ServiceError(
                 f"cannot use {self.root} as state directory: {error.strerror}; choose another"
@@ -89,8 +94,12 @@ class StateDirectory:
         """Return whether a living process runs its servers here."""
         try:
             fd = os.open(self._lock_path, os.O_RDWR)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise ServiceError(
+                f"cannot use {self.root} as state directory: {error.strerror}; choose another"
+            ) from error
         try:
             return not _try_flock(fd, fcntl.LOCK_SH)
         finally:
@@ -102,6 +111,12 @@ class StateDirectory:
             return int(self._lock_path.read_text(encoding="ascii"))
         except (OSError, ValueError):
             return None
+
+
+def _short_base() -> Path:
+    """Return a short folder to make the sockets' own in: /tmp, or what stands in for it where we may not write."""
+    common = Path("/tmp")  # noqa: S108 - what is made in it is checked by make_private
+    return common if os.access(common, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 
 
 def make_private(directory: Path) -> None:
@@ -118,7 +133,7 @@ def make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()
     except OSError as error:
-        raise ServiceError(f"cannot use {directory} for sockets: {error.strerror}; remove it") from error
+        raise ServiceError(f"cannot use {directory} for sockets: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise ServiceError(
             f"{directory} must be a directory that only you can enter; remove it and start again"

@@ -125,6 +125,17 @@ class Services:
             faults.append(f"valkey does not answer; its log is {self._valkey.plan.log}")
         return faults
 
+    def restart_dead(self) -> list[str]:
+        """Start again, on their data, those of our servers that have ended; return their names.
+
+        Raises:
+            ServerStartError: One does not come up; the rest was not tried.
+        """
+        dead = [s for s in (self._valkey, self._postgres) if s is not None and s.pid is None]
+        for server in dead:
+            _restart(server)
+        return [server.plan.name for server in dead]
+
     def restart_broker(self) -> None:
         """Stop Valkey, if it still runs, and start it again on its data."""
         _restart(self._valkey)

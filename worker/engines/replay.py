@@ -31,7 +31,7 @@ class RecordedChain(BaseModel):
     logprob: float | None = Field(default=None, le=0.0)
     """Sum over the chain's tokens, in nats."""
 
-    n_tokens: int | None = Field(default=None, ge=0)
+    n_tokens: int | None = Field(default=None, ge=0, le=8_000_000)
     """Number of tokens; where the recording doesn't know, the number of words stands in."""
 
     finish_reason: FinishReason = FinishReason.STOP

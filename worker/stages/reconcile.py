@@ -15,6 +15,7 @@ def reconcile(desk: Desk, depth: Depth) -> int:
         max_deliveries=desk.settings.max_deliveries,
         who=desk.holder,
     )
-    for queue, tasks in due.items():  # after the commit: rows before messages
-        desk.publisher.publish(queue, tasks)
-    return sum(len(tasks) for tasks in due.values())
+    for queue, groups in due.items():  # after the commit: rows before messages
+        for tasks in groups:
+            desk.publisher.publish(queue, tasks)
+    return sum(len(tasks) for groups in due.values() for tasks in groups)

@@ -174,6 +174,13 @@ def release_verifications(
         )
 
 
+def note_fault(engine: Engine, ids: Sequence[UUID], error: Exception, *, holder: str) -> None:
+    """Write on those of ``ids`` that ``holder`` holds what ended their stage, for the day they are parked."""
+    with statements(engine) as connection:
+        values = {"ids": list(ids), "holder": holder, "error": json.dumps(describe(error))}
+        connection.execute(leases.NOTE_FAULT, values)
+
+
 def renew(engine: Engine, held: Sequence[tuple[UUID, int]], *, verifier: str | None, lease_s: float) -> int:
     """Extend the leases that are still held and return how many were."""
     with statements(engine) as connection:
@@ -182,7 +189,10 @@ def renew(engine: Engine, held: Sequence[tuple[UUID, int]], *, verifier: str | N
 
 def describe(error: Exception) -> dict[str, str]:
     """Return an error as it stands on a row: its type and its text, bounded."""
-    return {"type": type(error).__name__, "message": storable(str(error))[:2000]}
+    words = str(
+        getattr(error, "orig", None) or error
+    )  # without the statement that SQLAlchemy adds, and its values
+    return {"type": type(error).__name__, "message": storable(words)[:2000]}
 
 
 def _held(row: Row[Any]) -> HeldTask:

@@ -21,8 +21,12 @@ LOST_WHEN_BUSY_S = 600.0
 Depth = Callable[[str], int]
 """How many messages of a queue the broker holds."""
 
-Due = dict[str, list[tuple[UUID, int]]]
-"""Tasks to publish, as (id, priority), by queue."""
+Due = dict[str, list[list[tuple[UUID, int]]]]
+"""Tasks to publish, as (id, priority), by queue, in groups that may share messages.
+
+A task whose stage was begun before and never ended is a group of its own: it may be what broke its worker, and those
+that travelled with it must not be parked for it.
+"""
 
 
 def sweep(engine: Engine, *, depth: Depth, window: int, max_deliveries: int, who: str) -> Due:
@@ -50,8 +54,10 @@ def _due(connection: Connection, *, depth: Depth, window: int, max_deliveries: i
     def take(queue: str, statement: TextClause, n: int, **values: object) -> None:
         lost_after_s = LOST_WHEN_EMPTY_S if depth(queue) == 0 else LOST_WHEN_BUSY_S
         parameters = {**values, "n": n, "lost_after_s": lost_after_s, "max_deliveries": max_deliveries}
-        for row in connection.execute(statement, parameters):
-            found[queue].append((row.id, row.priority))
+        rows = connection.execute(statement, parameters).all()
+        if fresh := [(row.id, row.priority) for row in rows if row.deliveries == 0]:
+            found[queue].append(fresh)
+        found[queue] += [[(row.id, row.priority)] for row in rows if row.deliveries > 0]
 
     for route in (GENERATE, GENERATE_GIVEN):
         out = connection.execute(outbox.TASKS_OUT, {"route": route}).scalar_one()

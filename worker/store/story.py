@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Engine, select, text
 from db.ledger import CalibrationRow, DecisionRow, LabelRow
 from db.models import TaskEventRow, TaskRow, VerdictRow
 from worker.errors import UnknownTaskError
+from worker.kinds import KINDS
 from worker.store.chains import StoredChain, load_chains
+from worker.store.texts import digest
 from worker.store.transactions import transaction
 
 BY_CUSTOM_ID = text("""
@@ -28,6 +30,8 @@ class Story:
     task: dict[str, Any]
     chains: list[StoredChain]
     verdicts: list[dict[str, Any]]
+    """Each with ``chains``, the indices of those that gave the answer it is about."""
+
     decisions: list[dict[str, Any]]
     """The current one first, then older ones."""
 
@@ -72,6 +76,7 @@ def load_story(engine: Engine, task_id: UUID) -> Story:
     chains = load_chains(engine, [task_id])[task_id]
     with transaction(engine) as connection:
         task = _rows(connection, TaskRow, TaskRow.__table__.c.id == task_id)[0]
+        given_by = _given_by(chains, task["kind"])
         verdict, decision = VerdictRow.__table__.c, DecisionRow.__table__.c
         event, label = TaskEventRow.__table__.c, LabelRow.__table__.c
         decisions = _rows(
@@ -91,14 +96,26 @@ def load_story(engine: Engine, task_id: UUID) -> Story:
         return Story(
             task=task,
             chains=chains,
-            verdicts=_rows(
-                connection, VerdictRow, verdict.task_id == task_id, verdict.verifier, verdict.candidate
-            ),
+            verdicts=[
+                row | {"chains": given_by.get(row["claim"].get("program") or row["claim"].get("answer"), [])}
+                for row in _rows(
+                    connection, VerdictRow, verdict.task_id == task_id, verdict.verifier, verdict.candidate
+                )
+            ],
             decisions=decisions,
             calibration=calibrations[0] if calibrations else None,
             labels=_rows(connection, LabelRow, label.task_id == task_id, label.id),
             events=_rows(connection, TaskEventRow, event.task_id == task_id, event.id),
         )
+
+
+def _given_by(chains: list[StoredChain], kind: str) -> dict[str | None, list[int]]:
+    """Return which chains gave each answer, by the digest of its normal form, as claims name it."""
+    found: dict[str | None, list[int]] = {}
+    for chain in chains:
+        if chain.answer is not None:
+            found.setdefault(digest(KINDS[kind].normal_form(chain.answer)), []).append(chain.index)
+    return found
 
 
 def _rows(connection: Connection, table: type[Any], condition: Any, *order: Any) -> list[dict[str, Any]]:  # noqa: ANN401 (SQLAlchemy's expressions)

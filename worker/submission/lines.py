@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from reasoner.relations import COSINE
 
 MAX_PROMPT_CHARS = 200_000  # far beyond any model's context; protects the database, not the model
 MAX_ANSWER_CHARS = 100_000
 MAX_CHAINS = 256
+MAX_CHAIN_TOKENS = (
+    8_000_000  # far beyond any context; as many chains as a task may have still sum up to an int4
+)
 
 Kind = Literal["math", "code", "diagnosis", "qa", "text"]
 Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
@@ -58,7 +62,7 @@ class GivenChain(Line):
     """Leave it out to have it extracted from the text; null says that there is none."""
 
     logprob: Annotated[float, Field(le=0)] | None = None
-    n_tokens: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
+    n_tokens: Annotated[int, Field(gt=0, le=MAX_CHAIN_TOKENS)] | None = None
     model: Annotated[str, Field(max_length=200)] = "default"
 
     @property
@@ -136,6 +140,13 @@ class TaskLine(Line):
             )
         return self
 
+    @field_validator("metadata")
+    @classmethod
+    def _is_storable(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        if _has_unstorable_number(metadata):
+            raise ValueError("holds a number that JSON cannot keep: write NaN and infinities as strings")
+        return metadata
+
     @model_validator(mode="after")
     def _has_one_source(self) -> TaskLine:
         if self.chains is not None and self.candidates is not None:
@@ -157,3 +168,11 @@ class TaskLine(Line):
         if self.label is None:
             return []
         return self.label if isinstance(self.label, list) else [str(self.label)]
+
+
+def _has_unstorable_number(value: Any) -> bool:  # noqa: ANN401 (any JSON value)
+    if isinstance(value, dict):
+        return any(_has_unstorable_number(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_has_unstorable_number(item) for item in value)
+    return isinstance(value, float) and not math.isfinite(value)

@@ -1,0 +1,119 @@
+"""Every verifier keeps these promises; a new one is one more entry in ``CASES``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from verifiers.claims import EqualityClaim, ProgramClaim
+from verifiers.code.verifier import CodeVerifier
+from verifiers.math.verifier import MathVerifier
+from verifiers.verdicts import Outcome, Verdict, Verifier
+
+TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One verifier, and claims of its kind whose verdicts are beyond doubt."""
+
+    verifier: type[Any]
+    true: Any
+    false: Any
+    unreadable: Any
+    """A claim that nobody could judge."""
+
+    endless: Any
+    """A claim whose judging would take for ever."""
+
+    endless_outcomes: frozenset[Outcome]
+    """A program that loops fails its tests; an answer nobody can compute is not a wrong one."""
+
+
+CASES = {
+    "code": Case(
+        verifier=CodeVerifier,
+        true=ProgramClaim(program="def f(x):\n    return x + 1", tests="assert f(1) == 2"),
+        false=ProgramClaim(program="def f(x):\n    return x", tests="assert f(1) == 2"),
+        unreadable=ProgramClaim(program="def f(x):\n    return x", tests="this is no test"),
+        endless=ProgramClaim(program="def f(x):\n    while True: pass", tests="assert f(1) == 2"),
+        endless_outcomes=frozenset({Outcome.REFUTED}),
+    ),
+    "math": Case(
+        verifier=MathVerifier,
+        true=EqualityClaim(gold=r"\frac{1}{2}", answer="0.5"),
+        false=EqualityClaim(gold="2", answer="3"),
+        unreadable=EqualityClaim(gold="((((", answer="5"),
+        endless=EqualityClaim(gold="9**9**9**9", answer="9**9**9**9 + 1"),
+        endless_outcomes=frozenset({Outcome.ABSTAINED}),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=sorted(CASES))
+def case(request: pytest.FixtureRequest) -> Case:
+    if request.param == "code" and not CodeVerifier.availability().ok:
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            pytest.fail(CodeVerifier.availability().reason)
+        pytest.skip(CodeVerifier.availability().reason)
+    return CASES[request.param]
+
+
+@pytest.fixture(scope="module")
+def verifier(case: Case) -> Iterator[Verifier[Any]]:
+    made = case.verifier()
+    yield made
+    made.close()
+
+
+def judge(verifier: Verifier[Any], claim: object) -> Verdict:
+    return verifier.verify(claim, timeout_s=TIMEOUT_S)
+
+
+def test_it_tells_true_from_false(verifier: Verifier[Any], case: Case) -> None:
+    assert judge(verifier, case.true).outcome is Outcome.CONFIRMED
+    assert judge(verifier, case.false).outcome is Outcome.REFUTED
+
+
+def test_what_it_cannot_read_is_an_abstention_with_a_reason(verifier: Verifier[Any], case: Case) -> None:
+    verdict = judge(verifier, case.unreadable)
+    assert verdict.outcome is Outcome.ABSTAINED
+    assert verdict.reason
+
+
+def test_the_same_claim_gets_the_same_verdict(verifier: Verifier[Any], case: Case) -> None:
+    for claim in (case.true, case.false, case.unreadable):
+        first, again = judge(verifier, claim), judge(verifier, claim)
+        assert (first.outcome, first.reason) == (again.outcome, again.reason)
+
+
+def test_a_claim_without_end_comes_to_one(verifier: Verifier[Any], case: Case) -> None:
+    assert verifier.verify(case.endless, timeout_s=0.5).outcome in case.endless_outcomes
+    assert judge(verifier, case.true).outcome is Outcome.CONFIRMED  # and the next claim is judged as ever
+
+
+def test_verdicts_name_their_verifier_and_are_json(verifier: Verifier[Any], case: Case) -> None:
+    for claim in (case.true, case.false, case.unreadable):
+        verdict = judge(verifier, claim)
+        assert (verdict.verifier, verdict.version) == (verifier.name, verifier.version)
+        assert verdict.elapsed_s >= 0
+        assert len(json.dumps(verdict.evidence, allow_nan=False)) < 100_000
+
+
+def test_threads_may_share_it(verifier: Verifier[Any], case: Case) -> None:
+    claims = [case.true, case.false] * 4
+    with ThreadPoolExecutor(4) as threads:
+        outcomes = list(threads.map(lambda claim: judge(verifier, claim).outcome, claims))
+    assert outcomes == [Outcome.CONFIRMED, Outcome.REFUTED] * 4
+
+
+def test_many_claims_come_back_in_their_order(verifier: Any, case: Case) -> None:
+    claims = [case.false, case.true, case.unreadable, case.true]
+    outcomes = [verdict.outcome for verdict in verifier.verify_many(claims, timeout_s=TIMEOUT_S)]
+    assert outcomes == [Outcome.REFUTED, Outcome.CONFIRMED, Outcome.ABSTAINED, Outcome.CONFIRMED]
