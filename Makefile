@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` shows everything at work, `make test` proves it. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo quality test check format lock clean
+.PHONY: help demo quality embedding test check format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,6 +15,10 @@ demo: $(VENV)/run.done  ## Run real tasks through a real queue, model, verifiers
 
 quality: $(VENV)/run.done  ## The same with the 1.5B model
 	@$(BIN)/merge-reasoner demo --quality
+
+embedding: $(VENV)/run.done  ## Add what the equivalence "embedding" needs: ONNX Runtime and a sentence model (110 MB)
+	@$(PIP) install --quiet --progress-bar on --require-hashes -r requirements/embedding.txt
+	@$(BIN)/merge-reasoner models pull all-minilm-l6-v2
 
 test: $(VENV)/dev.done  ## Lint, types, import contracts and all tests
 	$(BIN)/ruff format --check
@@ -34,7 +38,9 @@ lock:  ## Compile the lock files again from pyproject.toml (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
 	  --group build -o requirements/run.txt
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
-	  --group build --group dev -c requirements/run.txt -o requirements/dev.txt
+	  --group build --extra embedding -c requirements/run.txt -o requirements/embedding.txt
+	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
+	  --group build --group dev --extra embedding -c requirements/embedding.txt -o requirements/dev.txt
 
 clean:  ## Remove the virtual environment and caches; data and models stay in the state folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -53,7 +59,7 @@ $(VENV)/run.done: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.done: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
-	@echo "installing from requirements/dev.txt (about 850 MB; the first time takes a minute)"
+	@echo "installing from requirements/dev.txt (about 930 MB; the first time takes a minute)"
 	@$(PIP) install --quiet --progress-bar on --require-hashes -r requirements/dev.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $(VENV)/run.done $@

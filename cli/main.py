@@ -9,6 +9,7 @@ from cli.batches import cancel, results_command, status, submit
 from cli.demo import demo
 from cli.models import models
 from cli.offline import merge, verify
+from cli.pool import pool
 from cli.services import down, migrate_command, up, worker
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command("migrate")(migrate_command)
 app.add_typer(verify, name="verify")
 app.add_typer(audit, name="audit")
 app.add_typer(models, name="models")
+app.add_typer(pool, name="pool")
 
 
 def main() -> None:

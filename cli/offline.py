@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import select
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from cli.console import Exit, err, fail, plain, told
+from cli.console import fail, told
+from cli.lines import File, answer_each, opened
 from reasoner.decisions import Thresholds
+from reasoner.early_exit import Policy
 from verifiers.claims import EqualityClaim, ProgramClaim
 from verifiers.verdicts import Verdict
-from worker.merging import MergeLine, Merger
+from worker.merging import Judges, MergeLine, Merger
 from worker.settings import settings
 from worker.submission.lines import MAX_ANSWER_CHARS, MAX_PROMPT_CHARS, Line
-from worker.submission.problems import LineProblem
-from worker.submission.validation import LineValidator, ValidLine
+from worker.weights import EQUAL, read_weights
 
 verify = typer.Typer(help="Judge claims without any service.", no_args_is_help=True)
 
-LineT = TypeVar("LineT", bound=BaseModel)
-CHUNK = 64  # claims judged together; their verdicts come out in input order
+THRESHOLDS = {name.removesuffix("_"): name for name in Thresholds.__dataclass_fields__}
 
-File = Annotated[Path, typer.Argument(help="JSON lines; - reads standard input.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.01, help="CPU seconds for one claim.")]
 
 
@@ -48,19 +44,63 @@ class CodeLine(Line):
     entry_point: Annotated[str, Field(max_length=200)] | None = None
 
 
-def merge(file: File) -> None:
+Given = Annotated[
+    str | None,
+    typer.Option(
+        "--thresholds",
+        help="For tasks that name none, e.g. lambda=0.3,tau_margin=0.1,tau_conf=0.3,tau_score=0.5.",
+        metavar="NAME=SHARE,...",
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights", help="What `pool report -o` wrote: merges several models by what was learned of them."
+    ),
+]
+Exiting = Annotated[
+    Policy | None,
+    typer.Option("--early-exit", help="Report how many chains this policy would have used, and its answer."),
+]
+
+
+def merge(file: File, thresholds: Given = None, weights: Weights = None, early_exit: Exiting = None) -> None:
     """Decide each line of recorded chains; one JSON decision per line, in input order.
 
     A line is {"custom_id", "kind", "mode", "chains": [{"text", "answer"?, "logprob"?, "n_tokens"?, "model"?}],
-    "options"?, "label"?}.
+    "options"?, "label"?}. What a decision line holds stands in docs/decision-lines.md.
 
     Example:
 
         merge-reasoner merge chains.jsonl > decisions.jsonl
+        merge-reasoner merge chains.jsonl --weights weights.json --thresholds tau_conf=0.5
+        merge-reasoner merge chains.jsonl --early-exit lossless
     """
-    with told(), _opened(file) as stream, Merger(Thresholds()) as merger:
-        code = _each(stream, MergeLine, file, merger.decide_many, id_field="custom_id")
+    with told(), opened(file) as stream, Judges(settings().models_dir) as judges:
+        merger = Merger(
+            judges,
+            thresholds_from(thresholds),
+            weights=EQUAL if weights is None else read_weights(weights),
+            early_exit=early_exit,
+        )
+        code = answer_each(stream, MergeLine, file, merger.decide_many, id_field="custom_id")
     raise typer.Exit(code)
+
+
+def thresholds_from(text: str | None) -> Thresholds:
+    """Return the default thresholds with those that ``text`` names in their place."""
+    given: dict[str, float] = {}
+    for part in (text or "").split(",") if text else ():
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if name not in THRESHOLDS or not equals:
+            raise fail(
+                f"--thresholds: {part.strip()!r} is not NAME=SHARE; the names are {', '.join(THRESHOLDS)}"
+            )
+        try:
+            given[THRESHOLDS[name]] = float(value)
+        except ValueError:
+            raise fail(f"--thresholds: {name} must be a number in [0, 1], not {value!r}") from None
+    return Thresholds(**given)
 
 
 @verify.callback()
@@ -78,10 +118,10 @@ def verify_math(file: File, timeout_s: Timeout = 5.0) -> None:
     """
     from verifiers.math.verifier import MathVerifier  # noqa: PLC0415 (a command loads its own verifier only)
 
-    with told(), _opened(file) as stream:
+    with told(), opened(file) as stream:
         verifier = MathVerifier()
         try:
-            code = _each(
+            code = answer_each(
                 stream,
                 MathLine,
                 file,
@@ -108,10 +148,10 @@ def verify_code(file: File, timeout_s: Timeout = 10.0) -> None:
     """
     from verifiers.code.verifier import CodeVerifier  # noqa: PLC0415 (a command loads its own verifier only)
 
-    with told(), _opened(file) as stream:
+    with told(), opened(file) as stream:
         verifier = CodeVerifier()
         try:
-            code = _each(
+            code = answer_each(
                 stream,
                 CodeLine,
                 file,
@@ -145,61 +185,3 @@ def _verdict_lines(
         }
         for line, verdict in zip(lines, verdicts, strict=True)
     ]
-
-
-def _each(
-    stream: BinaryIO,
-    model: type[LineT],
-    file: Path,
-    answer: Callable[[list[LineT]], list[dict[str, object]]],
-    *,
-    id_field: Literal["id", "custom_id"] = "id",
-) -> Exit:
-    """Write one output line per input line, in input order; a bad line gets an error in its place."""
-    validator = LineValidator(
-        model, file=file.name, max_line_bytes=settings().max_line_bytes * 16, id_field=id_field, unique=False
-    )
-    n_bad = 0
-    for chunk in _chunks(validator.validate(stream), stream):
-        answers = iter(answer([result.line for result in chunk if isinstance(result, ValidLine)]))
-        for result in chunk:
-            if isinstance(result, LineProblem):
-                n_bad += 1
-                err.print(plain(str(result)), soft_wrap=True)
-                line: dict[str, object] = {id_field: result.custom_id, "error": result.to_json()}
-            else:
-                line = next(answers)
-            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
-    return Exit.SOME_FAILED if n_bad else Exit.OK
-
-
-def _chunks(
-    results: Iterator[ValidLine[LineT] | LineProblem], stream: BinaryIO
-) -> Iterator[list[ValidLine[LineT] | LineProblem]]:
-    """Yield what is there, ``CHUNK`` lines at most: who sends a line and keeps the pipe open gets its answer."""
-    chunk: list[ValidLine[LineT] | LineProblem] = []
-    for result in results:
-        chunk.append(result)
-        if len(chunk) == CHUNK or not _has_more(stream):
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-def _has_more(stream: BinaryIO) -> bool:
-    """Return whether reading on would not have to wait, as far as the system can tell."""
-    try:
-        return bool(select.select([stream], [], [], 0)[0])
-    except (OSError, ValueError):  # no file of the system's: all of it is here
-        return True
-
-
-def _opened(file: Path) -> BinaryIO:
-    if str(file) == "-":
-        return sys.stdin.buffer
-    try:
-        return file.open("rb")
-    except OSError as error:
-        raise fail(f"cannot read {file}: {error.strerror}") from error

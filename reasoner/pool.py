@@ -127,6 +127,16 @@ def pool_report(tasks: Sequence[PoolTask]) -> PoolReport:
     )
 
 
+def effective_rivals(labelled: Sequence[PoolTask]) -> float:
+    """Return how many answers a question has in effect: 1 + 1 / P(two wrong models give the same answer)."""
+    same = pairs = 0
+    for task in labelled:
+        wrong = [answer for answer in task.answers.values() if answer not in {None, task.truth}]
+        pairs += math.comb(len(wrong), 2)
+        same += sum(math.comb(wrong.count(answer), 2) for answer in set(wrong))
+    return 1.0 + pairs / max(same, 1)
+
+
 def wilson_interval(right: int, n: int, *, z: float = 1.959964) -> tuple[float, float]:
     """Return Wilson's score interval of a share of right answers (95 % by default).
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ Entails = Callable[[str, str], bool | None]
 COSINE = 0.95
 """The paper's threshold for two answers to be one."""
 
-_NUMBERS = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?%?")
+_NUMBERS = re.compile(r"(?:(?<!\w)[-+])?\d[\d,]*(?:\.\d+)?%?")  # the hyphen of "covid-19" is no sign
 
 
 def numbers_in(text: str) -> tuple[str, ...]:
@@ -33,31 +34,57 @@ def numbers_in(text: str) -> tuple[str, ...]:
     return tuple(normal_number(number.rstrip(",")) for number in _NUMBERS.findall(text))
 
 
-def embedding_relation(embed: Embed, *, cosine: float = COSINE) -> Relation:
-    """Return the relation "cosine of the embeddings >= ``cosine``, and the same numbers".
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """What embeddings say of two texts."""
 
-    "Gets 29 dollars" and "gets 35 dollars" have a cosine of 0.93: texts that mention different numbers are
-    never the same answer, however close they lie. Each text is embedded once.
+    same: bool | None
+    cosine: float | None
+    """``None`` where their numbers decided, or where a text has no direction."""
+
+
+class EmbeddingLikeness:
+    """Two texts are the same when they mention the same numbers and the cosine of their embeddings is high enough.
+
+    "Gets 29 dollars" and "gets 35 dollars" lie close: texts that mention different numbers are never the same
+    answer, and texts that are one number are the same without asking. Each text is embedded once.
 
     Raises:
         InvalidRuleError: ``cosine`` lies outside [-1, 1].
     """
-    if not -1.0 <= cosine <= 1.0:
-        raise InvalidRuleError(f"a cosine lies in [-1, 1], not {cosine}")
-    known: dict[str, NDArray[np.float64]] = {}
 
-    def same(left: str, right: str) -> bool | None:
+    def __init__(self, embed: Embed, *, cosine: float = COSINE) -> None:
+        if not -1.0 <= cosine <= 1.0:
+            raise InvalidRuleError(f"a cosine lies in [-1, 1], not {cosine}")
+        self._embed = embed
+        self._least = cosine
+        self._known: dict[str, NDArray[np.float64]] = {}
+
+    def __call__(self, left: str, right: str) -> Likeness:
+        """Return whether the two are the same, symmetrically; "cannot tell" when a text has no direction."""
         if numbers_in(left) != numbers_in(right):
-            return False
+            return Likeness(same=False, cosine=None)
+        if normal_number(left) == normal_number(right):
+            return Likeness(same=True, cosine=None)
+        known = self._known
         missing = [text for text in (left, right) if text not in known]
         if missing:
-            known.update(zip(missing, embed(missing), strict=True))
+            known.update(zip(missing, self._embed(missing), strict=True))
         lengths = float(np.linalg.norm(known[left]) * np.linalg.norm(known[right]))
         if not lengths > 0.0:  # a zero or NaN vector points nowhere
-            return None
-        return bool(float(known[left] @ known[right]) / lengths >= cosine)
+            return Likeness(same=None, cosine=None)
+        cosine = float(known[left] @ known[right]) / lengths
+        return Likeness(same=cosine >= self._least, cosine=cosine)
 
-    return same
+
+def embedding_relation(embed: Embed, *, cosine: float = COSINE) -> Relation:
+    """Return the relation of ``EmbeddingLikeness``.
+
+    Raises:
+        InvalidRuleError: ``cosine`` lies outside [-1, 1].
+    """
+    likeness = EmbeddingLikeness(embed, cosine=cosine)
+    return lambda left, right: likeness(left, right).same
 
 
 def entailment_relation(entails: Entails) -> Relation:

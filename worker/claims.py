@@ -17,6 +17,9 @@ from worker.submission.lines import CodeVerification, MathVerification, TaskLine
 EQUIVALENCE = "equivalence"
 """The candidate of the one verdict that tells which of a task's answers are the same."""
 
+RELATING = {"symbolic": "math", "embedding": "embedding"}
+"""Which verifier gives that verdict, per equivalence that needs one."""
+
 
 def equivalence_of(line: TaskLine) -> str:
     """Return the task's equivalence: its own, else its kind's."""
@@ -40,13 +43,14 @@ def distinct_answers(line: TaskLine, answers: Sequence[str | None]) -> dict[str,
 
 def verifiers_needed(line: TaskLine, answers: Sequence[str | None]) -> list[str]:
     """Return the verifiers whose turn comes after generation, sorted; none when there is nothing to judge."""
-    forms = distinct_answers(line, answers)
-    if not forms:
+    needed: set[str] = {spec.verifier for spec in line.verify}
+    relating = RELATING.get(equivalence_of(line))
+    if not needed and relating is None:
         return []
-    needed = {spec.verifier for spec in line.verify}
-    if equivalence_of(line) == "symbolic" and len(forms) > 1:
-        needed.add("math")
-    return sorted(needed)
+    n_distinct = len(distinct_answers(line, answers))
+    if relating is not None and n_distinct > 1:
+        needed.add(relating)
+    return sorted(needed) if n_distinct else []
 
 
 def code_specs(line: TaskLine) -> list[tuple[int, CodeVerification]]:
@@ -71,6 +75,8 @@ def pairs_of(forms: Sequence[str]) -> list[tuple[str, str]]:
 
 def judgements(line: TaskLine, chains: Sequence[Chain], judged: Sequence[Judged]) -> list[Judgement]:
     """Return what the verifiers concluded about each distinct answer; abstentions included."""
+    if not line.verify:
+        return []
     by_key = {one.candidate: one for one in judged}
     found = []
     for form, answer in distinct_answers(line, [c.answer for c in chains]).items():
@@ -85,19 +91,20 @@ def judgements(line: TaskLine, chains: Sequence[Chain], judged: Sequence[Judged]
 def relation(line: TaskLine, judged: Sequence[Judged]) -> Relation:
     """Return the task's equivalence as far as the stored verdicts know it; what they don't know is "cannot tell"."""
     match equivalence_of(line):
-        case "symbolic":
-            return _symbolic(judged)
+        case "symbolic" | "embedding":
+            return _judged_pairs(judged)
         case "behavioural":
             return _behavioural(line, judged)
         case _:
             return exact
 
 
-def _symbolic(judged: Sequence[Judged]) -> Relation:
+def _judged_pairs(judged: Sequence[Judged]) -> Relation:
+    """Return what the verdict about the equivalence says of each pair."""
     known: dict[tuple[str, str], bool | None] = {}
     for one in judged:
         if one.candidate == EQUIVALENCE:
-            for left, right, outcome in one.verdict.evidence["pairs"]:
+            for left, right, outcome, *_ in one.verdict.evidence["pairs"]:
                 known[left, right] = None if outcome == Outcome.ABSTAINED else outcome == Outcome.CONFIRMED
 
     def same(left: str, right: str) -> bool | None:

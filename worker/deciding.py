@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 
 from reasoner.chains import Chain
 from reasoner.decisions import Decision, Rules, Thresholds
+from reasoner.fitted import FittedMerge
+from reasoner.fitted_decision import fitted_merge
 from reasoner.merge import forward_merge
 from reasoner.spread import backward_spread
 from worker.claims import equivalence_of, judgements, normaliser_of, relation
@@ -41,17 +43,49 @@ def thresholds_of(line: TaskLine, calibrated: Thresholds) -> Thresholds:
 
 
 def decide_task(
-    line: TaskLine, chains: Sequence[Chain], judged: Sequence[Judged], *, calibrated: Thresholds
+    line: TaskLine,
+    chains: Sequence[Chain],
+    judged: Sequence[Judged],
+    *,
+    calibrated: Thresholds,
+    fitted: FittedMerge | None = None,
+    model_weights: Mapping[str, float] | None = None,
 ) -> Decision:
-    """Return the decision; the same record gives the same decision, whenever and wherever."""
+    """Return the decision; the same record gives the same decision, whenever and wherever.
+
+    Args:
+        line: The task.
+        chains: Of which models whatever.
+        judged: What the verifiers said.
+        calibrated: Thresholds for whatever the task does not set itself.
+        fitted: What was learned of the models; decides MERGE in place of the chains' masses.
+        model_weights: What each model's chains are worth, where no fit decides.
+    """
+    found, thresholds, rules = (
+        judgements(line, chains, judged),
+        thresholds_of(line, calibrated),
+        rules_of(line),
+    )
+    same, normalise = relation(line, judged), normaliser_of(line)
+    if fitted is not None and line.mode == "merge":
+        return fitted_merge(
+            chains,
+            found,
+            fitted=fitted,
+            thresholds=thresholds,
+            rules=rules,
+            same=same,
+            normalise=normalise,
+        )
     merge = forward_merge if line.mode == "merge" else backward_spread
     return merge(
         chains,
-        judgements(line, chains, judged),
-        thresholds=thresholds_of(line, calibrated),
-        rules=rules_of(line),
-        same=relation(line, judged),
-        normalise=normaliser_of(line),
+        found,
+        thresholds=thresholds,
+        rules=rules,
+        same=same,
+        normalise=normalise,
+        model_weights=model_weights,
     )
 
 
@@ -61,6 +95,7 @@ def configuration_of(line: TaskLine, calibrated: Thresholds) -> str:
         "rules": asdict(rules_of(line)),
         "thresholds": asdict(thresholds_of(line, calibrated)),
         "equivalence": equivalence_of(line),
+        "cosine": line.options.cosine if equivalence_of(line) == "embedding" else None,
         "kind": line.kind,
         "code_version": CODE_VERSION,
     }

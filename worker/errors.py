@@ -51,5 +51,9 @@ class MessageError(WorkerError):
     """Raised when a message is of an unknown version or not ours; the reconciler publishes what it meant again."""
 
 
+class WeightsError(WorkerError):
+    """Raised when a file of model weights cannot be read or used; never retried."""
+
+
 class SubmissionError(WorkerError):
     """Raised when nothing of a file can be submitted."""

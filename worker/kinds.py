@@ -15,6 +15,7 @@ MAX_ANSWER_CHARS = 100_000  # a longer answer is no answer anybody can check
 
 _LABELLED = re.compile(r"^[\s*#>-]*(?:final answer|answer|diagnosis)\s*(?:is\s*)?[:=]\s*(.+)$", re.IGNORECASE)
 _DECORATION = " \t\r\n*_`\"'.:;!,()[]"
+_BEFORE = re.compile(r"(?:[ \t\r\n*_`\"':;!,()\[\]]|\.(?![0-9]))+")  # the point of ".5" belongs to the number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,19 +42,26 @@ def extract_short_answer(text: str, _entry_point: str | None = None) -> str | No
     last = None
     labelled = None
     for line in text[-MAX_ANSWER_CHARS:].splitlines():
-        content = line.strip(_DECORATION)
+        content = _bare(line)
         if not content:
             continue
         last = content
         match = _LABELLED.match(line)
-        if match and match.group(1).strip(_DECORATION):
-            labelled = match.group(1).strip(_DECORATION)
+        if match and _bare(match.group(1)):
+            labelled = _bare(match.group(1))
     return labelled or last
 
 
 def text_normal_form(answer: str) -> str:
     """Return ``answer`` without case, decoration and differences of white space."""
-    return " ".join(answer.strip(_DECORATION).casefold().split())
+    return " ".join(_bare(answer).casefold().split())
+
+
+def _bare(text: str) -> str:
+    """Return the text without the decoration around it."""
+    bare = text.rstrip(_DECORATION)
+    begun = _BEFORE.match(bare)
+    return bare[begun.end() :] if begun else bare
 
 
 def _extract_math(text: str, _entry_point: str | None) -> str | None:

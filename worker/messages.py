@@ -16,8 +16,8 @@ GENERATE_GIVEN = "generate.given"
 
 DECIDE = "decide"
 RECONCILE = "reconcile"
-VERIFY = {"code": "verify.code", "math": "verify.math"}
-"""The queue of each verifier."""
+VERIFY = {"code": "verify.code", "embedding": "verify.embedding", "math": "verify.math"}
+"""The queue of each verifier; ``embedding`` judges no answer, but which answers are the same."""
 
 STAGE_QUEUES = (GENERATE, GENERATE_GIVEN, *VERIFY.values(), DECIDE)
 QUEUES = (*STAGE_QUEUES, RECONCILE)

@@ -104,6 +104,16 @@ def _verify_math(place: Workplace) -> Stage:
     return partial(verify, place.desk, verifier="math", judge=partial(judge_math, verifier))
 
 
+def _verify_embedding(place: Workplace) -> Stage:
+    from worker.embedders.shelf import LazyEmbedder
+    from worker.judges import judge_embedding
+    from worker.stages.verify import verify
+
+    # Loaded with the first task that asks for it: most installations never do, and need not have the extra.
+    embedder = LazyEmbedder(place.desk.settings.models_dir)
+    return partial(verify, place.desk, verifier="embedding", judge=partial(judge_embedding, embedder))
+
+
 def _decide(place: Workplace) -> Stage:
     from worker.stages.decide import decide
 
@@ -114,6 +124,7 @@ STAGES: dict[str, Callable[[Workplace], Stage]] = {
     GENERATE: _generate,
     GENERATE_GIVEN: _generate_given,
     VERIFY["code"]: _verify_code,
+    VERIFY["embedding"]: _verify_embedding,
     VERIFY["math"]: _verify_math,
     DECIDE: _decide,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reasoner.chains import Chain
 from reasoner.decisions import Thresholds
 from reasoner.diversity import seeds, temperatures
 from reasoner.early_exit import Policy, first_stop, should_stop
@@ -94,11 +95,25 @@ def given_chains(line: TaskLine) -> list[StoredChain]:
     """Return the chains or candidates that came with the task."""
     if line.candidates is not None:
         return [_given(i, text, answer=text) for i, text in enumerate(line.candidates)]
-    entry_point = entry_point_of(line)
     return [
         _given(
-            i,
+            one.index,
             chain.text,
+            answer=one.answer,
+            logprob=one.logprob,
+            n_tokens=one.n_tokens,
+            model=one.model,
+        )
+        for one, chain in zip(recorded_chains(line), line.chains or (), strict=True)
+    ]
+
+
+def recorded_chains(line: TaskLine) -> list[Chain]:
+    """Return the chains that came with the task as the method sees them."""
+    entry_point = entry_point_of(line)
+    return [
+        Chain(
+            index=i,
             answer=read_answer(line.kind, line.mode, chain.text, entry_point)
             if chain.extracts
             else chain.answer,

@@ -21,7 +21,7 @@ from reasoner.chains import Chain
 from reasoner.fitted import fit_merge
 from reasoner.merge import forward_merge
 from reasoner.model_weights import Record, fit_model_weights
-from reasoner.pool import PoolTask, labelled_task, pool_report, wilson_interval
+from reasoner.pool import PoolTask, effective_rivals, labelled_task, pool_report, wilson_interval
 
 FOLDS = 10
 RESAMPLES = 10_000
@@ -45,16 +45,6 @@ def ranked(tasks: Sequence[PoolTask]) -> list[str]:
     """Return the models by accuracy, best first."""
     known = records(tasks)
     return sorted(known, key=lambda model: (-known[model].right, model))
-
-
-def n_rivals(tasks: Sequence[PoolTask]) -> float:
-    """Return how many answers a question has in effect: 1 + 1 / P(two wrong models give the same answer)."""
-    same = pairs = 0
-    for task in tasks:
-        wrong = [answer for answer in task.answers.values() if answer not in {None, task.truth}]
-        pairs += math.comb(len(wrong), 2)
-        same += sum(math.comb(wrong.count(answer), 2) for answer in set(wrong))
-    return 1.0 + pairs / max(same, 1)
 
 
 def chains(task: PoolTask, models: Sequence[str]) -> list[Chain]:
@@ -82,7 +72,7 @@ def plurality(fit: Sequence[PoolTask], test: Sequence[PoolTask]) -> list[Answere
 def weighted(fit: Sequence[PoolTask], test: Sequence[PoolTask]) -> list[Answered]:
     """Vote by forward MERGE with shrunk log-odds of accuracy."""
     models = ranked(fit)
-    weights = fit_model_weights(records(fit), n_rivals=n_rivals(fit))
+    weights = fit_model_weights(records(fit), n_rivals=effective_rivals(fit))
     decisions = [forward_merge(chains(task, models), model_weights=weights) for task in test]
     return [(d.answer == t.truth, d.confidence) for d, t in zip(decisions, test, strict=True)]
 

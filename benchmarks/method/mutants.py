@@ -265,7 +265,7 @@ MUTANTS = [
     Mutant(
         "relations", "if numbers_in(left) != numbers_in(right):", "if False:", "embedding: numbers ignored"
     ),
-    Mutant("relations", "/ lengths >= cosine", "/ lengths > cosine", "embedding: >= to >"),
+    Mutant("relations", "cosine >= self._least", "cosine > self._least", "embedding: >= to >"),
     Mutant("relations", "if back is False:", "if False:", "entailment in one direction"),
     Mutant(
         "model_weights", "prior_labels * pooled", "0.0 * pooled", "log-odds shrunk towards 0, not the pool"

@@ -157,6 +157,29 @@ def speed(of: Numbers) -> str:
     return table(["k", "relation", "decisions/s"], rows) + "\n\n" + sentence
 
 
+def stream(of: Numbers) -> str:
+    """Return rate and memory of the command `merge` on files of growing length."""
+    rows = [
+        [
+            f"{one['tasks']:,}",
+            f"{one['read_mb']:,.0f}",
+            f"{one['written_mb']:,.0f}",
+            f"{one['cpu_s']:.1f}",
+            f"{one['wall_s']:.1f}",
+            f"{one['tasks'] / one['cpu_s']:,.0f}",
+            f"{one['peak_mb']:.1f}",
+        ]
+        for one in of["rows"]
+    ]
+    head = ["tasks of 8 chains", "MB read", "MB written", "CPU s", "wall s", "tasks/CPU s", "peak memory, MB"]
+    machine = of["machine"]
+    about = (
+        f"Python {machine['python']}, one process on {machine['cores']} cores that others use too (load "
+        f"{machine['load']} at the end, so that wall time says little)."
+    )
+    return table(head, rows) + "\n\n" + about
+
+
 def mutants(of: Numbers) -> str:
     """Return which test killed which mutant."""
     rows = [[f"`{one['module']}`", one["mutant"], f"`{one['killed by']}`"] for one in of["mutants"]]
@@ -177,6 +200,7 @@ TABLES: dict[str, tuple[str, Callable[[Numbers], str]]] = {
     "ddxplus: temperature": ("ddxplus", temperature),
     "early exit": ("early_exit", early_exit),
     "speed": ("speed", speed),
+    "stream": ("stream", stream),
     "mutants": ("mutants", mutants),
 }
 

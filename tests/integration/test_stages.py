@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sqlalchemy import text
 
 from verifiers.errors import SandboxUnavailableError
 from verifiers.math.verifier import MathVerifier
+from worker.embedders.shelf import LazyEmbedder
 from worker.engines.protocol import ChainRequest
 from worker.engines.replay import RecordedChain, ReplayEngine
 from worker.errors import EngineUnavailableError
-from worker.judges import judge_math
+from worker.judges import judge_embedding, judge_math
 from worker.keeper import LeaseKeeper
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, VERIFY
 from worker.settings import Settings
@@ -330,6 +333,61 @@ def test_a_broken_verifier_is_tried_again_and_never_says_no(
     (line,) = results(store, made.batch_id)
     assert (line["state"], line["error"]["type"]) == ("failed", "SandboxUnavailableError")
     assert query(store, "SELECT count(*) FROM verdicts")[0][0] == 0
+
+
+def given_line(*answers: str) -> dict[str, Any]:
+    return {
+        "custom_id": "e",
+        "kind": "qa",
+        "options": {"equivalence": "embedding", "cosine": 0.9},
+        "chains": [{"text": "", "answer": answer} for answer in answers],
+    }
+
+
+class Compass:
+    """An embedder of two dimensions; the real one has tests of its own."""
+
+    name = "compass"
+    revision = "1"
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        points = {"north": (0.0, 1.0), "north by east": (0.2, 0.98), "east": (1.0, 0.0)}
+        return np.array([points[text] for text in texts])
+
+
+def test_cosines_are_asked_for_once_and_the_decision_reads_them_from_the_record(
+    desk: Desk, outbox: Outbox, store: Store
+) -> None:
+    made = send(desk, given_line("North", "north by east", "east", "north"))
+    generate_given(desk, outbox.take(GENERATE_GIVEN))
+    verify(
+        desk,
+        outbox.take(VERIFY["embedding"]),
+        verifier="embedding",
+        judge=partial(judge_embedding, Compass()),
+    )
+    decide(desk, outbox.take(DECIDE))
+    (line,) = results(store, made.batch_id)
+    assert (line["state"], line["answer"], line["vote_margin"]) == ("answered", "North", 3 / 4)
+    ((evidence, limits),) = query(store, "SELECT evidence, limits FROM verdicts")
+    assert limits == {"cosine": 0.9}
+    assert sorted(outcome for _, _, outcome, _ in evidence["pairs"]) == ["confirmed", "refuted", "refuted"]
+
+
+def test_without_the_sentence_model_a_task_fails_and_says_how_to_get_it(
+    desk: Desk, outbox: Outbox, store: Store, tmp_path: Path
+) -> None:
+    made = send(desk, given_line("north", "east"))
+    generate_given(desk, outbox.take(GENERATE_GIVEN))
+    ids = outbox.take(VERIFY["embedding"])
+    for _ in range(desk.settings.max_deliveries):
+        judge = partial(judge_embedding, LazyEmbedder(tmp_path / "no models"))
+        verify(desk, ids, verifier="embedding", judge=judge)
+        query(store, "UPDATE verifications SET not_before = NULL RETURNING 1")
+    (line,) = results(store, made.batch_id)
+    assert (line["state"], line["error"]["type"]) == ("failed", "ModelUnavailableError")
+    message = line["error"]["message"]
+    assert "make embedding" in message or "models pull all-minilm-l6-v2" in message
 
 
 def test_a_cancelled_batch_drops_what_is_under_way(

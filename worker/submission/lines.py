@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from reasoner.relations import COSINE
+
 MAX_PROMPT_CHARS = 200_000  # far beyond any model's context; protects the database, not the model
 MAX_ANSWER_CHARS = 100_000
 MAX_CHAINS = 256
@@ -83,7 +85,10 @@ class Options(Line):
     token_budget: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     """Of all chains of the task together."""
 
-    equivalence: Literal["exact", "symbolic", "behavioural"] | None = None
+    equivalence: Literal["exact", "symbolic", "behavioural", "embedding"] | None = None
+    cosine: Share = COSINE
+    """Least cosine of two answers that are the same, under the equivalence ``embedding``."""
+
     linkage: Literal["single", "complete", "guarded"] = "single"
     require_heterogeneous: bool = False
     set_rule: Literal["threshold", "top_k", "coverage", "score"] | None = None
@@ -97,6 +102,10 @@ class Options(Line):
     tau_score: Share | None = None
 
 
+# One frozen object for all lines without options: pydantic would copy a plain default, deeply, for every line.
+DEFAULT_OPTIONS = Options()
+
+
 class TaskLine(Line):
     """One reasoning task as submitted."""
 
@@ -105,8 +114,8 @@ class TaskLine(Line):
     prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)] | None = None
     messages: Annotated[list[Turn], Field(min_length=1, max_length=200)] | None = None
     mode: Literal["merge", "spread"] = "merge"
-    options: Options = Options()
-    verify: Annotated[list[Verification], Field(max_length=10)] = []
+    options: Options = Field(default_factory=lambda: DEFAULT_OPTIONS)
+    verify: Annotated[list[Verification], Field(default_factory=list, max_length=10)]
     domain: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     label: str | int | float | list[str] | None = None
     """The truth, when it is known: for calibration, never shown to a model or used in the decision."""
@@ -119,7 +128,17 @@ class TaskLine(Line):
         ]
         | None
     ) = None
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_told_apart_by_meaning(self) -> TaskLine:
+        if self.options.equivalence == "embedding" and self.kind in {"math", "code"}:
+            instead = "symbolic" if self.kind == "math" else "behavioural"
+            raise ValueError(
+                f"options.equivalence embedding is not for kind {self.kind}, whose different answers read alike: "
+                f'write "{instead}", or leave it out'
+            )
+        return self
 
     @field_validator("metadata")
     @classmethod

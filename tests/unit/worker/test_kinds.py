@@ -1,0 +1,24 @@
+"""Short answers: what is decoration and what is the answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.kinds import extract_short_answer, text_normal_form
+
+
+@pytest.mark.parametrize("answer", ["Paris", " **Paris**. ", '"paris"', "(Paris)", "...PARIS!"])
+def test_decoration_and_case_are_not_part_of_an_answer(answer: str) -> None:
+    assert text_normal_form(answer) == "paris"
+
+
+def test_the_point_before_a_digit_belongs_to_the_number() -> None:
+    assert text_normal_form("**.5**.") == ".5"
+    assert text_normal_form("5.") == "5"
+    assert extract_short_answer("It is a half.\nAnswer: .5") == ".5"
+
+
+def test_the_last_labelled_line_is_the_answer_else_the_last_that_says_anything() -> None:
+    assert extract_short_answer("Answer: Rome\nNo.\nFinal answer: **Paris**.\nI am sure.") == "Paris"
+    assert extract_short_answer("Perhaps Rome.\nParis.\n---\n...") == "---"
+    assert extract_short_answer("...") is None
