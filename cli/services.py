@@ -17,7 +17,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from cli.connection import current_settings
+from cli.connection import current_settings, open_store
 from cli.console import JsonFlag, err, out, plain, print_json, told
 from cli.models import ensure_model
 from db.migrate import migrate
@@ -26,6 +26,7 @@ from worker.embedded.directory import StateDirectory
 from worker.errors import ConfigurationError, ServiceError
 from worker.process import run_worker
 from worker.settings import Settings
+from worker.store.transactions import statements
 from worker.supervisor import Supervisor
 
 UP_TIMEOUT_S = 240.0
@@ -110,6 +111,10 @@ def migrate_command(as_json: JsonFlag = False) -> None:
         settings = current_settings()
         if settings.database_url is None:
             raise ConfigurationError("DATABASE_URL is missing; `merge-reasoner up` migrates its own database")
+        store = open_store(settings)
+        with statements(store):  # tells in one line when there is no way in
+            pass
+        store.dispose()
         migrate(driver_url(settings.database_url))
         _tell(as_json, "the schema is up to date", migrated=True)
 

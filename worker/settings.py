@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from worker.errors import ConfigurationError
 
@@ -101,6 +102,12 @@ class Settings:
             raise ConfigurationError(
                 "DATABASE_URL must begin with postgresql://"
             )  # not shown: it may hold a password
+        try:
+            _ = urlsplit(settings.database_url or "").port, urlsplit(settings.broker_url or "").port
+        except ValueError:
+            raise ConfigurationError(
+                "the host or port of DATABASE_URL or BROKER_URL cannot be read"
+            ) from None
         return replace(settings, **changes)  # type: ignore[arg-type]  # parsed by the field's own type above
 
     @property
