@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,11 +11,14 @@ from dataclasses import replace
 from db.session import connect
 from worker.app import make_app
 from worker.embedded.directory import StateDirectory
+from worker.embedded.errors import StateDirectoryBusyError
 from worker.embedded.services import Services, find_running
 from worker.errors import ConfigurationError
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.store.transactions import Store
+
+TURN_PATIENCE_S = 20.0
 
 NO_BROKER = "redis://none"
 """Given to the embedded services so that they start no broker for a command that only reads."""
@@ -65,12 +69,32 @@ def reading(settings: Settings) -> Iterator[Store]:
         yield store
         store.dispose()
         return
-    with Services(settings.state_dir, broker_url=NO_BROKER) as services:
+    with _waiting_for_turn(settings) as services:
         store = open_store(replace(settings, database_url=services.database_url))
         try:
             yield store
         finally:
             store.dispose()
+
+
+@contextmanager
+def _waiting_for_turn(settings: Settings) -> Iterator[Services]:
+    """Run the embedded Postgres for this command alone; several that only read take turns."""
+    services = Services(settings.state_dir, broker_url=NO_BROKER)
+    deadline = time.monotonic() + TURN_PATIENCE_S
+    while True:
+        try:
+            services.start()
+            break
+        except StateDirectoryBusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+    try:
+        services.state.record.unlink(missing_ok=True)  # nobody else is to rely on a server that ends with us
+        yield services
+    finally:
+        services.stop()
 
 
 def open_publisher(settings: Settings) -> CeleryPublisher:

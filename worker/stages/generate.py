@@ -45,7 +45,10 @@ def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoo
 def generate_given(desk: Desk, ids: Sequence[UUID]) -> None:
     """Take up tasks that brought their chains."""
     held = desk.claim(ids, from_states=["queued", "generating"], to_state="generating")
-    _save(desk, [_generated(task, Sampled(chains=given_chains(task.line), tokens_saved=0)) for task in held])
+    with desk.keeper.holding(held):
+        _save(
+            desk, [_generated(task, Sampled(chains=given_chains(task.line), tokens_saved=0)) for task in held]
+        )
 
 
 def _sample(engine: Engine, task: HeldTask, thresholds: Thresholds) -> Sampled:
