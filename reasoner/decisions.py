@@ -258,7 +258,6 @@ class Decision:
             "weights": self.weights,
             "abstain_flag": self.abstain,
             "abstain_reasons": [reason.value for reason in self.abstain_reasons],
-            "set_size": sum(cluster.in_set for cluster in self.clusters),
             "clusters": [_cluster_json(cluster) for cluster in self.clusters],
         }
 

@@ -133,6 +133,7 @@ class Merger:
             "task_id": None,
             "state": "abstained" if decision.abstain else "answered",
             **decision.to_json(),
+            "set_size": sum(cluster.in_set for cluster in decision.clusters),
             "risk": _risk(decision, thresholds_of(line, self._thresholds).lambda_),
             "verdicts": _verdicts(judged),
             "tokens": {"spent": sum(chain.n_tokens or 0 for chain in chains), "saved": 0},

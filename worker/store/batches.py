@@ -192,18 +192,22 @@ def results(engine: Engine, batch_id: UUID) -> Iterator[dict[str, Any]]:
 
 def _decision_line(row: Any, verdicts: dict[str, dict[str, int]]) -> dict[str, Any]:  # noqa: ANN401 (a row mapping)
     decision = dict(row["document"] or {})
-    decision.pop("clusters", None)
-    return {
+    clusters = decision.pop("clusters", [])
+    line = {
         "custom_id": row["custom_id"],
         "task_id": str(row["id"]),
         "state": row["state"],
         "answer": decision.pop("answer", None),
         **decision,
+        "set_size": sum(cluster["in_set"] for cluster in clusters),
         "verdicts": verdicts,
         "tokens": {"spent": row["tokens_spent"], "saved": row["tokens_saved"]},
         "calibration_id": None if row["calibration_id"] is None else str(row["calibration_id"]),
         "error": row["error"],
     }
+    if row["document"] is None:
+        del line["set_size"]
+    return line
 
 
 def _batch(row: Any) -> Batch:  # noqa: ANN401 (a row mapping)
