@@ -7,15 +7,17 @@ import math
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.cell import Builder, Cell
 from verifiers.sandbox.image import image_path, runtime_path
 from verifiers.sandbox.inside import wire
+from verifiers.sandbox.lanes import Lanes
 from verifiers.sandbox.protocol import Job, Limit, Limits, Trial
+from verifiers.sandbox.station import WarmCell
 
 if TYPE_CHECKING:
     from verifiers.sandbox.protocol import Sandbox
@@ -26,16 +28,32 @@ _BEHAVIOUR_WALL_S = 5.0
 _JUDGE_CPU_FACTOR = 2  # the tests' own work, beside the program's
 _MAX_REPORT_BYTES = 1024 * 1024
 _STARVED_SHARE = 0.2  # of the wall time, below which a pair was asleep and not kept from running
+Starter: TypeAlias = Callable[[str, tuple[int, ...], int], Cell]
+"""Starts a cell: which side, its descriptors, its last limit of CPU time in seconds."""
+
 NO_GROUPS = "no control groups here: memory is limited for each process, not for all of them together"
 
 
 class BubblewrapSandbox:
-    """The daemonless sandbox; two cells for every job, nothing kept between them."""
+    """The daemonless sandbox; two cells for every job, nothing kept between them.
+
+    Args:
+        bubblewrap: The binary.
+        warm: Fork the cells in long-lived bubblewraps, each into namespaces of its own, instead of starting two
+            bubblewraps for every job. Where a kernel or a policy forbids that, it goes on without by itself.
+    """
 
     kind = "bubblewrap"
 
-    def __init__(self, bubblewrap: Path) -> None:
+    def __init__(self, bubblewrap: Path, *, warm: bool = True) -> None:
         self._builder = Builder(bubblewrap, image_path(), runtime_path())
+        self._lanes = Lanes(self._builder, Limits(cpu_s=1, wall_s=1)) if warm else None
+        self._warmed = False
+
+    @property
+    def warm(self) -> bool:
+        """Whether cells are forked in long-lived bubblewraps."""
+        return self._lanes is not None
 
     def run(self, job: Job, limits: Limits) -> Trial:
         """Run one pair to its end and leave nothing of it behind.
@@ -43,27 +61,69 @@ class BubblewrapSandbox:
         Raises:
             SandboxUnavailableError: The pair could not be started; says nothing about the program.
         """
-        with contextlib.ExitStack() as stack:
-            pair = _Pair(self._builder, limits, stack)
-            pair.begin(job)
-            pair.watch()
-            return pair.trial()
+        lanes = self._lanes
+        if lanes is None or not _same_size(limits, lanes.limits):
+            return self._run_cold(job, limits)
+        try:
+            trial = _run_warm(lanes, job, limits)
+        except SandboxUnavailableError:
+            if self._warmed:  # it can work here, so this is an accident
+                raise
+            trial = self._run_cold(job, limits)
+            self._lanes = None
+            lanes.close()
+        else:
+            self._warmed = True
+        return trial
 
     def close(self) -> None:
-        """Do nothing: no cell outlives its job."""
+        """End what is kept running between jobs."""
+        if self._lanes is not None:
+            self._lanes.close()
+
+    def _run_cold(self, job: Job, limits: Limits) -> Trial:
+        def start(module: str, fds: tuple[int, ...], cpu_s: int) -> Cell:
+            return self._builder.start(module, fds, limits, cpu_s=cpu_s)
+
+        return _run(start, job, limits)
+
+
+def _run_warm(lanes: Lanes, job: Job, limits: Limits) -> Trial:
+    with lanes.lane() as lane:
+        stations = {"judge": lane.judge, "judged": lane.judged}
+
+        def start(module: str, fds: tuple[int, ...], cpu_s: int) -> Cell:
+            return WarmCell(stations[module], fds, limits, cpu_s=cpu_s)
+
+        return _run(start, job, limits)
+
+
+def _same_size(limits: Limits, kept: Limits) -> bool:
+    """Return whether what is limited for a station as a whole is the same."""
+    return (limits.memory_bytes, limits.n_processes) == (kept.memory_bytes, kept.n_processes)
+
+
+def _run(start: Starter, job: Job, limits: Limits) -> Trial:
+    with contextlib.ExitStack() as stack:
+        pair = _Pair(start, limits, stack)
+        pair.begin(job)
+        pair.watch()
+        return pair.trial()
 
 
 class _Pair:
     """Judge and judged of one job while they run."""
 
-    def __init__(self, builder: Builder, limits: Limits, stack: contextlib.ExitStack) -> None:
+    def __init__(self, start: Starter, limits: Limits, stack: contextlib.ExitStack) -> None:
         self._limits = limits
         self._report, far_report = (stack.enter_context(end) for end in socket.socketpair())
         judge_end, judged_end = (stack.enter_context(end) for end in socket.socketpair())
         cpu_s = math.ceil(limits.cpu_s + limits.behaviour_cpu_s) + 1  # a backstop: the worker is more exact
         fds = (far_report.fileno(), judge_end.fileno())
-        self._judged = self._start(stack, builder, "judged", (judged_end.fileno(),), cpu_s=cpu_s)
-        self._judge = self._start(stack, builder, "judge", fds, cpu_s=_JUDGE_CPU_FACTOR * cpu_s + 2)
+        self._judged = start("judged", (judged_end.fileno(),), cpu_s)
+        stack.callback(self._judged.abandon)
+        self._judge = start("judge", fds, _JUDGE_CPU_FACTOR * cpu_s + 2)
+        stack.callback(self._judge.abandon)
         for end in (far_report, judge_end, judged_end):
             end.close()  # so that the end of one side is seen by the other
         self._received = b""
@@ -72,13 +132,6 @@ class _Pair:
         self._deadline = self._began + limits.wall_s
         self._cpu_limit_s = limits.cpu_s
         self._starved = False
-
-    def _start(
-        self, stack: contextlib.ExitStack, builder: Builder, module: str, fds: tuple[int, ...], *, cpu_s: int
-    ) -> Cell:
-        cell = builder.start(module, fds, self._limits, cpu_s=cpu_s)
-        stack.callback(cell.abandon)
-        return cell
 
     def begin(self, job: Job) -> None:
         """Give the judge the job, once both cells are settled and limited."""
@@ -110,13 +163,6 @@ class _Pair:
     def trial(self) -> Trial:
         """End both cells and say what came of them."""
         judged, judge = self._judged.end(), self._judge.end()
-        for ending in (judged, judge):
-            if (
-                ending.exit_code is not None and ending.exit_code < 0
-            ):  # bubblewrap itself, out of reach from the inside
-                raise SandboxUnavailableError(
-                    f"bubblewrap was ended from outside by signal {-ending.exit_code}"
-                )
         behaviour = self._frames.get("behaviour")
         texts = behaviour if isinstance(behaviour, list) and judged.limit is not Limit.WALL else None
         report = self._frames.get("report")
