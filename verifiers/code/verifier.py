@@ -158,7 +158,7 @@ def _evidence(sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str
         "tests": "unproved",  # nobody has checked that they tell right programs from wrong ones
         "sandbox": {"kind": sandbox.kind, "mode": "judge and judged in separate cells"},
         "limits": limits.as_evidence(),
-        "limit_hit": limit.value if limit else None,
+        "limit_hit": limit.value if limit else report.get("limit"),
         "n_assertions": report.get("n_assertions", 0),
         "n_passed": report.get("n_passed", 0),
         "own_comparisons": report.get("own_comparisons", 0),
@@ -166,6 +166,10 @@ def _evidence(sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str
         "assertions": [
             {"line": line, "text": text, "state": state, "detail": detail}
             for line, text, state, detail in report.get("assertions", [])
+        ],
+        "per_test": [
+            {"name": name, "state": state, "detail": detail}
+            for name, state, detail in report.get("tests", [])
         ],
         "cpu_s": trial.judged.cpu_s,
         "stdout": trial.judged.stdout,

@@ -10,7 +10,7 @@ import types
 from typing import Any
 
 from verifiers.sandbox.inside import names, wire
-from verifiers.sandbox.inside.asserts import MAX_TEXT, RECORDER, Assertion, Recorder, Rewriter
+from verifiers.sandbox.inside.asserts import MAX_TEXT, RECORDER, Assertion, Ended, Recorder, Rewriter
 from verifiers.sandbox.inside.behaviour import observe
 from verifiers.sandbox.inside.codec import Value
 from verifiers.sandbox.inside.confine import confine
@@ -39,17 +39,20 @@ class Trial:
         self._entry_point: str | None = job["entry_point"]
         self._link = link
         self._recorder = Recorder()
+        self._in_suite = False
+        self._own_modules = {*names.OWN_MODULES, *([self._entry_point] if self._entry_point else [])}
         self._helpers: list[str] = []
+        self._has_plain_values = (
+            False  # constants of the program: to compare one of those is to use the program
+        )
+        self._results: list[Ended] = []
         self._namespace: dict[str, Any] = {"__name__": "__main__", RECORDER: self._recorder}
 
     def run(self) -> dict[str, Any]:
         """Return the report: outcome, reason, assertions."""
         try:
-            tree = self._read()
-            self._load()
-            self._offer_names(tree)
-            self._run(tree)
-            conclusion = self._count()
+            cases = self._cases()
+            conclusion = self._run_cases(cases) if cases else self._run_tests()
         except Conclusion as ended:
             conclusion = ended
         except ProgramFatal as fatal:  # between the tests, as when a name of theirs is asked for
@@ -73,8 +76,68 @@ class Trial:
             "n_passed": sum(a.passed for a in done),
             "own_comparisons": self._link.n_trusted,
             "own_helpers": self._helpers,
+            "tests": [[r.name[:MAX_TEXT], r.state, r.detail] for r in self._results[:MAX_REPORTED]],
             **conclusion.facts,
         }
+
+    def _cases(self) -> list[tuple[str, str]] | None:
+        if not self._tests.lstrip().startswith("["):
+            return None
+        cases = importlib.import_module(
+            "verifiers.sandbox.inside.cases"
+        )  # what few claims need is loaded for them
+        try:
+            found: list[tuple[str, str]] | None = cases.read_cases(self._tests)
+        except cases.IllFormedCasesError as error:
+            raise Conclusion("abstained", str(error)) from error
+        return found
+
+    def _run_cases(self, cases: list[tuple[str, str]]) -> Conclusion:
+        run_case = importlib.import_module("verifiers.sandbox.inside.cases").run_case
+        done = self._recorder.assertions
+        facts: dict[str, Value] = {"form": "cases"}
+        for number, (stdin, stdout) in enumerate(cases, 1):
+            case, limit = run_case(self._link, self._program, number, stdin, stdout)
+            done.append(case)
+            if limit:
+                facts["limit"] = limit
+                break
+        failed = next((case for case in done if case.failure is not None), None)
+        if failed:
+            return Conclusion("refuted", f"{failed.text}: {failed.failure}", **facts)
+        return Conclusion("confirmed", f"{len(done)} cases passed", **facts)
+
+    def _run_tests(self) -> Conclusion:
+        tree = self._read()
+        self._load()
+        suite = importlib.import_module("verifiers.sandbox.inside.suite") if names.is_suite(tree) else None
+        if suite is not None:
+            module = suite.prepare(self._link)
+            module.__dict__.update({**self._namespace, "__name__": suite.MODULE})
+            self._namespace = module.__dict__
+        self._offer_names(tree)
+        if suite is None:
+            self._run(tree)
+            return self._count()
+        self._run_statements(tree)
+        return self._run_suite(suite, tree)
+
+    def _run_suite(self, suite: types.ModuleType, tree: ast.Module) -> Conclusion:
+        """Run the tests that the file has defined; every one is heard of, the first that failed is the reason."""
+        self._in_suite = True
+        judging = suite.Judging(self._link, self._recorder, self._explained)
+        self._results = judging.results
+        suite.run(self._namespace, judging)
+        ended = judging.fatal or judging.failed
+        if ended is not None:
+            raise ended
+        n_passed = sum(result.state == "passed" for result in self._results)
+        if not n_passed:
+            return self._count()
+        by_hand = names.fails_by_hand(tree)
+        n_skipped = sum(result.state == "skipped" for result in self._results)
+        skipped = f", {n_skipped} skipped" if n_skipped else ""
+        return self._count(f"{n_passed} tests passed{skipped}: ", needs_assertions=not by_hand)
 
     def _read(self) -> ast.Module:
         try:
@@ -84,11 +147,12 @@ class Trial:
             raise Conclusion("abstained", f"the tests are not valid Python: {_one_line(error)}") from error
         found = names.framework(tree)
         if found:
-            raise Conclusion(
-                "abstained", f"the tests are a {found} file, which is not supported yet; use plain asserts"
-            )
+            raise Conclusion("abstained", f"the tests use {found}, which is not supported")
         if not names.has_assertions(tree):
             raise Conclusion("abstained", "the tests contain no assertion")
+        needed = names.reaches_inside(tree)
+        if needed:
+            raise Conclusion("abstained", f"the tests cannot be kept apart from the program: {needed}")
         return tree
 
     def _load(self) -> None:
@@ -124,6 +188,7 @@ class Trial:
             wanted.add(self._entry_point)
         found = {name: value for name in sorted(wanted) for ok, value in [self._link.get(name)] if ok}
         self._namespace.update(found)
+        self._has_plain_values |= any(not isinstance(value, Proxy) for value in found.values())
         if "candidate" in wanted - found.keys() and self._entry_point in found:
             # The customary name, outside of a check().
             self._namespace["candidate"] = found[self._entry_point]
@@ -142,9 +207,17 @@ class Trial:
     def _run(self, tree: ast.Module) -> None:
         check = names.check_function(tree)
         tests = [] if check else names.test_functions(tree)
+        self._run_statements(tree)
+        if check:
+            self._namespace["__candidate__"] = self._namespace[str(self._entry_point)]
+            self._guard(compile("check(__candidate__)", "tests", "exec"))
+        for name in tests:
+            self._guard(compile(f"{name}()", "tests", "exec"))
+
+    def _run_statements(self, tree: ast.Module) -> None:
         rewritten = Rewriter(self._recorder).visit(tree)
         failed: Conclusion | None = None
-        _make_importable(self._link)
+        self._make_importable()
         for statement in rewritten.body:
             try:
                 self._guard(compile(ast.Module([statement], []), "tests", "exec"))
@@ -155,47 +228,61 @@ class Trial:
                 failed = failed or ended
         if failed:
             raise failed
-        if check:
-            self._namespace["__candidate__"] = self._namespace[str(self._entry_point)]
-            self._guard(compile("check(__candidate__)", "tests", "exec"))
-        for name in tests:
-            self._guard(compile(f"{name}()", "tests", "exec"))
 
     def _guard(self, code: types.CodeType) -> None:
         """Run a piece of the tests; whatever stops it is a conclusion."""
-        recorder, link = self._recorder, self._link
+        caught: BaseException | None = None
         try:
             exec(code, self._namespace)  # noqa: S102 - the judge is in a sandbox of its own
-        except ProgramFatal:
-            pass  # said below, also if the tests swallowed it
-        except UnsupportedTestError as error:
-            raise Conclusion("abstained", str(error)) from error
-        except AssertionError as error:
-            raise self._failed_assertion(error) from error
-        except BaseException as error:
-            raise self._raised(error) from error
+        except BaseException as error:  # noqa: BLE001 - explained below
+            caught = error
+        conclusion = self._explained(caught)
+        if conclusion is not None:
+            raise conclusion from caught
+
+    def _explained(self, error: BaseException | None) -> Conclusion | None:
+        """Return what follows from what a piece of the tests raised, if anything does.
+
+        What ended the program, or cannot be judged, is remembered by the link, so it counts even if the tests
+        swallowed it.
+        """
+        recorder, link = self._recorder, self._link
+        if isinstance(error, UnsupportedTestError):
+            return Conclusion("abstained", str(error))
         if link.fatal is not None:
             where = (
                 f"line {recorder.current.line}: {recorder.current.text}" if recorder.current else "the tests"
             )
             if recorder.current:
                 recorder.current.failure = f"the program {link.fatal.reason}"
-            raise Conclusion(
+            return Conclusion(
                 "refuted", f"the program {link.fatal.reason}", stopped=link.fatal.kind, where=where
             )
         if link.unsupported is not None:
-            raise Conclusion("abstained", str(link.unsupported))
+            return Conclusion("abstained", str(link.unsupported))
+        if isinstance(error, AssertionError):
+            return self._failed_assertion(error)
+        return self._raised(error) if error is not None else None
 
     def _failed_assertion(self, error: AssertionError) -> Conclusion:
-        failures = [assertion for assertion in self._recorder.assertions if assertion.failure is not None]
-        if not failures or error is self._link.last_raised:
+        current = self._recorder.current
+        failed = current or self._recorder.last_failed
+        if error is self._link.last_raised or failed is None:
             return self._raised(error)
-        text = f"line {failures[-1].line}: {failures[-1].text} failed: {failures[-1].failure}"
-        return Conclusion("refuted", text, failed=True)
+        if current is not None:
+            current.failure = _one_line(error).removeprefix("AssertionError: ")
+        return Conclusion(
+            "refuted", f"line {failed.line}: {failed.text} failed: {failed.failure}", failed=True
+        )
 
     def _raised(self, error: BaseException) -> Conclusion:
         current = self._recorder.current
         of_program = error is self._link.last_raised
+        in_a_test: dict[str, Value] = {"failed": True} if self._in_suite else {}
+        if isinstance(error, ImportError) and error.name in self._own_modules:
+            return Conclusion(
+                "refuted", f"the program does not define what the tests import: {_one_line(error)}"
+            )
         if isinstance(error, ImportError) and not of_program:
             return Conclusion(
                 "abstained", f"the tests need what the sandbox does not have: {_one_line(error)}"
@@ -205,45 +292,41 @@ class Trial:
                 "refuted", f"the tests use a name that the program does not define: {_one_line(error)}"
             )
         if current is None:
-            return Conclusion("refuted", f"the tests stopped with {_one_line(error)}")
+            return Conclusion("refuted", f"the tests stopped with {_one_line(error)}", **in_a_test)
         current.failure = _one_line(error)
         return Conclusion(
             "refuted", f"line {current.line}: {current.text} raised {_one_line(error)}", failed=True
         )
 
-    def _count(self) -> Conclusion:
+    def _count(self, remark: str = "", *, needs_assertions: bool = True) -> Conclusion:
         assertions = self._recorder.assertions
         n_run = sum(assertion.n_passed for assertion in assertions)
-        if not any(a.n_passed or a.failure for a in assertions):
+        if needs_assertions and not any(a.n_passed or a.failure for a in assertions):
             return Conclusion("abstained", "no assertion of the tests was reached")
-        if not self._link.n_uses and not self._used_values():
+        if not self._link.n_uses and not self._has_plain_values:
             return Conclusion("abstained", "the tests never used the program")
         own = self._link.n_trusted
-        remark = f"; {own} comparisons were the program's own" if own else ""
+        remark = f"{remark}{n_run} assertions passed"
+        if own:
+            remark += f"; {own} comparisons were the program's own"
         if self._helpers:
             remark += f"; the tests rely on the program's own {', '.join(self._helpers[:5])}"
-        return Conclusion("confirmed", f"{n_run} assertions passed{remark}")
+        return Conclusion("confirmed", remark)
 
-    def _used_values(self) -> bool:
-        return any(
-            not isinstance(value, Proxy) and name not in {"__name__", "__builtins__", RECORDER}
-            for name, value in self._namespace.items()
-        )
+    def _make_importable(self) -> None:
+        """Let the tests import the program by one of its customary names."""
 
+        def fetch(wanted: str) -> Value:
+            found, value = self._link.get(wanted) if not wanted.startswith("__") else (False, None)
+            if not found:
+                raise AttributeError(wanted)
+            self._has_plain_values |= not isinstance(value, Proxy)
+            return value
 
-def _make_importable(link: Link) -> None:
-    """Let the tests import the program by one of its customary names."""
-
-    def fetch(wanted: str) -> Value:
-        found, value = link.get(wanted) if not wanted.startswith("__") else (False, None)
-        if not found:
-            raise AttributeError(wanted)
-        return value
-
-    for name in names.OWN_MODULES:
-        module = types.ModuleType(name)
-        module.__dict__["__getattr__"] = fetch
-        sys.modules.setdefault(name, module)
+        for name in self._own_modules:
+            module = types.ModuleType(name)
+            module.__dict__["__getattr__"] = fetch
+            sys.modules.setdefault(name, module)
 
 
 def _state(assertion: Assertion) -> str:

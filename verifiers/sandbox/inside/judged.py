@@ -192,6 +192,13 @@ class Judged:
         exec(compile(program, "solution.py", "exec"), self._module.__dict__)  # noqa: S102 - this is what a sandbox is for
         return [None]
 
+    def _script(self, program: str, stdin: str) -> list[Any]:
+        run_script = importlib.import_module(
+            "verifiers.sandbox.inside.script"
+        ).run_script  # few claims need it
+        status, cpu_s, printed = run_script(program, stdin, self._fd)
+        return [status, cpu_s, *self._encode(printed)]
+
     def _functions(self) -> list[Any]:
         own = self._module.__dict__.items()
         return [
@@ -279,6 +286,7 @@ class Judged:
         "await": lambda self, handle: self._encode(
             importlib.import_module("asyncio").run(self._handles[handle])
         ),
+        "script": _script,
         "seed": _seed,
     }
 

@@ -9,7 +9,7 @@ program its own operators are asked, and that is counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from verifiers.sandbox.inside.codec import Value
 
@@ -67,9 +67,16 @@ class Proxy:
         return hash(self.handle)
 
     def __deepcopy__(self, memo: object) -> Proxy:
-        raise TypeError("an object of the program cannot be copied")
+        raise _link(self).cannot("the tests copy an object of the program, which only it could do")
 
-    __copy__ = None
+    def __copy__(self) -> Proxy:
+        return self.__deepcopy__({})
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise _link(self).cannot("the tests pickle an object of the program, which only it could do")
+
+    def __mro_entries__(self, bases: object) -> NoReturn:
+        raise _link(self).cannot("the tests derive a class of their own from a class of the program")
 
 
 def _link(proxy: Proxy) -> Link:
