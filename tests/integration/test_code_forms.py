@@ -202,7 +202,7 @@ SCRIPTS = {
     "open(0)": "print(sum(map(int, open(0).read().split())))",
     "a main": "def main(): print(sum(map(int, input().split())))\nif __name__ == '__main__':\n    main()",
     "an exit": "import sys\nprint(sum(map(int, input().split())))\nsys.exit()",
-    "a thread": "import threading\nadd = lambda: print(sum(map(int, input().split())))\nthreading.Thread(target=add).start()",
+    "a thread": "from threading import Thread\nThread(target=lambda: print(sum(map(int, input().split())))).start()",
     "an exit handler": "import atexit\natexit.register(lambda: print(sum(map(int, input().split()))))",
 }
 
@@ -506,3 +506,107 @@ def test_what_a_judge_elsewhere_cannot_see_is_an_abstention_with_the_reason(
     verdict = judged(verifier, program, tests)
     assert verdict.outcome is Outcome.ABSTAINED, verdict.reason
     assert reason in verdict.reason
+
+
+# Tests that nobody vouches for, several files, languages, seeds
+
+CLAMP = "def clamp(x, low, high):\n    if x < low:\n        return low\n    return high if x > high else x\n"
+GOOD_TESTS = (
+    "assert clamp(5, 1, 10) == 5\nassert clamp(0, 1, 10) == 1\nassert clamp(11, 1, 10) == 10\n"
+    "assert clamp(1, 1, 10) == 1\nassert clamp(10, 1, 10) == 10\n"
+)
+
+
+def test_tests_that_kill_mutants_of_a_right_program_are_proved(verifier: CodeVerifier) -> None:
+    other = "def clamp(x, low, high):\n    return max(low, min(x, high))\n"
+    for program, outcome in ((other, Outcome.CONFIRMED), ("def clamp(x, a, b): return x", Outcome.REFUTED)):
+        claim = ProgramClaim(program=program, tests=GOOD_TESTS, known_good=CLAMP)
+        verdict = verifier.verify(claim, timeout_s=5)
+        assert verdict.outcome is outcome, verdict.reason
+        assert verdict.evidence["tests"].startswith("proved (")
+        assert "mutants killed)" in verdict.evidence["tests"]
+
+
+UNPROVED = {
+    "wrong": ("assert clamp(5, 1, 10) == 6", "does not pass them"),
+    "blind to results": ("assert clamp(5, 1, 10) is not None", "mutants of the right program"),
+    "empty": ("def test_it(): clamp(1, 2, 3)\nassert clamp", "0 of "),
+    "never used": ("assert 1 + 1 == 2", "never used"),
+}
+
+
+@pytest.mark.parametrize(("tests", "reason"), UNPROVED.values(), ids=UNPROVED.keys())
+def test_tests_that_tell_nothing_do_not_count(verifier: CodeVerifier, tests: str, reason: str) -> None:
+    verdict = verifier.verify(ProgramClaim(program=CLAMP, tests=tests, known_good=CLAMP), timeout_s=5)
+    assert verdict.outcome is Outcome.ABSTAINED, verdict.reason
+    assert verdict.evidence["tests"].startswith("unproved: ")
+    assert reason in verdict.reason
+
+
+def test_without_a_right_program_the_evidence_says_unproved(verifier: CodeVerifier) -> None:
+    assert judged(verifier, CLAMP, GOOD_TESTS).evidence["tests"] == "unproved"
+
+
+FILES = {
+    "helpers.py": "def add(a, b):\n    return a + b\n",
+    "shapes/__init__.py": "from shapes.circle import area\n",
+    "shapes/circle.py": "def area(r):\n    return 3 * r * r\n",
+    "data.txt": "7",
+}
+USES_FILES = """
+from helpers import add
+import shapes
+def f(x):
+    return add(x, int(open("data.txt").read())) + shapes.area(1)
+"""
+
+
+def in_files(verifier: CodeVerifier, program: str, tests: str, files: dict[str, str]) -> Verdict:
+    return verifier.verify(ProgramClaim(program=program, tests=tests, files=files), timeout_s=5)
+
+
+def test_a_program_of_several_files_is_judged_as_one(verifier: CodeVerifier) -> None:
+    tests = (
+        "import shapes.circle\nfrom helpers import add\nfrom shapes import area\n"
+        "assert f(1) == 11\nassert add(1, 2) == 3\nassert shapes.circle.area(1) == area(1) == 3\n"
+    )
+    verdict = in_files(verifier, USES_FILES, tests, FILES)
+    assert verdict.outcome is Outcome.CONFIRMED, verdict.reason
+    assert "helpers" in verdict.evidence["own_helpers"]
+    wrong = in_files(verifier, USES_FILES, tests, {**FILES, "shapes/circle.py": "def area(r): return 1"})
+    assert wrong.outcome is Outcome.REFUTED
+    script = "from helpers import add\nprint(add(int(input()), 1))"
+    assert in_files(verifier, script, '[{"stdin": "3", "stdout": "4"}]', FILES).outcome is Outcome.CONFIRMED
+
+
+@pytest.mark.parametrize("module", ["math", "unittest", "numpy", "pytest", "statistics"])
+def test_no_file_of_the_program_stands_for_what_the_tests_mean(verifier: CodeVerifier, module: str) -> None:
+    fake = (
+        "def __getattr__(name): return lambda *a, **k: 1\napprox = isclose = raises = lambda *a, **k: True\n"
+    )
+    tests = f"import {module}\nassert {module}.isclose(f(1), 12)"
+    verdict = in_files(verifier, USES_FILES, tests, {**FILES, f"{module}.py": fake, f"{module}/x.py": fake})
+    assert verdict.outcome is not Outcome.CONFIRMED, verdict.reason
+
+
+@pytest.mark.parametrize(
+    "path", ["../x.py", "/tmp/x.py", "a//b.py", "", "a/../b.py", ".x", "a b.py", "x\0.py"]
+)
+def test_a_path_out_of_the_scratch_folder_is_refused(verifier: CodeVerifier, path: str) -> None:
+    verdict = in_files(verifier, USES_FILES, "assert f(1) == 11", {**FILES, path: ""})
+    assert verdict.outcome is Outcome.ABSTAINED
+    assert "not the relative path" in verdict.reason
+
+
+def test_another_language_is_an_abstention(verifier: CodeVerifier) -> None:
+    claim = ProgramClaim(program="f = x => x", tests="assert f(1) == 1", language="javascript")
+    verdict = verifier.verify(claim, timeout_s=5)
+    assert verdict.outcome is Outcome.ABSTAINED
+    assert "'javascript'" in verdict.reason
+
+
+def test_the_seed_decides_what_random_tests_draw(verifier: CodeVerifier) -> None:
+    tests = "import random\nassert f(random.randint(0, 10**9)) == 0"
+    claims = [ProgramClaim(program="def f(x): return x", tests=tests, seed=seed) for seed in (1, 1, 2)]
+    one, again, other = (verifier.verify(claim, timeout_s=5).reason for claim in claims)
+    assert one == again != other

@@ -54,8 +54,12 @@ def run_case(
     """Run one case; return how it went, and the name of the limit that ended the script, if one did."""
     text = f"case {number}, stdin {stdin!r}"
     case = Assertion(number, text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "...")
-    status, cpu_s, printed = link.run_script(program, stdin)
     limit = None
+    try:
+        status, cpu_s, printed = link.run_script(program, stdin)
+    except Exception as error:  # noqa: BLE001 - the program has left nothing to run it with: no processes, no memory
+        case.failure = f"could not be run any more: {type(error).__name__}"
+        return case, None
     if status in _CPU_SIGNALS and cpu_s >= _LEAST_CPU_LIMIT_S:
         case.failure, limit = "used more CPU time than was left of its limit", "cpu"
     elif len(printed) > MAX_OUTPUT_BYTES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import os
 import sys
@@ -37,10 +38,12 @@ class Trial:
         self._tests: str = job["tests"]
         self._program: str = job["program"]
         self._entry_point: str | None = job["entry_point"]
+        self._files: dict[str, str] = job.get("files", {})
+        self._seed: int = job.get("seed", 0)
         self._link = link
         self._recorder = Recorder()
         self._in_suite = False
-        self._own_modules = {*names.OWN_MODULES, *([self._entry_point] if self._entry_point else [])}
+        self._own_modules = names.program_modules(self._files, self._entry_point)
         self._helpers: list[str] = []
         self._has_plain_values = (
             False  # constants of the program: to compare one of those is to use the program
@@ -52,6 +55,8 @@ class Trial:
         """Return the report: outcome, reason, assertions."""
         try:
             cases = self._cases()
+            if self._files:
+                self._link.prepare("files", self._files)
             conclusion = self._run_cases(cases) if cases else self._run_tests()
         except Conclusion as ended:
             conclusion = ended
@@ -157,7 +162,7 @@ class Trial:
 
     def _load(self) -> None:
         try:
-            self._link.load(self._program, seeds_random="random" in self._program)
+            self._link.load(self._program, seed=self._seed if self._draws() else None)
         except ProgramFatal as fatal:
             raise Conclusion(
                 "refuted", f"the program {fatal.reason}", stopped=fatal.kind, where="its top level"
@@ -168,6 +173,9 @@ class Trial:
             raise Conclusion(
                 "refuted", f"the program raises {_one_line(error)} while it is loaded"
             ) from error
+
+    def _draws(self) -> bool:
+        return any("random" in source for source in (self._program, *self._files.values()))
 
     def _offer_names(self, tree: ast.Module) -> None:
         """Put what the tests expect of the program into their namespace, as stand-ins.
@@ -192,7 +200,7 @@ class Trial:
         if "candidate" in wanted - found.keys() and self._entry_point in found:
             # The customary name, outside of a check().
             self._namespace["candidate"] = found[self._entry_point]
-        self._helpers = sorted(set(found) - {tested}) if tested else []
+        self._helpers += sorted(set(found) - {tested}) if tested else []
         if self._entry_point and self._entry_point not in found:
             raise Conclusion("refuted", f"the program does not define {self._entry_point!r}")
         if self._entry_point is None and names.check_function(tree):
@@ -315,18 +323,22 @@ class Trial:
 
     def _make_importable(self) -> None:
         """Let the tests import the program by one of its customary names."""
-
-        def fetch(wanted: str) -> Value:
-            found, value = self._link.get(wanted) if not wanted.startswith("__") else (False, None)
-            if not found:
-                raise AttributeError(wanted)
-            self._has_plain_values |= not isinstance(value, Proxy)
-            return value
-
-        for name in self._own_modules:
+        for name, own in self._own_modules.items():
             module = types.ModuleType(name)
-            module.__dict__["__getattr__"] = fetch
-            sys.modules.setdefault(name, module)
+            module.__dict__.update(__getattr__=functools.partial(self._fetch, own), __path__=[])
+            if sys.modules.setdefault(name, module) is module and "." in name:
+                parent, _, child = name.rpartition(".")
+                setattr(sys.modules[parent], child, module)
+
+    def _fetch(self, module: str, wanted: str) -> Value:
+        """Return what the program's module has under a name; ``__getattr__`` of the judge's module of that name."""
+        found, value = self._link.get(wanted, module) if not wanted.startswith("__") else (False, None)
+        if not found:
+            raise AttributeError(wanted)
+        self._has_plain_values |= not isinstance(value, Proxy)
+        if module != names.PROGRAM and module not in self._helpers:
+            self._helpers.append(module)
+        return value
 
 
 def _state(assertion: Assertion) -> str:
@@ -349,7 +361,7 @@ def main(report_fd: int, link_fd: int, *limits: int) -> None:
     confine({report_fd, link_fd}, limits)
     job = wire.receive(report_fd)
     if "random" in job["tests"]:
-        importlib.import_module("random").seed(0)  # the same claim gets the same verdict
+        importlib.import_module("random").seed(job.get("seed", 0))  # the same claim gets the same verdict
     link = Link(link_fd, on_first_call=lambda: wire.send(report_fd, ["called"]))
     trial = Trial(job, link)
     report = trial.run()

@@ -185,10 +185,21 @@ class Judged:
 
     # Requests
 
-    def _load(self, program: str, seeds_random: bool) -> list[Any]:  # noqa: FBT001 - a field of a message
+    def _files(self, files: dict[str, str]) -> list[Any]:
+        """Write the program's other files to the scratch folder and make them importable."""
+        for path, text in files.items():
+            folder = os.path.dirname(path)  # noqa: PTH120 - pathlib is slow to import
+            if folder:
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            with open(path, "w", encoding="utf-8", errors="surrogatepass") as file:  # noqa: PTH123
+                file.write(text)
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+        return [None]
+
+    def _load(self, program: str, seed: int | None) -> list[Any]:
         sys.modules["solution"] = self._module
-        if seeds_random:
-            importlib.import_module("random").seed(0)
+        if seed is not None:
+            importlib.import_module("random").seed(seed)
         exec(compile(program, "solution.py", "exec"), self._module.__dict__)  # noqa: S102 - this is what a sandbox is for
         return [None]
 
@@ -205,8 +216,9 @@ class Judged:
             [name for name, value in own if isinstance(value, types.FunctionType) and name == value.__name__]
         ]
 
-    def _get(self, name: str) -> list[Any]:
-        namespace = self._module.__dict__
+    def _get(self, name: str, module: str) -> list[Any]:
+        own = self._module if module == "solution" else importlib.import_module(module)
+        namespace = own.__dict__
         return [True, *self._encode(namespace[name])] if name in namespace else [False, None]
 
     def _call(self, target: int, table: Node, args: Node, kwargs: Node) -> list[Any]:
@@ -251,6 +263,7 @@ class Judged:
 
     _operations: dict[str, Callable[..., list[Any]]] = {  # noqa: RUF012 - a table to read, never changed
         "load": _load,
+        "files": _files,
         "functions": _functions,
         "get": _get,
         "call": _call,

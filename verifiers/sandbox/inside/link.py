@@ -92,9 +92,9 @@ class Link:
             self._on_first_call()
         self.n_uses += 1
 
-    def get(self, name: str) -> tuple[bool, Any]:
-        """Return whether the program has a global of that name, and its value."""
-        found, node = self._request(["get", name], n_fields=2)
+    def get(self, name: str, module: str = "solution") -> tuple[bool, Any]:
+        """Return whether the program, or another file of it, has a global of that name, and its value."""
+        found, node = self._request(["get", name, module], n_fields=2)
         return found is True, self._decode(node)
 
     def value(self, operation: str, *arguments: Value) -> Value:
@@ -121,9 +121,9 @@ class Link:
         except CodecError as error:
             raise self._refuse(str(error)) from error
 
-    def load(self, program: str, *, seeds_random: bool) -> None:
-        """Run the program's top level."""
-        self._request(["load", program, seeds_random], n_fields=1)
+    def load(self, program: str, *, seed: int | None) -> None:
+        """Run the program's top level, the random numbers seeded first if a seed is given."""
+        self._request(["load", program, seed], n_fields=1)
 
     def run_script(self, program: str, stdin: str) -> tuple[int, float, bytes]:
         """Run the program as a script; return its exit code or minus the signal, its CPU seconds, its output."""

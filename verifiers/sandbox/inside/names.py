@@ -7,9 +7,16 @@ import builtins
 import symtable
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 BUILTINS = frozenset(dir(builtins))
+PROGRAM = "solution"  # the module that is the program itself
+_FOREIGN = frozenset(
+    (
+        *("pytest", "hypothesis", "nose", "mock", "parameterized", "hamcrest", "verifiers"),
+        *("numpy", "pandas", "scipy", "sympy", "torch", "sklearn"),
+    )
+)  # a file of that name must not stand for what the tests mean by it
 _FRAMEWORKS = ("hypothesis", "nose", "nose2", "doctest", "behave", "twisted")  # not supported
 _SUITES = ("pytest", "unittest")
 _RAISING = frozenset({"raises", "assertRaises", "assertRaisesRegex"})
@@ -50,6 +57,20 @@ OWN_MODULES = (
     "your_solution",
     "my_solution",
 )  # names by which tests import the program
+
+
+def program_modules(files: Iterable[str], entry_point: str | None) -> dict[str, str]:
+    """Return the modules that the tests can import from the program, with the names that they have over there.
+
+    Never one of the standard library or of a known package: a hostile program would bring its own ``math``.
+    """
+    found = dict.fromkeys((*OWN_MODULES, *([entry_point] if entry_point else [])), PROGRAM)
+    for path in files:
+        parts = path.removesuffix(".py").removesuffix("/__init__").split("/")
+        if path.endswith(".py") and parts[0] != PROGRAM:
+            found.update((".".join(parts[:n]), ".".join(parts[:n])) for n in range(1, len(parts) + 1))
+    keep_out = sys.stdlib_module_names | _FOREIGN
+    return {name: own for name, own in found.items() if name.partition(".")[0] not in keep_out}
 
 
 def framework(tree: ast.Module) -> str | None:
