@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -293,19 +295,25 @@ def test_a_time_limit_that_is_not_positive_is_refused(verifier: CodeVerifier) ->
 
 
 def test_without_a_bubblewrap_there_is_a_reason_with_a_fix() -> None:
-    sandbox, availability = SandboxFinder(binaries=list).find()
+    sandbox, availability = SandboxFinder(binaries=list, wanted="bubblewrap").find()
     assert sandbox is None
     assert "no bubblewrap" in availability.reason
     assert "apt-get install bubblewrap" in availability.fix
 
 
-def test_a_bubblewrap_that_does_not_work_is_not_used(tmp_path: Path) -> None:
-    broken = tmp_path / "bwrap"
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that the uid root drops to may enter; pytest's own are closed, and its parents are not ours to open."""
+    with tempfile.TemporaryDirectory(prefix="mr-open-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_bubblewrap_that_does_not_work_is_not_used(open_folder: Path) -> None:
+    broken = open_folder / "bwrap"
     broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     broken.chmod(0o755)
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)  # for the uid that root drops to
-    sandbox, availability = SandboxFinder(binaries=lambda: [broken]).find()
+    sandbox, availability = SandboxFinder(binaries=lambda: [broken], wanted="bubblewrap").find()
     assert sandbox is None
     assert "No permissions to create new namespace" in availability.reason
     assert availability.fix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import uuid
 from collections.abc import Iterator
@@ -13,8 +14,12 @@ import pytest
 from reasoner.outcomes import Outcome
 from verifiers.claims import ProgramClaim
 from verifiers.code.verifier import CodeVerifier
+from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.binary import bubblewrap_binaries
 from verifiers.sandbox.bubblewrap import BubblewrapSandbox
+from verifiers.sandbox.docker_image import build, is_ready
+from verifiers.sandbox.docker_sandbox import DockerSandbox
+from verifiers.sandbox.engine import Engine
 from verifiers.verdicts import Verdict
 
 pytestmark = pytest.mark.sandbox
@@ -58,8 +63,26 @@ def f(x):
 """
 
 
-@pytest.fixture(scope="module", params=["warm", "cold"])
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    try:
+        found = Engine()
+        if not is_ready(found):
+            build(found)
+    except SandboxUnavailableError as error:
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            raise
+        pytest.skip(f"no Docker engine here: {error}")
+    return found
+
+
+@pytest.fixture(scope="module", params=["warm", "cold", pytest.param("docker", marks=pytest.mark.docker)])
 def verifier(request: pytest.FixtureRequest) -> Iterator[CodeVerifier]:
+    if request.param == "docker":
+        in_docker = DockerSandbox(request.getfixturevalue("engine"))
+        yield CodeVerifier(in_docker)
+        in_docker.close()
+        return
     availability = CodeVerifier.availability()
     if not availability.ok:
         if os.environ.get("REQUIRE_SERVICES") == "1":
@@ -134,8 +157,14 @@ REFUTED = {
         "    raise ValueError('found' if any('f(3) == 9' in text for text in seen) else 'nothing')",
         "ValueError: nothing",
     ),
-    "reads its parent's memory": ("def f(x): return open('/proc/1/mem', 'rb').read(8)", "No such file"),
-    "reads the worker's environment": ("def f(x): return open('/proc/1/environ').read()", "No such file"),
+    "reads its parent's memory": (
+        "def f(x): return open('/proc/1/mem', 'rb').read(8)",
+        "No such file|Permission denied",
+    ),
+    "reads the worker's environment": (
+        "def f(x): return open('/proc/1/environ').read()",
+        "No such file|Permission denied",
+    ),
     "reads /etc/passwd": ("def f(x): return open('/etc/passwd').read()", "No such file"),
     "kills everybody": (
         "import os\ndef f(x):\n    try:\n        os.kill(-1, 9)\n    except OSError:\n"
@@ -181,8 +210,8 @@ REFUTED = {
         "import socket\ndef f(x): socket.socket(16, socket.SOCK_RAW)",
         "Address family not supported",
     ),
-    "becomes root": ("import os\ndef f(x): os.setuid(0)", "Invalid argument"),
-    "has no capabilities": ("import os\ndef f(x): os.chown('/tmp', 1, 1)", "Invalid argument"),
+    "becomes root": ("import os\ndef f(x): os.setuid(0)", "Invalid argument|not permitted"),
+    "has no capabilities": ("import os\ndef f(x): os.chown('/tmp', 1, 1)", "Invalid argument|not permitted"),
 }
 
 
@@ -192,7 +221,7 @@ def test_a_hostile_program_is_refuted_for_the_right_reason(
 ) -> None:
     verdict = judged(verifier, program)
     assert verdict.outcome is Outcome.REFUTED, verdict.reason
-    assert reason in verdict.reason
+    assert re.search(reason, verdict.reason), verdict.reason
     assert judged(verifier, HONEST).outcome is Outcome.CONFIRMED
 
 
@@ -376,9 +405,10 @@ def test_the_sandbox_shows_nothing_of_the_host_but_an_interpreter(verifier: Code
     program = "import os\ndef f(): return sorted(os.listdir('/')), sorted(os.environ), os.getuid(), os.listdir('/tmp')"
     tests = (
         "folders, names, uid, scratch = f()\n"
-        "assert set(folders) <= {'dev', 'lib', 'lib64', 'python', 'runtime', 'tmp'}\n"
+        "assert set(folders) <= {'dev', 'lib', 'lib64', 'python', 'runtime', 'tmp'} | "
+        "{'proc', 'sys', 'etc', 'run', '.dockerenv'}\n"  # an engine's own
         "assert not any('TOKEN' in n or 'KEY' in n or 'URL' in n for n in names)\n"
-        "assert uid == 65534\nassert scratch == []"
+        "assert uid >= 65534\nassert scratch == []"
     )
     os.environ["SOME_TOKEN"] = "secret"
     try:

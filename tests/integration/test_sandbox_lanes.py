@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from verifiers.sandbox import lanes as lanes_module
 from verifiers.sandbox.binary import bubblewrap_binaries
 from verifiers.sandbox.bubblewrap import BubblewrapSandbox
 from verifiers.sandbox.protocol import Job, Limits, Trial
+from verifiers.sandbox.station import Station
 
 pytestmark = pytest.mark.sandbox
 
@@ -42,6 +44,11 @@ def confirmed(trial: Trial) -> bool:
     return trial.report is not None and trial.report["outcome"] == "confirmed"
 
 
+def process_of(station: lanes_module.AnyStation) -> subprocess.Popen[bytes]:
+    assert isinstance(station, Station)
+    return station._process
+
+
 def idle(sandbox: BubblewrapSandbox) -> list[lanes_module.Lane]:
     assert sandbox._lanes is not None
     return list(sandbox._lanes._idle)
@@ -57,20 +64,21 @@ def test_a_lane_is_used_again(sandbox: BubblewrapSandbox) -> None:
 def test_a_lane_is_replaced_when_it_is_old(
     sandbox: BubblewrapSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes_module, "MAX_CLAIMS", 2)
+    assert sandbox._lanes is not None
+    monkeypatch.setattr(sandbox._lanes, "max_claims", 2)
     assert confirmed(sandbox.run(JOB, LIMITS))
     (first,) = idle(sandbox)
     assert confirmed(sandbox.run(JOB, LIMITS))
     assert idle(sandbox) == []
-    assert first.judge._process.poll() is not None  # and nothing of it is left
+    assert process_of(first.judge).wait(10) is not None  # and nothing of it is left
     assert confirmed(sandbox.run(JOB, LIMITS))
 
 
 def test_a_lane_that_died_in_its_sleep_is_replaced(sandbox: BubblewrapSandbox) -> None:
     assert confirmed(sandbox.run(JOB, LIMITS))
     (first,) = idle(sandbox)
-    os.kill(first.judged._process.pid, signal.SIGKILL)
-    first.judged._process.wait()
+    os.kill(process_of(first.judged).pid, signal.SIGKILL)
+    process_of(first.judged).wait()
     assert confirmed(sandbox.run(JOB, LIMITS))
 
 

@@ -193,7 +193,7 @@ class Cell(ABC):
     def end(self) -> Ending:
         """Make sure that nothing of it is left, and return how it ended."""
         self._ended = True
-        by_itself = self._pidfd >= 0 and bool(select.select([self._pidfd], [], [], 0)[0])
+        by_itself = self._has_exited()
         self._kill()
         try:
             code, cpu_s = self._reap()
@@ -212,14 +212,17 @@ class Cell(ABC):
             stderr=stderr,
         )
 
+    def _has_exited(self) -> bool:
+        return self._pidfd >= 0 and bool(select.select([self._pidfd], [], [], 0)[0])
+
     def _kill(self) -> None:
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     @abstractmethod
-    def _reap(self) -> tuple[int, float]:
-        """Wait until all of it is dead; return its exit code and the CPU time of all, in seconds."""
+    def _reap(self) -> tuple[int | None, float]:
+        """Wait until all of it is dead; return its exit code, if that is known, and the CPU time of all, in seconds."""
 
     @abstractmethod
     def _out_of_memory(self) -> bool:
