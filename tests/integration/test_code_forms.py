@@ -610,3 +610,54 @@ def test_the_seed_decides_what_random_tests_draw(verifier: CodeVerifier) -> None
     claims = [ProgramClaim(program="def f(x): return x", tests=tests, seed=seed) for seed in (1, 1, 2)]
     one, again, other = (verifier.verify(claim, timeout_s=5).reason for claim in claims)
     assert one == again != other
+
+
+SWALLOWS = """
+class Anything:
+    def __enter__(self): return self
+    def __exit__(self, *a): return True
+    def __call__(self, *a, **k): return self
+    def __getattr__(self, name): return self
+    def __eq__(self, other): return True
+pytest = raises = approx = TestCase = unittest = Timer = Anything()
+def f(x): return 0
+"""
+FORGETFUL = [
+    "assert f(2) == pytest.approx(4)",
+    "with pytest.raises(ValueError):\n    f(-1)\nassert f(1) == 0",
+    "with raises(ValueError):\n    f(-1)\nassert f(1) == 0",
+    "assert f(2) == approx(4)",
+    "class TestIt(unittest.TestCase):\n    def test_it(self):\n        self.assertEqual(f(2), 4)",
+    "class Mine(TestCase):\n    def test_it(self):\n        self.assertEqual(f(2), 4)",
+    "with Timer():\n    assert f(2) == 4\nassert f(1) == 0",
+    "from solution import Timer\nclass TestIt:\n    def test_it(self):\n        with Timer:\n"
+    "            assert f(2) == 4\n"
+    "        assert f(1) == 0",
+]
+
+
+@pytest.mark.parametrize("tests", FORGETFUL)
+def test_a_program_does_not_stand_for_what_the_tests_forgot_to_import(
+    verifier: CodeVerifier, tests: str
+) -> None:
+    assert judged(verifier, SWALLOWS, tests).outcome is not Outcome.CONFIRMED
+    right = SWALLOWS.partition("pytest =")[0] + (
+        "Timer = Anything()\ndef f(x):\n    if x < 0: raise ValueError\n    return {1: 0}.get(x, x * x)\n"
+    )
+    verdict = judged(verifier, right, tests)
+    assert verdict.outcome is Outcome.CONFIRMED, verdict.reason
+
+
+def test_a_failure_beside_a_skipped_sub_test_is_seen(verifier: CodeVerifier) -> None:
+    tests = (
+        "import unittest\nclass T(unittest.TestCase):\n    def test_it(self):\n        with self.subTest(1):\n"
+        "            self.skipTest('no')\n        self.assertEqual(square(2), 5)\n"
+        "    def test_two(self):\n        self.assertEqual(square(2), 4)\n"
+    )
+    assert judged(verifier, SQUARE, tests).outcome is Outcome.REFUTED
+
+
+def test_a_number_of_a_million_digits_is_compared_at_once(verifier: CodeVerifier) -> None:
+    verdict = judged(verifier, "print('1' * 1_000_000 + 'x')", [{"stdin": "", "stdout": "0.5"}])
+    assert verdict.outcome is Outcome.REFUTED
+    assert "printed" in verdict.reason

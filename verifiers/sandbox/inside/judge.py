@@ -115,8 +115,9 @@ class Trial:
     def _run_tests(self) -> Conclusion:
         tree = self._read()
         self._load()
-        suite = importlib.import_module("verifiers.sandbox.inside.suite") if names.is_suite(tree) else None
-        if suite is not None:
+        suite = None
+        if names.is_suite(tree, names.free_names(self._tests) - {self._tested(tree)}):
+            suite = importlib.import_module("verifiers.sandbox.inside.suite")
             module = suite.prepare(self._link)
             module.__dict__.update({**self._namespace, "__name__": suite.MODULE})
             self._namespace = module.__dict__
@@ -133,7 +134,7 @@ class Trial:
         judging = suite.Judging(self._link, self._recorder, self._explained)
         self._results = judging.results
         suite.run(self._namespace, judging)
-        ended = judging.fatal or judging.failed
+        ended = judging.fatal or self._explained(None) or judging.failed
         if ended is not None:
             raise ended
         n_passed = sum(result.state == "passed" for result in self._results)
@@ -174,6 +175,9 @@ class Trial:
                 "refuted", f"the program raises {_one_line(error)} while it is loaded"
             ) from error
 
+    def _tested(self, tree: ast.Module) -> str | None:
+        return self._entry_point or names.called_function(tree)
+
     def _draws(self) -> bool:
         return any("random" in source for source in (self._program, *self._files.values()))
 
@@ -185,7 +189,7 @@ class Trial:
         point, or the only thing that the asserts call when they use no other name of the program.
         """
         used = names.free_names(self._tests)
-        tested = self._entry_point or names.called_function(tree)
+        tested = self._tested(tree)
         if self._entry_point is None and tested in names.BUILTINS and used - names.BUILTINS:
             tested = None
         for name, module in names.judges_own(tree, used - {tested}).items():

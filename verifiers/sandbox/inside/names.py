@@ -19,6 +19,12 @@ _FOREIGN = frozenset(
 )  # a file of that name must not stand for what the tests mean by it
 _FRAMEWORKS = ("hypothesis", "nose", "nose2", "doctest", "behave", "twisted")  # not supported
 _SUITES = ("pytest", "unittest")
+FRAMEWORK_NAMES = {
+    # Where the tests forgot an import, the program must not bring these.
+    **dict.fromkeys(_SUITES, ""),
+    **dict.fromkeys(("raises", "approx", "fixture"), "pytest"),
+    **dict.fromkeys(("TestCase", "SkipTest", "IsolatedAsyncioTestCase"), "unittest"),
+}
 _RAISING = frozenset({"raises", "assertRaises", "assertRaisesRegex"})
 _FAILING = frozenset({"fail"})
 # What only makes sense in the program's own process, and what would have to be there for it.
@@ -79,8 +85,10 @@ def framework(tree: ast.Module) -> str | None:
     return found[0] if found else None
 
 
-def is_suite(tree: ast.Module) -> bool:
-    """Return whether the tests are to be collected and run: a unittest or pytest file."""
+def is_suite(tree: ast.Module, free: set[str]) -> bool:
+    """Return whether the tests are to be collected and run: a unittest or pytest file, its imports there or not."""
+    if not free.isdisjoint(FRAMEWORK_NAMES):
+        return True
     if any(module.partition(".")[0] in _SUITES for module in _imported_modules(tree)):
         return True
     return any(
@@ -174,7 +182,7 @@ def called_function(tree: ast.Module) -> str | None:
     in_asserts = _calls(asserted, defined)
     for names in (in_asserts, _calls([tree], defined)):
         for name in names:
-            if name not in BUILTINS and name not in _STANDARD:
+            if name not in BUILTINS and name not in _STANDARD and name not in FRAMEWORK_NAMES:
                 return name
     return in_asserts[0] if len(in_asserts) == 1 else None  # else nobody can tell which of them is meant
 
@@ -207,6 +215,7 @@ def judges_own(tree: ast.Module, free: set[str]) -> dict[str, str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     modules = dict.fromkeys((free & bases & sys.stdlib_module_names) - called, "")
+    modules |= {name: module for name, module in FRAMEWORK_NAMES.items() if name in free}
     return modules | {name: module for name, module in _STANDARD.items() if name in free}
 
 

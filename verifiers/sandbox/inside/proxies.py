@@ -162,6 +162,13 @@ def _gives(operation: str) -> Callable[[Proxy], Any]:
     return lambda self: _link(self).value(operation, self.handle)
 
 
+def _leave(self: Proxy, error: BaseException | None) -> None:
+    """End a ``with``; the program must not swallow what was raised in it, such as a failed assertion."""
+    link = _link(self)
+    if link.value("leave", self.handle) and error is not None:
+        raise link.cannot("the tests raise in a context manager of the program, which swallows exceptions")
+
+
 def _set_item(self: Proxy, key: Value, value: Value) -> None:
     link = _link(self)
     link.prepare("set item", self.handle, link.node(key), link.node(value))
@@ -178,7 +185,7 @@ _METHODS: dict[str, dict[str, Any]] = {
         "__delitem__": lambda self, key: _link(self).prepare("del item", self.handle, _link(self).node(key))
     },
     "b": {"__bool__": _asks("bool", bool)},
-    "w": {"__enter__": _gives("enter"), "__exit__": lambda self, *_: _gives("leave")(self)},
+    "w": {"__enter__": _gives("enter"), "__exit__": lambda self, *about: _leave(self, about[1])},
     "r": {"__reversed__": _gives("reversed")},
     "a": {"__abs__": _gives("abs")},
     "m": {"__neg__": _gives("neg")},

@@ -144,7 +144,7 @@ class _Result(unittest.TestResult):
         self._judging.begin()
 
     def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
-        if not self._heard:
+        if self._error is not None or not self._heard:
             self._judging.end(_name_of(test), self._error)
         self.shouldStop = self.shouldStop or self._judging.fatal is not None
 
