@@ -460,7 +460,7 @@ def test_other_ways_to_write_tests_work_too(verifier: CodeVerifier, tests: str) 
 
 
 ABSTAINED = {
-    "what it prints": ("import pytest\ndef test_it(capsys):\n    assert square(2) == 4", "capsys"),
+    "what it prints, otherwise": ("import pytest\ndef test_it(capfd):\n    assert square(2) == 4", "capfd"),
     "patches": (
         "import unittest\nfrom unittest.mock import patch\nclass T(unittest.TestCase):\n"
         "    def test_it(self):\n        self.assertEqual(square(2), 4)",
@@ -661,3 +661,28 @@ def test_a_number_of_a_million_digits_is_compared_at_once(verifier: CodeVerifier
     verdict = judged(verifier, "print('1' * 1_000_000 + 'x')", [{"stdin": "", "stdout": "0.5"}])
     assert verdict.outcome is Outcome.REFUTED
     assert "printed" in verdict.reason
+
+
+PRINTING = [
+    "def test_it(capsys):\n    greet('you')\n    assert capsys.readouterr().out == 'hello you\\n'\n    greet('me')\n"
+    "    out, err = capsys.readouterr()\n    assert (out, err) == ('hello me\\n', '')\nimport pytest",
+    "import io\nfrom contextlib import redirect_stdout\nbuffer = io.StringIO()\nwith redirect_stdout(buffer):\n"
+    "    greet('you')\nassert buffer.getvalue() == 'hello you\\n'",
+    "import contextlib, io, unittest\nclass T(unittest.TestCase):\n    def test_it(self):\n        f = io.StringIO()\n"
+    "        with contextlib.redirect_stdout(f):\n            greet('you')\n"
+    "        self.assertEqual(f.getvalue().strip(), 'hello you')",
+]
+
+
+@pytest.mark.parametrize("tests", PRINTING)
+def test_what_the_program_prints_can_be_tested(verifier: CodeVerifier, tests: str) -> None:
+    right = judged(verifier, "def greet(name): print('hello', name)", tests)
+    assert right.outcome is Outcome.CONFIRMED, right.reason
+    for wrong in (
+        "def greet(name): print('hallo', name)",
+        "def greet(name): return 'hello ' + name",
+        "import os\ndef greet(name):\n    print('hello', name, flush=True)\n    os._exit(0)",
+        "import sys\nclass Out:\n    def getvalue(self): return 7\n    def write(self, text): pass\n"
+        "    def flush(self): pass\ndef greet(name): sys.stdout = Out()",
+    ):
+        assert judged(verifier, wrong, tests).outcome is Outcome.REFUTED

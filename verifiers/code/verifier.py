@@ -30,7 +30,6 @@ LANGUAGES = ("python",)
 _FILE_PATH = re.compile(r"(?:\w[\w-]*/){0,5}\w[\w-]*(?:\.\w+)*", re.ASCII)
 _WALL_FACTOR = 2.0  # of the CPU time; generous, since only what sleeps or starves gets there
 _WALL_EXTRA_S = 3.0
-_BUSY_SHARE = 0.1  # of the wall time, spent computing, beyond which it didn't just sleep
 _ALONE_FACTOR = 5.0  # more wall time for a claim that is tried again alone
 _WORKS = Availability(ok=True)
 _FINDER = SandboxFinder()  # one probe per process, at the first question
@@ -124,7 +123,7 @@ class CodeVerifier:
     def _run(self, sandbox: Sandbox, job: Job, limits: Limits) -> Trial:
         with self._turns.together():
             trial = sandbox.run(job, limits)
-        if trial.judged.limit is Limit.WALL and (trial.starved or _computed(trial, limits)):
+        if trial.judged.limit is Limit.WALL and (trial.starved or _runs_in_children(job)):
             # The machine was too busy to let it use its CPU time: no verdict may depend on that.
             with self._turns.alone():
                 trial = sandbox.run(job, _with_wall(limits, limits.wall_s * _ALONE_FACTOR))
@@ -145,9 +144,12 @@ def _limits(cpu_s: float) -> Limits:
     return Limits(cpu_s=cpu_s, wall_s=_WALL_FACTOR * cpu_s + _WALL_EXTRA_S)
 
 
-def _computed(trial: Trial, limits: Limits) -> bool:
-    """Return whether what ran out of wall time did work: CPU time of children is known only when they have ended."""
-    return trial.judged.cpu_s > _BUSY_SHARE * limits.wall_s
+def _runs_in_children(job: Job) -> bool:
+    """Return whether the program runs in children of the judged process, as for cases of standard input.
+
+    Their CPU time is known only when they have ended, so whether they starved or slept cannot be told.
+    """
+    return job.tests.lstrip().startswith("[")
 
 
 def _refusal(claim: ProgramClaim) -> str | None:

@@ -7,13 +7,13 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from verifiers.sandbox.inside.capture import captured
 from verifiers.sandbox.inside.codec import Value
 from verifiers.sandbox.inside.link import Link
 from verifiers.sandbox.inside.pytest_names import Fixture, Mark, Parameters, reason_to_skip
 
 MAX_VARIANTS = 10_000  # of one test function
 _ELSEWHERE = {
-    "capsys": "what the program prints",
     "capfd": "what the program prints",
     "monkeypatch": "the program's own process",
     "mocker": "the program's own process",
@@ -44,7 +44,8 @@ class Fixtures:
 
     def __init__(self, namespace: dict[str, Any], link: Link) -> None:
         self._link = link
-        self._of_module = {f.name: f for f in namespace.values() if isinstance(f, Fixture)}
+        self._of_module = {"capsys": Fixture(lambda: captured(link), {"name": "capsys"})}
+        self._of_module |= {f.name: f for f in namespace.values() if isinstance(f, Fixture)}
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._ends: list[Any] = []
 

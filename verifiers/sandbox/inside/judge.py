@@ -121,6 +121,8 @@ class Trial:
             module = suite.prepare(self._link)
             module.__dict__.update({**self._namespace, "__name__": suite.MODULE})
             self._namespace = module.__dict__
+        if "redirect_stdout" in self._tests:
+            importlib.import_module("verifiers.sandbox.inside.capture").redirect(self._link)
         self._offer_names(tree)
         if suite is None:
             self._run(tree)

@@ -67,6 +67,7 @@ class Judged:
         self._handles: list[Any] = []
         self._handle_of: dict[int, int] = {}
         self._n_callbacks = 0
+        self._kept: list[Any] = []  # what is printed while it is captured
 
     def serve(self) -> None:
         """Answer requests until the judge goes away."""
@@ -210,6 +211,16 @@ class Judged:
         status, cpu_s, printed = run_script(program, stdin, self._fd)
         return [status, cpu_s, *self._encode(printed)]
 
+    def _printed(self, capture: bool) -> list[Any]:  # noqa: FBT001 - a field of a message
+        """Return what was printed since it is kept here, and keep it from now on or not."""
+        texts = [stream.getvalue() for stream in self._kept] or ["", ""]
+        self._kept = []
+        if capture:
+            make = importlib.import_module("io").StringIO
+            self._kept = [make(), make()]
+        sys.stdout, sys.stderr = self._kept or (sys.__stdout__, sys.__stderr__)
+        return texts
+
     def _functions(self) -> list[Any]:
         own = self._module.__dict__.items()
         return [
@@ -300,6 +311,7 @@ class Judged:
             importlib.import_module("asyncio").run(self._handles[handle])
         ),
         "script": _script,
+        "printed": _printed,
         "seed": _seed,
     }
 

@@ -134,6 +134,13 @@ class Link:
             raise self._violated("sent an ill-formed reply")
         return status, cpu_s, printed
 
+    def printed(self, *, capture: bool) -> tuple[str, str]:
+        """Return what the program printed while it was captured, to both outputs, and capture from now on or not."""
+        out, err = self._request(["printed", capture], n_fields=2)
+        if type(out) is not str or type(err) is not str:
+            raise self._violated("sent an ill-formed reply")
+        return out, err
+
     def functions(self) -> list[str]:
         """Return the names of the functions that the program defines."""
         (names,) = self._request(["functions"], n_fields=1)

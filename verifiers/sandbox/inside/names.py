@@ -35,7 +35,7 @@ _INSIDE_MODULES = {
     **dict.fromkeys(("subprocess", "tempfile", "shutil"), "files that the tests and the program share"),
 }
 _INSIDE_NAMES = {
-    **dict.fromkeys(("redirect_stdout", "redirect_stderr"), "what the program prints"),
+    "redirect_stderr": "what the program prints",
     **dict.fromkeys(("SystemExit", "KeyboardInterrupt"), "the end of the program's process"),
     **dict.fromkeys(("catch_warnings", "assertWarns", "assertWarnsRegex"), "the program's own warnings"),
     **dict.fromkeys(("assertLogs", "assertNoLogs"), "the program's own logging"),
@@ -47,6 +47,7 @@ _STANDARD = {
     ),
     **dict.fromkeys(("Counter", "OrderedDict", "defaultdict", "deque"), "collections"),
     "deepcopy": "copy",
+    "redirect_stdout": "contextlib",
     "Decimal": "decimal",
     "Fraction": "fractions",
 }
