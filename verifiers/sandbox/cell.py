@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 from abc import ABC, abstractmethod
@@ -18,6 +17,7 @@ from verifiers.sandbox.cgroups import ControlGroup
 from verifiers.sandbox.image import LIBRARIES, PYTHON, RUNTIME
 from verifiers.sandbox.protocol import Ending, Limit, Limits
 from verifiers.sandbox.seccomp import filter_program
+from verifiers.sandbox.waiting import readable
 
 UNPRIVILEGED_ID = 65534  # nobody, outside (when we are root) and inside
 START_TIMEOUT_S = 30.0  # a loaded machine, a cold disk
@@ -109,7 +109,7 @@ def await_child(process: subprocess.Popen[bytes], info_fd: int) -> tuple[int, in
     """
     text = b""
     try:
-        while select.select([info_fd], [], [], START_TIMEOUT_S)[0]:
+        while readable(info_fd, START_TIMEOUT_S):
             part = os.read(info_fd, 4096)
             text += part
             if not part or b"}" in part:
@@ -213,7 +213,7 @@ class Cell(ABC):
         )
 
     def _has_exited(self) -> bool:
-        return self._pidfd >= 0 and bool(select.select([self._pidfd], [], [], 0)[0])
+        return self._pidfd >= 0 and readable(self._pidfd)
 
     def _kill(self) -> None:
         if self._pidfd >= 0:

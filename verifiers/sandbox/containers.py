@@ -18,11 +18,12 @@ from verifiers.sandbox.engine import Container, Engine, unframed
 from verifiers.sandbox.inside.streams import CONTROL, Channels, Parts, message
 from verifiers.sandbox.protocol import Limits
 from verifiers.sandbox.seccomp import filter_program
+from verifiers.sandbox.waiting import readable
 
 _END_TIMEOUT_S = 30.0  # for everything of a claim to be killed and wiped
 _MAX_WAITING_BYTES = 8 * 1024 * 1024  # for the container; then nothing more is read that is meant for it
-_UIDS_EACH = 1_000_000
-_N_UID_RANGES = 2000  # of 2^31, and none near the uids of real users
+_UIDS_EACH = 1000
+_N_UID_RANGES = 2_000_000  # of 2^31, and none near the uids of real users
 
 
 class ContainerStation:
@@ -76,7 +77,7 @@ class ContainerStation:
 
     def idle(self) -> bool:
         """Return whether it is alive, clean, and has nothing more to say about an earlier claim."""
-        return not self.doubted and not select.select([self.stream], [], [], 0)[0]
+        return not self.doubted and not readable(self.stream.fileno())
 
     def close(self) -> None:
         """End it and delete it."""
@@ -84,7 +85,7 @@ class ContainerStation:
 
     def _await_up(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while select.select([self.stream], [], [], max(deadline - time.monotonic(), 0))[0]:
+        while readable(self.stream.fileno(), max(deadline - time.monotonic(), 0)):
             if self.receive():  # its first word is that it is up
                 return
         raise SandboxUnavailableError(f"the container did not come up within {START_TIMEOUT_S:g} s")

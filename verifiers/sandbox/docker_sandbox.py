@@ -50,9 +50,11 @@ class DockerSandbox:
                 stack.pop_all()
             return Lane(judge, judged)
 
-        size = max_lanes or 2 * n_processors
         self._lanes = Lanes(
-            lane, max_claims=1 if once else MAX_CLAIMS, max_lanes=size, n_ahead=n_processors if once else 0
+            lane,
+            max_claims=1 if once else MAX_CLAIMS,
+            max_lanes=max_lanes,
+            n_ahead=n_processors if once else 0,
         )
         engine.sweep()
 

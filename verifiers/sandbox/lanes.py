@@ -16,7 +16,6 @@ from verifiers.sandbox.cell import START_TIMEOUT_S
 MAX_CLAIMS = 500  # of one lane; what a fork leaves behind in the kernel is little, and not nothing
 MAX_AGE_S = 600.0
 _N_STARTING = 2  # lanes being started at once: more would only keep each other from it
-_N_UNBOUNDED = 1000
 
 
 class AnyStation(Protocol):
@@ -60,16 +59,17 @@ class Lanes:
     Args:
         start: Starts a lane; called by threads that stay for as long as lanes do.
         max_claims: After how many claims a lane is replaced.
-        max_lanes: How many are in use at once; whoever comes then waits.
+        max_lanes: How many are in use at once, by default two for each processor; whoever comes then waits.
         n_ahead: How many are started before anybody asks.
     """
 
     def __init__(
-        self, start: Callable[[], Lane], *, max_claims: int, max_lanes: int = _N_UNBOUNDED, n_ahead: int = 0
+        self, start: Callable[[], Lane], *, max_claims: int, max_lanes: int | None = None, n_ahead: int = 0
     ) -> None:
         self.max_claims = max_claims
         self._start = start
-        self._max_lanes = max_lanes
+        n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self._max_lanes = max_lanes or 2 * n_processors
         self._n_ahead = n_ahead
         self._idle: list[Lane] = []
         self._ahead: list[Future[Lane]] = []

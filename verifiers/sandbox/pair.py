@@ -14,6 +14,7 @@ from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.cell import Cell
 from verifiers.sandbox.inside import wire
 from verifiers.sandbox.protocol import Job, Limit, Limits, Trial
+from verifiers.sandbox.waiting import readable
 
 _POLL_S = 0.05  # how exactly CPU time is enforced
 _GRACE_S = 2.0  # for the judge to say what the program was doing when it was stopped
@@ -153,5 +154,5 @@ class _Pair:
 
 def _drain(cell: Cell, fd: int) -> None:
     """Take what is left in the pipe, without waiting for more."""
-    while select.select([fd], [], [], 0)[0] and cell.read(fd):
+    while readable(fd) and cell.read(fd):
         continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import time
@@ -18,6 +17,7 @@ from verifiers.sandbox.cell import START_TIMEOUT_S, Builder, Cell, await_child, 
 from verifiers.sandbox.cgroups import ControlGroup
 from verifiers.sandbox.protocol import Limits
 from verifiers.sandbox.seccomp import filter_program
+from verifiers.sandbox.waiting import readable
 
 _OWN_BYTES = 32 * 1024 * 1024  # what the preloaded Python itself may use, beside the claim
 _OWN_PROCESSES = 2
@@ -84,7 +84,7 @@ class Station:
         Raises:
             SandboxUnavailableError: The station is gone, takes too long, or says something else.
         """
-        if not select.select([self._control], [], [], timeout_s)[0]:
+        if not readable(self._control.fileno(), timeout_s):
             raise SandboxUnavailableError(f"the sandbox did not say {words[0]!r} within {timeout_s:g} s")
         try:
             data, fds, _, _ = socket.recv_fds(self._control, 65536, 1)
@@ -101,7 +101,7 @@ class Station:
 
     def idle(self) -> bool:
         """Return whether it is alive and has nothing more to say about an earlier claim."""
-        return self._process.poll() is None and not select.select([self._control], [], [], 0)[0]
+        return self._process.poll() is None and not readable(self._control.fileno())
 
     def close(self) -> None:
         """End it and all that is in it."""
