@@ -138,14 +138,16 @@ class _Result(unittest.TestResult):
         self._judging = judging
         self._error: BaseException | None = None
         self._heard = False
+        self._running = False
 
     def startTest(self, test: unittest.TestCase) -> None:  # noqa: ARG002, N802 - unittest's
-        self._error, self._heard = None, False
+        self._error, self._heard, self._running = None, False, True
         self._judging.begin()
 
     def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
         if self._error is not None or not self._heard:
             self._judging.end(_name_of(test), self._error)
+        self._running = False
         self.shouldStop = self.shouldStop or self._judging.fatal is not None
 
     def addError(self, test: Any, err: Any) -> None:  # noqa: N802, ANN401
@@ -165,6 +167,8 @@ class _Result(unittest.TestResult):
 
     def addSkip(self, test: Any, reason: str) -> None:  # noqa: N802, ANN401
         self._heard = True
+        if not self._running and isinstance(test, unittest.TestCase):
+            self._judging.begin()  # Python 3.12.1 does not start what is marked to be skipped
         self._judging.skip(_name_of(test), reason)
 
     def addExpectedFailure(self, test: Any, _: Any) -> None:  # noqa: N802, ANN401
