@@ -37,7 +37,7 @@ def main(module: str, seccomp: str, first_uid: int) -> NoReturn:
 
     In come ``["fork", number of streams, limits for confine]`` and ``["kill"]``, beside the pieces of streams. Out come
     ``["up"]``, ``["ready"]`` or ``["broken", why]``, ``["times", CPU seconds, seconds waited]`` again and again,
-    ``["exited"]``, and ``["ended", wait status, CPU seconds, killed for memory, clean]`` when nothing is left of it.
+    and ``["ended", wait status, CPU seconds, killed for memory, clean]`` when nothing is left of it.
 
     Args:
         module: Which side this is, ``judge`` or ``judged``.
@@ -91,6 +91,7 @@ class _Claim:
         self._out = out
         self._uid = uid
         self._n_killed = _n_killed_for_memory()
+        self._swept: tuple[int, float, bool] | None = None
         ready, far_ready = os.pipe()
         links = [socket.socketpair() for _ in range(n_links)]
         near_out, far_out = os.pipe()
@@ -130,7 +131,7 @@ class _Claim:
                     going = self._obey(parts)
                 elif fd == self._pidfd:
                     self._poll.unregister(fd)
-                    self._tell(["exited"])
+                    self._swept = _sweep(self._uid, self.pid)  # nobody answers in its stead
                 else:
                     self._channels.handle(fd, events)
             if time.monotonic() - told_at > _TICK_S:
@@ -148,8 +149,8 @@ class _Claim:
         return going
 
     def _end(self) -> None:
-        by_itself = bool(select.select([self._pidfd], [], [], 0)[0])
-        status, usage_s, swept = _sweep(self._uid, self.pid)
+        by_itself = self._swept is not None or bool(select.select([self._pidfd], [], [], 0)[0])
+        status, usage_s, swept = self._swept or _sweep(self._uid, self.pid)
         clean = swept and not any(Path(SCRATCH).iterdir())
         self._channels.drain()
         self._channels.close()
