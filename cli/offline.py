@@ -42,6 +42,10 @@ class CodeLine(Line):
     program: Annotated[str, Field(max_length=MAX_PROMPT_CHARS * 100)]
     tests: Annotated[str, Field(max_length=MAX_PROMPT_CHARS * 100)]
     entry_point: Annotated[str, Field(max_length=200)] | None = None
+    language: str = "python"
+    files: dict[str, str] = {}
+    known_good: str | None = None
+    seed: int = 0
 
 
 Given = Annotated[
@@ -142,6 +146,8 @@ def verify_math(file: File, timeout_s: Timeout = 5.0) -> None:
 def verify_code(file: File, timeout_s: Timeout = 10.0) -> None:
     """Judge whether programs pass their tests: lines of {"id", "program", "tests", "entry_point"?}.
 
+    Also "files", "known_good", "seed" and "language"; the forms of tests are in docs/code-tests.md.
+
     Example:
 
         merge-reasoner verify code claims.jsonl
@@ -159,7 +165,15 @@ def verify_code(file: File, timeout_s: Timeout = 10.0) -> None:
                     lines,
                     verifier.verify_many(
                         [
-                            ProgramClaim(program=line.program, tests=line.tests, entry_point=line.entry_point)
+                            ProgramClaim(
+                                program=line.program,
+                                tests=line.tests,
+                                entry_point=line.entry_point,
+                                language=line.language,
+                                files=line.files,
+                                known_good=line.known_good,
+                                seed=line.seed,
+                            )
                             for line in lines
                         ],
                         timeout_s=timeout_s,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,19 @@ class ProgramClaim:
     """Source of the program under test; hostile."""
 
     tests: str
-    """Plain asserts, or HumanEval's ``check(candidate)``."""
+    """Plain asserts, ``check(candidate)``, a unittest or pytest file, or cases of standard input as JSON."""
 
     entry_point: str | None = None
     """The function under test, where the tests need to be told (``candidate``)."""
+
+    language: str = "python"
+    """The language of the program and the tests."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    """More files of the program, by relative path (``helpers.py``, ``shapes/__init__.py``); hostile."""
+
+    known_good: str | None = None
+    """A program that is right. When given, the tests count only if they pass it and fail mutants of it."""
+
+    seed: int = 0
+    """Of the random numbers that the tests and the program draw."""

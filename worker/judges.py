@@ -34,7 +34,15 @@ def judge_code(verifier: CodeVerifier, line: TaskLine, answers: Sequence[str | N
     found = []
     for i, spec in code_specs(line):
         claims = [
-            ProgramClaim(program=program, tests=spec.tests, entry_point=spec.entry_point)
+            ProgramClaim(
+                program=program,
+                tests=spec.tests,
+                entry_point=spec.entry_point,
+                language=spec.language,
+                files=spec.files,
+                known_good=spec.known_good,
+                seed=spec.seed,
+            )
             for program in forms.values()
         ]
         verdicts = verifier.verify_many(claims, timeout_s=spec.timeout_s)

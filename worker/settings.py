@@ -69,6 +69,12 @@ class Settings:
     """Claims of one stage after which a task that never ends it is parked as failed."""
 
     max_line_bytes: int = 4 * 1024 * 1024
+    sandbox: str = "auto"
+    """``auto``, ``bubblewrap``, ``docker`` or ``docker-container``; read by the sandbox itself, see docs/sandbox.md."""
+
+    docker_runtime: str | None = None
+    """A runtime of the Docker engine's, e.g. ``runsc``; read by the sandbox itself."""
+
     log_level: str = "INFO"
     ready_file: Path | None = None
     """Made by a worker when it takes messages; a supervisor waits for it."""

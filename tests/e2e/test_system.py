@@ -37,7 +37,9 @@ def test_the_demo_command_decides_every_task_and_leaves_nothing_behind(system: A
         assert word in shown.stdout
     assert system.processes() == {}
 
-    readers = [system.start("status", "--json") for _ in range(3)]  # at once, while nothing runs: they take turns
+    readers = [
+        system.start("status", "--json") for _ in range(3)
+    ]  # at once, while nothing runs: they take turns
     assert [len(reader.communicate(timeout=100)[0].splitlines()) for reader in readers] == [1, 1, 1]
 
     again = system.run("demo", tasks, "-o", output)

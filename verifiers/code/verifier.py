@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reasoner.outcomes import Outcome
 from verifiers.claims import ProgramClaim
 from verifiers.code.behaviour import digest, entry_point_of, generated_inputs
+from verifiers.code.proof import Proof, Proofs, Tried, prove
 from verifiers.code.reading import outcome_of
 from verifiers.code.turns import Turns
 from verifiers.sandbox.choice import SandboxFinder
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_PROGRAM_CHARACTERS = 200_000
 MAX_TESTS_CHARACTERS = 1_000_000
+MAX_FILES = 30
+LANGUAGES = ("python",)
+_FILE_PATH = re.compile(r"(?:\w[\w-]*/){0,5}\w[\w-]*(?:\.\w+)*", re.ASCII)
 _WALL_FACTOR = 2.0  # of the CPU time; generous, since only what sleeps or starves gets there
 _WALL_EXTRA_S = 3.0
 _ALONE_FACTOR = 5.0  # more wall time for a claim that is tried again alone
@@ -38,13 +44,14 @@ class CodeVerifier:
     """
 
     name = "code"
-    version = "1"
+    version = "2"
 
     def __init__(self, sandbox: Sandbox | None = None, *, parallel: int | None = None) -> None:
         self._sandbox = sandbox
         n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         self._parallel = parallel or n_processors
         self._turns = Turns(self._parallel)
+        self._proofs = Proofs()
 
     @staticmethod
     def availability() -> Availability:
@@ -72,11 +79,18 @@ class CodeVerifier:
         if sandbox is None:
             reason = f"programs cannot be run safely here: {availability.reason}"
             return self._verdict(Outcome.ABSTAINED, reason, began, {"fix": availability.fix})
-        limits = Limits(cpu_s=timeout_s, wall_s=_WALL_FACTOR * timeout_s + _WALL_EXTRA_S)
+        proof = self._proof(sandbox, claim, timeout_s)
+        if proof is not None and proof.problem is not None:
+            reason = f"the tests do not count: {proof.problem}"
+            return self._verdict(Outcome.ABSTAINED, reason, began, {"tests": str(proof)})
+        limits = _limits(timeout_s)
         job, inputs_digest = _job(claim)
         trial = self._run(sandbox, job, limits)
         outcome, reason = outcome_of(trial, limits)
-        return self._verdict(outcome, reason, began, _evidence(sandbox, trial, limits, inputs_digest))
+        evidence = _evidence(sandbox, trial, limits, inputs_digest)
+        # Whether somebody has checked that they tell right programs from wrong ones.
+        evidence["tests"] = str(proof) if proof else "unproved"
+        return self._verdict(outcome, reason, began, evidence)
 
     def verify_many(self, claims: Sequence[ProgramClaim], *, timeout_s: float) -> list[Verdict]:
         """Judge several claims at once; the verdicts come in the order of the claims.
@@ -92,10 +106,24 @@ class CodeVerifier:
         if self._sandbox is not None:
             self._sandbox.close()
 
+    def _proof(self, sandbox: Sandbox, claim: ProgramClaim, timeout_s: float) -> Proof | None:
+        known_good = claim.known_good
+        if known_good is None:
+            return None
+
+        def attempt(tried: ProgramClaim, cpu_s: float) -> Tried:
+            limits = _limits(cpu_s)
+            trial = self._run(sandbox, replace(_job(tried)[0], inputs=()), limits)
+            return Tried(*outcome_of(trial, limits), trial.judged.cpu_s)
+
+        return self._proofs.get(
+            claim, timeout_s, lambda: prove(claim, known_good, timeout_s=timeout_s, attempt=attempt)
+        )
+
     def _run(self, sandbox: Sandbox, job: Job, limits: Limits) -> Trial:
         with self._turns.together():
             trial = sandbox.run(job, limits)
-        if trial.starved and trial.judged.limit is Limit.WALL:
+        if trial.judged.limit is Limit.WALL and (trial.starved or _runs_in_children(job)):
             # The machine was too busy to let it use its CPU time: no verdict may depend on that.
             with self._turns.alone():
                 trial = sandbox.run(job, _with_wall(limits, limits.wall_s * _ALONE_FACTOR))
@@ -112,11 +140,31 @@ class CodeVerifier:
         )
 
 
+def _limits(cpu_s: float) -> Limits:
+    return Limits(cpu_s=cpu_s, wall_s=_WALL_FACTOR * cpu_s + _WALL_EXTRA_S)
+
+
+def _runs_in_children(job: Job) -> bool:
+    """Return whether the program runs in children of the judged process, as for cases of standard input.
+
+    Their CPU time is known only when they have ended, so whether they starved or slept cannot be told.
+    """
+    return job.tests.lstrip().startswith("[")
+
+
 def _refusal(claim: ProgramClaim) -> str | None:
+    if claim.language.lower() not in LANGUAGES:
+        return f"programs in {claim.language[:50]!r} are not supported, only in {', '.join(LANGUAGES)}"
     if not claim.tests.strip():
         return "there are no tests"
-    if len(claim.program) > MAX_PROGRAM_CHARACTERS:
-        return f"the program is longer than {MAX_PROGRAM_CHARACTERS} characters"
+    for program in (claim.program, claim.known_good or "", *claim.files.values()):
+        if len(program) > MAX_PROGRAM_CHARACTERS:
+            return f"the program is longer than {MAX_PROGRAM_CHARACTERS} characters"
+    if len(claim.files) > MAX_FILES:
+        return f"the program has more than {MAX_FILES} files"
+    odd = next((path for path in claim.files if not _FILE_PATH.fullmatch(path)), None)
+    if odd is not None:
+        return f"{odd[:100]!r} is not the relative path of a file"
     if len(claim.tests) > MAX_TESTS_CHARACTERS:
         return f"the tests are longer than {MAX_TESTS_CHARACTERS} characters"
     return None
@@ -131,6 +179,8 @@ def _job(claim: ProgramClaim) -> tuple[Job, str]:
         entry_point=claim.entry_point,
         inputs=tuple(inputs),
         inputs_for=inputs_for,
+        files=claim.files,
+        seed=claim.seed,
     )
     return job, inputs_digest
 
@@ -155,10 +205,9 @@ def _evidence(sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str
     report = trial.report or {}
     limit = trial.judged.limit if trial.report is None or "stopped" in report else None
     evidence: dict[str, Any] = {
-        "tests": "unproved",  # nobody has checked that they tell right programs from wrong ones
         "sandbox": {"kind": sandbox.kind, "mode": "judge and judged in separate cells"},
         "limits": limits.as_evidence(),
-        "limit_hit": limit.value if limit else None,
+        "limit_hit": limit.value if limit else report.get("limit"),
         "n_assertions": report.get("n_assertions", 0),
         "n_passed": report.get("n_passed", 0),
         "own_comparisons": report.get("own_comparisons", 0),
@@ -166,6 +215,10 @@ def _evidence(sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str
         "assertions": [
             {"line": line, "text": text, "state": state, "detail": detail}
             for line, text, state, detail in report.get("assertions", [])
+        ],
+        "per_test": [
+            {"name": name, "state": state, "detail": detail}
+            for name, state, detail in report.get("tests", [])
         ],
         "cpu_s": trial.judged.cpu_s,
         "stdout": trial.judged.stdout,

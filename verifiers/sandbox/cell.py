@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ from verifiers.sandbox.cgroups import ControlGroup
 from verifiers.sandbox.image import LIBRARIES, PYTHON, RUNTIME
 from verifiers.sandbox.protocol import Ending, Limit, Limits
 from verifiers.sandbox.seccomp import filter_program
+from verifiers.sandbox.waiting import readable
 
 UNPRIVILEGED_ID = 65534  # nobody, outside (when we are root) and inside
-_START_TIMEOUT_S = 30.0  # a loaded machine, a cold disk
+START_TIMEOUT_S = 30.0  # a loaded machine, a cold disk
 _TAIL_BYTES = 4000
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
@@ -32,8 +33,8 @@ class Builder:
     image: Path
     runtime: Path
 
-    def command(self, limits: Limits, *, seccomp_fd: int, info_fd: int) -> list[str]:
-        """Return the bubblewrap command up to the Python to run.
+    def command(self, scratch_bytes: int, *options: str, info_fd: int) -> list[str]:
+        """Return the bubblewrap command up to the Python to run; ``options`` are added to bubblewrap's.
 
         No /proc: nothing under test needs it, and with it go environ, mem, fd and sys. No /sys, no /etc, no users.
         ``--as-pid-1``: the cell's first process is ours, and when it ends the kernel kills all the others.
@@ -44,15 +45,15 @@ class Builder:
             *("--uid", str(UNPRIVILEGED_ID), "--gid", str(UNPRIVILEGED_ID), "--cap-drop", "ALL"),
             *("--hostname", "sandbox", "--ro-bind", str(self.image), "/", *devices),
             *("--ro-bind", str(self.runtime), RUNTIME),
-            *("--size", str(limits.scratch_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp"),  # noqa: S108 - its own
+            *("--size", str(scratch_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp"),  # noqa: S108 - its own
             *("--clearenv", "--setenv", "LD_LIBRARY_PATH", LIBRARIES, "--setenv", "PYTHONPATH", RUNTIME),
             *("--setenv", "PYTHONHASHSEED", "0", "--setenv", "HOME", "/tmp"),  # noqa: S108
             *("--setenv", "MALLOC_ARENA_MAX", "2"),  # threads would each reserve 64 MiB of the address space
             *("--setenv", "PYTHONUTF8", "1", "--setenv", "PYTHONIOENCODING", "utf-8:backslashreplace"),
-            *("--seccomp", str(seccomp_fd), "--info-fd", str(info_fd), "--", PYTHON, "-s", "-P", "-S", "-B"),
+            *(*options, "--info-fd", str(info_fd), "--", PYTHON, "-s", "-P", "-S", "-B"),
         ]
 
-    def start(self, module: str, fds: Sequence[int], limits: Limits, *, cpu_s: int) -> Cell:
+    def start(self, module: str, fds: Sequence[int], limits: Limits, *, cpu_s: int) -> ColdCell:
         """Start ``verifiers.sandbox.inside.<module>`` with these descriptors; it waits for what they say.
 
         Raises:
@@ -65,22 +66,24 @@ class Builder:
             os.lseek(seccomp, 0, os.SEEK_SET)
             numbers = [*fds, cpu_s, limits.address_space_bytes, limits.n_processes, limits.file_bytes]
             code = f"from verifiers.sandbox.inside.{module} import main; main{tuple(numbers)}"
-            command = [*self.command(limits, seccomp_fd=seccomp, info_fd=info_in), "-c", code]
-            process = _spawn(command, [*fds, seccomp, info_in])
+            options = ("--seccomp", str(seccomp))
+            command = [*self.command(limits.scratch_bytes, *options, info_fd=info_in), "-c", code]
+            process = spawn(command, [*fds, seccomp, info_in])
         except OSError as error:
             os.close(info_out)
             raise SandboxUnavailableError(f"bubblewrap cannot be started: {error}") from error
         finally:
             os.close(seccomp)
             os.close(info_in)
-        return Cell(process, info_out, limits)
+        return ColdCell(process, info_out, limits)
 
 
 def _device(name: str) -> tuple[str, str, str]:
     return ("--dev-bind", f"/dev/{name}", f"/dev/{name}")
 
 
-def _spawn(command: list[str], fds: list[int]) -> subprocess.Popen[bytes]:
+def spawn(command: list[str], fds: list[int]) -> subprocess.Popen[bytes]:
+    """Start bubblewrap, never as root, with nothing in its environment."""
     # Started as real root, bubblewrap would leave the host's sysctls writable to what it confines.
     identity = UNPRIVILEGED_ID if os.geteuid() == 0 else None
     return subprocess.Popen(
@@ -98,50 +101,56 @@ def _spawn(command: list[str], fds: list[int]) -> subprocess.Popen[bytes]:
     )
 
 
-class Cell:
-    """A started process, until ``end``."""
+def await_child(process: subprocess.Popen[bytes], info_fd: int) -> tuple[int, int]:
+    """Return the process identifier of what bubblewrap started, and a descriptor of it.
 
-    def __init__(self, process: subprocess.Popen[bytes], info_fd: int, limits: Limits) -> None:
-        self._process = process
-        self._info_fd = info_fd
+    Raises:
+        SandboxUnavailableError: It never came to be; with bubblewrap's own words.
+    """
+    text = b""
+    try:
+        while readable(info_fd, START_TIMEOUT_S):
+            part = os.read(info_fd, 4096)
+            text += part
+            if not part or b"}" in part:
+                break
+    finally:
+        os.close(info_fd)
+    try:
+        pid = int(json.loads(text)["child-pid"])
+        return pid, os.pidfd_open(pid)
+    except (ValueError, KeyError, OSError) as error:
+        process.kill()
+        said = process.communicate()[1].decode(errors="replace").strip()
+        raise SandboxUnavailableError(
+            f"the sandbox did not start: {said or 'no word from bubblewrap'}"
+        ) from error
+
+
+class Cell(ABC):
+    """A confined process, until ``end``."""
+
+    def __init__(self, streams: tuple[int, int], limits: Limits) -> None:
+        self._streams = streams
         self._output_left = limits.output_bytes
-        self._tails = {stream.fileno(): b"" for stream in (process.stdout, process.stderr) if stream}
-        self._group = ControlGroup(memory_bytes=limits.memory_bytes, n_processes=limits.n_processes)
+        self._tails = dict.fromkeys(streams, b"")
         self._pidfd = -1
+        self._ended = False
         self.limit: Limit | None = None
         self.pid = 0
 
+    @abstractmethod
     def settle(self) -> None:
-        """Wait until the confined process exists, and put it into its control group.
+        """Wait until the confined process exists and is limited.
 
         Raises:
-            SandboxUnavailableError: It never came to be; with bubblewrap's own words.
+            SandboxUnavailableError: It never came to be.
         """
-        text = b""
-        try:
-            while select.select([self._info_fd], [], [], _START_TIMEOUT_S)[0]:
-                part = os.read(self._info_fd, 4096)
-                text += part
-                if not part or b"}" in part:
-                    break
-        finally:
-            os.close(self._info_fd)
-        try:
-            self.pid = int(json.loads(text)["child-pid"])
-            self._pidfd = os.pidfd_open(self.pid)
-        except (ValueError, KeyError, OSError) as error:
-            self._process.kill()
-            said = self._process.communicate()[1].decode(errors="replace").strip()
-            self._group.remove()
-            raise SandboxUnavailableError(
-                f"the sandbox did not start: {said or 'no word from bubblewrap'}"
-            ) from error
-        self._group.add(self.pid)
 
     @property
+    @abstractmethod
     def limits_memory(self) -> bool:
         """Whether memory is limited for all of its processes together."""
-        return self._group.limits_memory
 
     @property
     def streams(self) -> list[int]:
@@ -175,13 +184,86 @@ class Cell:
         self.limit = self.limit or limit
         self._kill()
 
+    def abandon(self) -> None:
+        """End it if nobody has, after an error."""
+        if not self._ended:
+            with contextlib.suppress(SandboxUnavailableError):
+                self.end()
+
+    def end(self) -> Ending:
+        """Make sure that nothing of it is left, and return how it ended."""
+        self._ended = True
+        by_itself = self._has_exited()
+        self._kill()
+        try:
+            code, cpu_s = self._reap()
+        finally:
+            if self._pidfd >= 0:
+                os.close(self._pidfd)
+        stdout, stderr = (self._tails[fd].decode(errors="replace") for fd in self._streams)
+        if self.limit is None and self._out_of_memory():
+            self.limit = Limit.MEMORY
+        self._release()
+        return Ending(
+            exit_code=code if by_itself else None,
+            cpu_s=cpu_s,
+            limit=self.limit,
+            stdout=stdout,
+            stderr=stderr,
+        )
+
+    def _has_exited(self) -> bool:
+        return self._pidfd >= 0 and readable(self._pidfd)
+
     def _kill(self) -> None:
-        # The confined process first: with it die all others of its pid namespace, and bubblewrap, which waits for it,
-        # ends by itself. Not Popen.kill, which may reap bubblewrap, and its account of CPU time with it.
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        else:
+
+    @abstractmethod
+    def _reap(self) -> tuple[int | None, float]:
+        """Wait until all of it is dead; return its exit code, if that is known, and the CPU time of all, in seconds."""
+
+    @abstractmethod
+    def _out_of_memory(self) -> bool:
+        """Return whether the kernel killed any of it for memory."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Give back what it was made of."""
+
+
+class ColdCell(Cell):
+    """A process with a bubblewrap of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], info_fd: int, limits: Limits) -> None:
+        assert process.stdout is not None  # noqa: S101 - both are pipes
+        assert process.stderr is not None  # noqa: S101
+        super().__init__((process.stdout.fileno(), process.stderr.fileno()), limits)
+        self._process = process
+        self._info_fd = info_fd
+        self._group = ControlGroup(memory_bytes=limits.memory_bytes, n_processes=limits.n_processes)
+
+    def settle(self) -> None:
+        """Wait until the confined process exists, and put it into its control group."""
+        try:
+            self.pid, self._pidfd = await_child(self._process, self._info_fd)
+        except SandboxUnavailableError:
+            self._ended = True
+            self._group.remove()
+            raise
+        self._group.add(self.pid)
+
+    @property
+    def limits_memory(self) -> bool:
+        """Whether memory is limited for all of its processes together."""
+        return self._group.limits_memory
+
+    def _kill(self) -> None:
+        # The confined process first: with it die all others of its pid namespace, and bubblewrap, which waits for it,
+        # ends by itself. Not Popen.kill, which may reap bubblewrap, and its account of CPU time with it.
+        super()._kill()
+        if self._pidfd < 0:
             os.kill(self._process.pid, signal.SIGKILL)
 
     def _reap(self) -> tuple[int, float]:
@@ -189,36 +271,20 @@ class Cell:
         try:
             _, status, usage = os.wait4(self._process.pid, 0)
         except ChildProcessError:  # somebody in this process waits for everybody's children
-            return 0, 0.0
-        return os.waitstatus_to_exitcode(status), round(usage.ru_utime + usage.ru_stime, 3)
+            status, cpu_s = 0, 0.0
+        else:
+            cpu_s = round(usage.ru_utime + usage.ru_stime, 3)
+        self._process.returncode = code = os.waitstatus_to_exitcode(status)
+        if code < 0:  # bubblewrap itself, out of reach from the inside
+            self._release()
+            raise SandboxUnavailableError(f"bubblewrap was ended from outside by signal {-code}")
+        return code, cpu_s
 
-    def abandon(self) -> None:
-        """End it if nobody has, after an error."""
-        if self._process.returncode is None:
-            self.end()
+    def _out_of_memory(self) -> bool:
+        return self._group.out_of_memory()
 
-    def end(self) -> Ending:
-        """Make sure that nothing of it is left, and return how it ended."""
-        by_itself = self._pidfd >= 0 and bool(select.select([self._pidfd], [], [], 0)[0])
-        self._kill()
-        code, cpu_s = self._reap()
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-        self._process.returncode = code
-        out, err = self._process.stdout, self._process.stderr
-        texts = [
-            self._tails.get(stream.fileno(), b"").decode(errors="replace") for stream in (out, err) if stream
-        ]
-        for stream in (out, err):
+    def _release(self) -> None:
+        for stream in (self._process.stdout, self._process.stderr):
             if stream:
                 stream.close()
-        if self.limit is None and self._group.out_of_memory():
-            self.limit = Limit.MEMORY
         self._group.remove()
-        return Ending(
-            exit_code=code if by_itself else None,
-            cpu_s=cpu_s,
-            limit=self.limit,
-            stdout=texts[0],
-            stderr=texts[1],
-        )

@@ -53,15 +53,20 @@ class ControlGroup:
 
     def out_of_memory(self) -> bool:
         """Return whether the kernel killed anything in it for memory."""
+        return self.n_killed() > 0
+
+    def n_killed(self) -> int:
+        """Return how many processes in it the kernel has killed for memory."""
         if self._memory is None:
-            return False
+            return 0
         for name in ("memory.events", "memory.oom_control"):
             try:
                 text = (self._memory / name).read_text()
             except OSError:
                 continue
-            return any(line.split()[0] == "oom_kill" and line.split()[1] != "0" for line in text.splitlines())
-        return False
+            words = (line.split() for line in text.splitlines())
+            return sum(int(number) for name, number in words if name == "oom_kill")
+        return 0
 
     def remove(self) -> None:
         """Delete it; its processes are gone, or just about to be."""

@@ -8,6 +8,7 @@ so that a pool of containers can stand where bubblewrap stands now.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -26,6 +27,12 @@ class Job:
     inputs_for: str | None = None
     """The function to run them on."""
 
+    files: Mapping[str, str] = field(default_factory=dict)
+    """More files of the program, by relative path."""
+
+    seed: int = 0
+    """Of the random numbers on both sides."""
+
     def message(self) -> dict[str, Any]:
         """Return the job as the judge reads it."""
         return {
@@ -34,6 +41,8 @@ class Job:
             "entry_point": self.entry_point,
             "inputs": list(self.inputs),
             "inputs_for": self.inputs_for,
+            "files": dict(self.files),
+            "seed": self.seed,
         }
 
 
@@ -71,6 +80,16 @@ class Limits:
     def as_evidence(self) -> dict[str, float]:
         """Return the limits as JSON."""
         return asdict(self)
+
+
+class Isolation(StrEnum):
+    """What keeps one claim apart from the next."""
+
+    PROCESS = "process"
+    """Processes of their own in a sandbox that lives on."""
+
+    CONTAINER = "container"
+    """A container of their own."""
 
 
 class Limit(StrEnum):

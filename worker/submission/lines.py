@@ -41,6 +41,15 @@ class CodeVerification(Line):
     tests: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)]
     entry_point: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)] | None = None
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    language: Literal["python"] = "python"
+    files: Annotated[dict[str, Text], Field(max_length=30)] = {}
+    """More files of the program, by relative path."""
+
+    known_good: Text | None = None
+    """A right program: the tests count only if they pass it and fail its mutants. Never shown to a model."""
+
+    seed: int = 0
+    """Of the random numbers that tests and program draw."""
 
 
 class MathVerification(Line):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from itertools import pairwise
 
 _MAX_FD = 1024
 
@@ -20,12 +21,9 @@ def confine(keep: set[int], limits: tuple[int, ...]) -> None:
         limits: CPU seconds, bytes of address space of each process, processes and threads, bytes of a file.
     """
     cpu_s, memory_bytes, n_processes, file_bytes = limits
-    for fd in range(3, _MAX_FD):
-        if fd not in keep:
-            try:
-                os.close(fd)
-            except OSError:
-                continue
+    ends = sorted({2, *keep, _MAX_FD})
+    for before, after in pairwise(ends):
+        os.closerange(before + 1, after)
     for which, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_CPU, cpu_s),

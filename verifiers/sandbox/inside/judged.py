@@ -67,6 +67,7 @@ class Judged:
         self._handles: list[Any] = []
         self._handle_of: dict[int, int] = {}
         self._n_callbacks = 0
+        self._kept: list[Any] = []  # what is printed while it is captured
 
     def serve(self) -> None:
         """Answer requests until the judge goes away."""
@@ -185,12 +186,40 @@ class Judged:
 
     # Requests
 
-    def _load(self, program: str, seeds_random: bool) -> list[Any]:  # noqa: FBT001 - a field of a message
+    def _files(self, files: dict[str, str]) -> list[Any]:
+        """Write the program's other files to the scratch folder and make them importable."""
+        for path, text in files.items():
+            folder = os.path.dirname(path)  # noqa: PTH120 - pathlib is slow to import
+            if folder:
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            with open(path, "w", encoding="utf-8", errors="surrogatepass") as file:  # noqa: PTH123
+                file.write(text)
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+        return [None]
+
+    def _load(self, program: str, seed: int | None) -> list[Any]:
         sys.modules["solution"] = self._module
-        if seeds_random:
-            importlib.import_module("random").seed(0)
+        if seed is not None:
+            importlib.import_module("random").seed(seed)
         exec(compile(program, "solution.py", "exec"), self._module.__dict__)  # noqa: S102 - this is what a sandbox is for
         return [None]
+
+    def _script(self, program: str, stdin: str) -> list[Any]:
+        run_script = importlib.import_module(
+            "verifiers.sandbox.inside.script"
+        ).run_script  # few claims need it
+        status, cpu_s, printed = run_script(program, stdin, self._fd)
+        return [status, cpu_s, *self._encode(printed)]
+
+    def _printed(self, capture: bool) -> list[Any]:  # noqa: FBT001 - a field of a message
+        """Return what was printed since it is kept here, and keep it from now on or not."""
+        texts = [stream.getvalue() for stream in self._kept] or ["", ""]
+        self._kept = []
+        if capture:
+            make = importlib.import_module("io").StringIO
+            self._kept = [make(), make()]
+        sys.stdout, sys.stderr = self._kept or (sys.__stdout__, sys.__stderr__)
+        return texts
 
     def _functions(self) -> list[Any]:
         own = self._module.__dict__.items()
@@ -198,8 +227,9 @@ class Judged:
             [name for name, value in own if isinstance(value, types.FunctionType) and name == value.__name__]
         ]
 
-    def _get(self, name: str) -> list[Any]:
-        namespace = self._module.__dict__
+    def _get(self, name: str, module: str) -> list[Any]:
+        own = self._module if module == "solution" else importlib.import_module(module)
+        namespace = own.__dict__
         return [True, *self._encode(namespace[name])] if name in namespace else [False, None]
 
     def _call(self, target: int, table: Node, args: Node, kwargs: Node) -> list[Any]:
@@ -244,6 +274,7 @@ class Judged:
 
     _operations: dict[str, Callable[..., list[Any]]] = {  # noqa: RUF012 - a table to read, never changed
         "load": _load,
+        "files": _files,
         "functions": _functions,
         "get": _get,
         "call": _call,
@@ -279,6 +310,8 @@ class Judged:
         "await": lambda self, handle: self._encode(
             importlib.import_module("asyncio").run(self._handles[handle])
         ),
+        "script": _script,
+        "printed": _printed,
         "seed": _seed,
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from verifiers.sandbox.inside import wire
 from verifiers.sandbox.inside.codec import (
@@ -55,11 +55,12 @@ class Link:
         """The exception of the program that the tests were given last."""
         self.n_uses = 0
         """How often the tests used the program."""
+        self.n_requests = 0
+        """How often anything was asked of the program's process."""
         self.n_trusted = 0
         """How often the program's own comparison was believed."""
         self._fd = fd
         self._on_first_call = on_first_call
-        self._n_requests = 0
         self._nesting = 0
         self._proxies: dict[int, Any] = {}
         self._classes: dict[int, type[BaseException]] = {}
@@ -69,9 +70,7 @@ class Link:
 
     def call(self, proxy: Proxy, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
         """Call the object behind ``proxy``; arguments it changed in place are changed here too."""
-        if not self.n_uses:
-            self._on_first_call()
-        self.n_uses += 1
+        self._count_use()
         encoder = Encoder(self._outgoing, collect=True)
         try:
             nodes = [encoder.encode(arg) for arg in args]
@@ -88,9 +87,14 @@ class Link:
         except (CodecError, TypeError, ValueError, LookupError) as error:
             raise self._violated(f"sent {error}") from error
 
-    def get(self, name: str) -> tuple[bool, Any]:
-        """Return whether the program has a global of that name, and its value."""
-        found, node = self._request(["get", name], n_fields=2)
+    def _count_use(self) -> None:
+        if not self.n_uses:
+            self._on_first_call()
+        self.n_uses += 1
+
+    def get(self, name: str, module: str = "solution") -> tuple[bool, Any]:
+        """Return whether the program, or another file of it, has a global of that name, and its value."""
+        found, node = self._request(["get", name, module], n_fields=2)
         return found is True, self._decode(node)
 
     def value(self, operation: str, *arguments: Value) -> Value:
@@ -117,9 +121,25 @@ class Link:
         except CodecError as error:
             raise self._refuse(str(error)) from error
 
-    def load(self, program: str, *, seeds_random: bool) -> None:
-        """Run the program's top level."""
-        self._request(["load", program, seeds_random], n_fields=1)
+    def load(self, program: str, *, seed: int | None) -> None:
+        """Run the program's top level, the random numbers seeded first if a seed is given."""
+        self._request(["load", program, seed], n_fields=1)
+
+    def run_script(self, program: str, stdin: str) -> tuple[int, float, bytes]:
+        """Run the program as a script; return its exit code or minus the signal, its CPU seconds, its output."""
+        self._count_use()
+        status, cpu_s, node = self._request(["script", program, stdin], n_fields=3)
+        printed = self._decode(node)
+        if type(status) is not int or type(cpu_s) is not float or type(printed) is not bytes:
+            raise self._violated("sent an ill-formed reply")
+        return status, cpu_s, printed
+
+    def printed(self, *, capture: bool) -> tuple[str, str]:
+        """Return what the program printed while it was captured, to both outputs, and capture from now on or not."""
+        out, err = self._request(["printed", capture], n_fields=2)
+        if type(out) is not str or type(err) is not str:
+            raise self._violated("sent an ill-formed reply")
+        return out, err
 
     def functions(self) -> list[str]:
         """Return the names of the functions that the program defines."""
@@ -135,8 +155,8 @@ class Link:
     def _request(self, request: list[Any], *, n_fields: int) -> list[Any]:
         if self.fatal is not None:
             raise self.fatal
-        self._n_requests += 1
-        number = self._n_requests
+        self.n_requests += 1
+        number = self.n_requests
         if number > MAX_REQUESTS:
             raise self._stop(
                 f"was asked for more than {MAX_REQUESTS} things, as by an endless iterator", "messages"
@@ -176,7 +196,7 @@ class Link:
             case ["exit", str(name)]:
                 raise self._stop(f"raised {safe_name(name)}", "exit")
             case ["raised", ["X", list(own), str(builtin)], str(message)]:
-                self.last_raised = self._exception_class(own, builtin)(message)
+                self.last_raised = _with_text(self._exception_class(own, builtin), message)
                 raise self.last_raised
             case _:
                 raise self._violated("sent an ill-formed reply")
@@ -222,6 +242,11 @@ class Link:
         self.unsupported = UnsupportedTestError(
             f"the program gave a {name} object of its own, and only it could say what that and a plain value give"
         )
+        return self.unsupported
+
+    def cannot(self, why: str) -> UnsupportedTestError:
+        """Return the exception for tests that need what cannot be had here."""
+        self.unsupported = UnsupportedTestError(why)
         return self.unsupported
 
     # Values
@@ -278,8 +303,26 @@ class Link:
             match entry:
                 case [int(handle), str(name)]:
                     if handle not in self._classes:
-                        self._classes[handle] = type(safe_name(name), (kind,), {})
+                        self._classes[handle] = type(
+                            safe_name(name),
+                            (kind,),
+                            {"__getattr__": lambda _, wanted: self._attribute_of_an_exception(wanted)},
+                        )
                     kind = self._classes[handle]
                 case _:
                     raise self._violated("sent an ill-formed exception")
         return kind
+
+    def _attribute_of_an_exception(self, name: str) -> NoReturn:
+        """Stand for whatever an exception of the program carries beside its text, which stays over there."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise self.cannot(f"the tests look at .{name} of an exception of the program; only its text is known")
+
+
+def _with_text(kind: type[BaseException], text: str) -> BaseException:
+    """Return an exception whose ``str`` is ``text``, also where the class would make another one of it: KeyError."""
+    error = kind(text)
+    if str(error) != text:
+        error = type(kind.__name__, (kind,), {"__str__": lambda _: text})(text)
+    return error

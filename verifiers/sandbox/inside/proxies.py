@@ -9,7 +9,7 @@ program its own operators are asked, and that is counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from verifiers.sandbox.inside.codec import Value
 
@@ -67,9 +67,16 @@ class Proxy:
         return hash(self.handle)
 
     def __deepcopy__(self, memo: object) -> Proxy:
-        raise TypeError("an object of the program cannot be copied")
+        raise _link(self).cannot("the tests copy an object of the program, which only it could do")
 
-    __copy__ = None
+    def __copy__(self) -> Proxy:
+        return self.__deepcopy__({})
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise _link(self).cannot("the tests pickle an object of the program, which only it could do")
+
+    def __mro_entries__(self, bases: object) -> NoReturn:
+        raise _link(self).cannot("the tests derive a class of their own from a class of the program")
 
 
 def _link(proxy: Proxy) -> Link:
@@ -155,6 +162,13 @@ def _gives(operation: str) -> Callable[[Proxy], Any]:
     return lambda self: _link(self).value(operation, self.handle)
 
 
+def _leave(self: Proxy, error: BaseException | None) -> None:
+    """End a ``with``; the program must not swallow what was raised in it, such as a failed assertion."""
+    link = _link(self)
+    if link.value("leave", self.handle) and error is not None:
+        raise link.cannot("the tests raise in a context manager of the program, which swallows exceptions")
+
+
 def _set_item(self: Proxy, key: Value, value: Value) -> None:
     link = _link(self)
     link.prepare("set item", self.handle, link.node(key), link.node(value))
@@ -171,7 +185,7 @@ _METHODS: dict[str, dict[str, Any]] = {
         "__delitem__": lambda self, key: _link(self).prepare("del item", self.handle, _link(self).node(key))
     },
     "b": {"__bool__": _asks("bool", bool)},
-    "w": {"__enter__": _gives("enter"), "__exit__": lambda self, *_: _gives("leave")(self)},
+    "w": {"__enter__": _gives("enter"), "__exit__": lambda self, *about: _leave(self, about[1])},
     "r": {"__reversed__": _gives("reversed")},
     "a": {"__abs__": _gives("abs")},
     "m": {"__neg__": _gives("neg")},

@@ -1,0 +1,200 @@
+"""Verdicts per second of every sandbox, `docker run` per claim and an unprotected subprocess, in one run.
+
+    python benchmarks/sandbox/measure.py [--seconds 5] [--problems FILE] [--json FILE]
+
+Engines: DOCKER_HOST, with the image of `python -m verifiers.sandbox.docker_image`. ``--problems`` is a JSONL file of
+HumanEval's form (prompt, canonical_solution, test, entry_point): its reference solutions are judged too, and then each
+with its return values changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from reasoner.outcomes import Outcome
+from verifiers.claims import ProgramClaim
+from verifiers.code.verifier import CodeVerifier
+from verifiers.errors import SandboxUnavailableError
+from verifiers.sandbox.binary import bubblewrap_binaries
+from verifiers.sandbox.bubblewrap import BubblewrapSandbox
+from verifiers.sandbox.docker_image import build, is_ready
+from verifiers.sandbox.docker_sandbox import DockerSandbox
+from verifiers.sandbox.engine import IMAGE, Engine
+from verifiers.sandbox.protocol import Isolation, Job, Limits, Sandbox
+
+PROGRAM, TESTS = "def f(x):\n    return x * x\n", "assert f(2) == 4\n"
+JOB = Job(program=PROGRAM, tests=TESTS)
+LIMITS = Limits(cpu_s=10, wall_s=60)
+CONCURRENCY = (1, 2, 4, 8)
+_FAST = ("docker, process", "bubblewrap, long-lived")
+Way = Callable[[], bool]
+
+
+def judged_by(sandbox: Sandbox) -> Way:
+    """Return a way to judge the trivial claim in a sandbox."""
+
+    def judge() -> bool:
+        report = sandbox.run(JOB, LIMITS).report
+        return report is not None and report["outcome"] == "confirmed"
+
+    return judge
+
+
+def unprotected() -> bool:
+    """Judge the trivial claim as the usual harness does: a fresh interpreter, its exit code believed."""
+    ended = subprocess.run([sys.executable, "-c", PROGRAM + TESTS], capture_output=True, check=False)
+    return ended.returncode == 0
+
+
+def docker_run() -> bool:
+    """Judge the trivial claim in a container of its own, started by the command line."""
+    options = (
+        "--rm",
+        "--network",
+        "none",
+        "--read-only",
+        "--cap-drop",
+        "ALL",
+        "--pids-limit",
+        "64",
+        "-m",
+        "512m",
+    )
+    command = ["docker", "run", *options, IMAGE, "-c", PROGRAM + TESTS]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def measure(way: Way, n_at_once: int, seconds: float) -> dict[str, float]:
+    """Return claims per second and the latency's quantiles in ms, over some seconds."""
+    end = time.monotonic() + seconds
+
+    def all_of_one() -> list[float]:
+        found = []
+        while (at := time.monotonic()) < end:
+            assert way()
+            found.append(1000 * (time.monotonic() - at))
+        return found
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(n_at_once) as pool:
+        times = sorted(ms for part in pool.map(lambda _: all_of_one(), range(n_at_once)) for ms in part)
+    took_s = time.monotonic() - began
+    p99 = times[min(int(0.99 * len(times)), len(times) - 1)]
+    return {"per_s": len(times) / took_s, "p50_ms": statistics.median(times), "p99_ms": p99, "n": len(times)}
+
+
+def sandboxes() -> Iterator[tuple[str, Sandbox]]:
+    """Yield every sandbox that works here."""
+    engine = None
+    try:
+        engine = Engine()
+        if not is_ready(engine):
+            build(engine)
+    except SandboxUnavailableError as error:
+        print(f"no Docker: {error}")
+    if engine is not None:
+        yield "docker, process", DockerSandbox(engine)
+        yield "docker, container", DockerSandbox(engine, isolation=Isolation.CONTAINER)
+    binary = bubblewrap_binaries()[0]
+    yield "bubblewrap, long-lived", BubblewrapSandbox(binary)
+    yield "bubblewrap, two per claim", BubblewrapSandbox(binary, warm=False)
+
+
+def burst(sandbox: Sandbox, n: int) -> dict[str, float]:
+    """Return how long ``n`` claims take that arrive at once."""
+    way = judged_by(sandbox)
+    began = time.monotonic()
+    with ThreadPoolExecutor(n) as pool:
+        n_right = sum(pool.map(lambda _: way(), range(n)))
+    return {"n": n, "right": n_right, "s": round(time.monotonic() - began, 2)}
+
+
+class _OtherReturns(ast.NodeTransformer):
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        """Change the value that is returned."""
+        if node.value is None:
+            return node
+        return ast.Return(ast.Tuple([node.value, ast.Constant("mutated")], ast.Load()))
+
+
+def mutated(program: str) -> str:
+    """Return the program with every return value changed."""
+    return ast.unparse(ast.fix_missing_locations(_OtherReturns().visit(ast.parse(program))))
+
+
+def problems(file: Path, sandbox: Sandbox, n_at_once: int) -> dict[str, Any]:
+    """Judge the reference solutions of a file, and mutants of them."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    programs = [line["prompt"] + line["canonical_solution"] for line in lines]
+    found: dict[str, Any] = {}
+    verifier = CodeVerifier(sandbox, parallel=n_at_once)
+    for name, texts in (("reference", programs), ("mutant", [mutated(text) for text in programs])):
+        claims = [
+            ProgramClaim(program=text, tests=line["test"], entry_point=line["entry_point"])
+            for text, line in zip(texts, lines, strict=True)
+        ]
+        began = time.monotonic()
+        verdicts = verifier.verify_many(claims, timeout_s=10)
+        took_s = time.monotonic() - began
+        times = sorted(1000 * verdict.elapsed_s for verdict in verdicts)
+        found[name] = {
+            "outcomes": {outcome.value: sum(v.outcome is outcome for v in verdicts) for outcome in Outcome},
+            "per_s": round(len(claims) / took_s, 1),
+            "p50_ms": round(statistics.median(times), 1),
+            "p99_ms": round(times[int(0.99 * len(times))], 1),
+        }
+    return found
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--problems", type=Path)
+    parser.add_argument("--burst", type=int, default=500)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    facts: dict[str, Any] = {"load_before": os.getloadavg(), "processors": os.cpu_count()}
+    names = count()
+
+    def table(name: str, way: Way) -> None:
+        assert way()
+        rows = facts.setdefault("trivial", {})[name] = {
+            n: measure(way, n, options.seconds) for n in CONCURRENCY
+        }
+        if not next(names):
+            print("| way | " + " | ".join(f"{n} at once: /s (p50, p99 ms)" for n in CONCURRENCY) + " |")
+            print("|---|" + "---|" * len(CONCURRENCY))
+        cells = (f"{row['per_s']:.1f} ({row['p50_ms']:.0f}, {row['p99_ms']:.0f})" for row in rows.values())
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+    for name, sandbox in sandboxes():
+        table(name, judged_by(sandbox))
+        if options.burst and name in _FAST:
+            facts.setdefault("burst", {})[name] = burst(sandbox, options.burst)
+        if options.problems and name in _FAST:
+            facts.setdefault("problems", {})[name] = problems(options.problems, sandbox, 2)
+        sandbox.close()
+    table("unprotected subprocess", unprotected)
+    if "docker, process" in facts["trivial"]:
+        table("docker run", docker_run)
+    facts["load_after"] = os.getloadavg()
+    print(json.dumps({key: value for key, value in facts.items() if key != "trivial"}, indent=1))
+    if options.json:
+        options.json.write_text(json.dumps(facts, indent=1))
+
+
+if __name__ == "__main__":
+    main()
