@@ -43,7 +43,7 @@ class CodeLine(Line):
     tests: Annotated[str, Field(max_length=MAX_PROMPT_CHARS * 100)]
     entry_point: Annotated[str, Field(max_length=200)] | None = None
     language: str = "python"
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field(default_factory=dict)
     known_good: str | None = None
     seed: int = 0
 
