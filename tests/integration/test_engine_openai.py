@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -29,6 +30,7 @@ class Endpoint(ThreadingHTTPServer):
         self.asked_at: dict[str, list[float]] = {}
         self.under_way = 0
         self.most_under_way = 0
+        self.kept_waiting = threading.Event()
         self.dropped = threading.Event()
         self.lock = threading.Lock()
 
@@ -81,8 +83,11 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
         elif prompt == "never":
-            if self.connection.recv(1) == b"":  # the client hung up
-                self.server.dropped.set()
+            self.server.kept_waiting.set()
+            with contextlib.suppress(ConnectionResetError):  # a reset is a hang-up too
+                if self.connection.recv(1) != b"":
+                    return
+            self.server.dropped.set()
         elif prompt in ONCE and n_times == 1:
             self.reply(*ONCE[prompt])
         elif prompt in ALWAYS and not (prompt == "no logprobs here" and "logprobs" not in body):
@@ -256,6 +261,7 @@ def test_no_more_requests_than_allowed_are_under_way(engine: OpenAIEngine, endpo
 def test_closing_the_iterator_hangs_up(engine: OpenAIEngine, endpoint: Endpoint) -> None:
     chains = engine.sample("t", [request("hi"), request("never", index=1)])
     next(chains)
+    assert endpoint.kept_waiting.wait(timeout=30)  # a request that is not there yet cannot be hung up on
     chains.close()  # type: ignore[attr-defined]  # every iterator here is a generator
     assert endpoint.dropped.wait(timeout=30)
 
@@ -263,6 +269,7 @@ def test_closing_the_iterator_hangs_up(engine: OpenAIEngine, endpoint: Endpoint)
 def test_closing_the_engine_hangs_up_on_all(engine: OpenAIEngine, endpoint: Endpoint) -> None:
     chains = engine.sample("t", [request("hi"), request("never", index=1)])
     next(chains)
+    assert endpoint.kept_waiting.wait(timeout=30)
     engine.close()
     with pytest.raises(EngineUnavailableError):
         next(chains)
