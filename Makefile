@@ -17,7 +17,7 @@ quality: $(VENV)/run.done  ## The same with the 1.5B model
 	@$(BIN)/merge-reasoner demo --quality
 
 embedding: $(VENV)/run.done  ## Add what the equivalence "embedding" needs: ONNX Runtime and a sentence model (110 MB)
-	@$(PIP) install --quiet --progress-bar on --require-hashes -r requirements/embedding.txt
+	@$(PIP) install --require-hashes -r requirements/embedding.txt
 	@$(BIN)/merge-reasoner models pull all-minilm-l6-v2
 
 test: $(VENV)/dev.done  ## Lint, types, import contracts and all tests
@@ -53,13 +53,13 @@ $(VENV)/bin/python:
 	  { echo "python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/run.done: requirements/run.txt pyproject.toml | $(VENV)/bin/python
-	@echo "installing from requirements/run.txt (about 700 MB; the first time takes a minute)"
-	@$(PIP) install --quiet --progress-bar on --require-hashes -r requirements/run.txt
+	@echo "installing from requirements/run.txt (about 700 MB; the first time takes a minute or two)"
+	@$(PIP) install --require-hashes -r requirements/run.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/dev.done: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@echo "installing from requirements/dev.txt (about 930 MB; the first time takes a minute)"
-	@$(PIP) install --quiet --progress-bar on --require-hashes -r requirements/dev.txt
+	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $(VENV)/run.done $@
