@@ -333,17 +333,17 @@ def test_memory_is_limited_for_all_processes_together_where_there_are_control_gr
     program = """
 import os, time
 def f(x):
-    for _ in range(8):
+    for _ in range(4):  # each alone is within the limit, all together are not
         if os.fork() == 0:
             held = bytearray(300 << 20)
-            time.sleep(100)
-    held = bytearray(300 << 20)
-    return x * x if os.wait() else 0
+            time.sleep(2)
+            os._exit(0)
+    return x * x if all(os.wait()[1] == 0 for _ in range(4)) else 0  # right only if nobody was killed
 """
     if judged(verifier, HONEST).evidence["warnings"]:
         pytest.skip("no control groups can be made here; the verdicts say so")
     verdict = judged(verifier, program)
-    assert verdict.outcome is Outcome.REFUTED or "oom" in str(verdict.evidence)
+    assert verdict.outcome is Outcome.REFUTED
 
 
 def test_a_listener_on_the_loopback_hears_nothing(verifier: CodeVerifier) -> None:
