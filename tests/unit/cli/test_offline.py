@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,8 @@ def test_verify_math_judges_every_claim_in_order() -> None:
 @pytest.mark.sandbox
 def test_verify_code_judges_every_claim_in_order() -> None:
     if not CodeVerifier.availability().ok:
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            pytest.fail(CodeVerifier.availability().reason)
         pytest.skip(CodeVerifier.availability().reason)
     right = {"id": "r", "program": "def f(x):\n    return x + 1\n", "tests": "assert f(1) == 2"}
     wrong = {**right, "id": "w", "program": "def f(x):\n    return x\n"}
