@@ -28,8 +28,12 @@ _OWNER_LABEL = "merge-reasoner.owner"
 _MADE_LABEL = "merge-reasoner.made"
 _TIMEOUT_S = 30  # for any one answer of the engine
 _ABANDONED_AFTER_S = 3600.0  # longer than any container is kept: whoever made an older one is gone
-_OWN_BYTES = 32 * 1024 * 1024  # what the preloaded Python itself may use, beside the claim
+_OWN_BYTES = (
+    128 * 1024 * 1024
+)  # what the preloaded Python, the judge and its scratch folder may use, beside the judged
 _OWN_PROCESSES = 8
+ROOM = "/room"  # the root folder of the judged, see docker/sandbox.Dockerfile
+_DEVICES = ("null", "zero", "random", "urandom")  # that the judged has
 _INODE_BYTES = 4096  # one file of the scratch folder for so many of its bytes
 _USUAL = "unix:///var/run/docker.sock"
 _TROUBLES = (docker.errors.DockerException, requests.RequestException, OSError)
@@ -153,16 +157,18 @@ class Engine:
     def build(
         self, context: Path, dockerfile: str, tag: str, arguments: dict[str, str], *, network: bool
     ) -> None:
-        """Build an image from the Python files below ``context``.
+        """Build an image from the files below ``context`` that it needs.
 
         Raises:
             SandboxUnavailableError: It could not be built.
         """
         with self._asking("the image could not be built"), tempfile.TemporaryFile() as file:
             with tarfile.open(fileobj=file, mode="w") as archive:
-                archive.add(context / dockerfile, dockerfile, filter=_of_root)
-                for module in sorted((context / "verifiers/sandbox/inside").glob("*.py")):
-                    archive.add(module, str(module.relative_to(context)), filter=_of_root)
+                folders = [(context / dockerfile).parent, context / "verifiers/sandbox/inside"]
+                for source in sorted(
+                    path for folder in folders for path in folder.iterdir() if path.is_file()
+                ):
+                    archive.add(source, str(source.relative_to(context)), filter=_of_root)
             file.seek(0)
             self._client.images.build(
                 fileobj=file,
@@ -217,16 +223,20 @@ def _hardened(limits: Limits) -> dict[str, Any]:
     return {
         "auto_remove": True,
         "cap_drop": ["ALL"],
-        "cap_add": ["SETUID", "SETGID"],
+        # Of the first process alone: uids for a claim's processes, a root folder for the judged, an end for both.
+        "cap_add": ["SETUID", "SETGID", "SYS_CHROOT", "KILL"],
+        "devices": [f"/dev/{name}:{ROOM}/dev/{name}:rw" for name in _DEVICES],
+        "dns": ["127.0.0.1"],  # or the host's name servers would stand in resolv.conf
+        "dns_search": ["."],
         "ipc_mode": "none",  # with it, no /dev/shm
         "log_config": docker.types.LogConfig(type="none"),
         "mem_limit": memory,
         "memswap_limit": memory,
         "network_mode": "none",
-        "pids_limit": limits.n_processes + _OWN_PROCESSES,
+        "pids_limit": 2 * limits.n_processes + _OWN_PROCESSES,
         "read_only": True,
         "security_opt": ["no-new-privileges"],
-        "tmpfs": {"/tmp": scratch},  # noqa: S108 - the container's
+        "tmpfs": {"/tmp": scratch, f"{ROOM}/tmp": scratch},  # noqa: S108 - the container's
     }
 
 

@@ -1,0 +1,67 @@
+"""Makes of a base image what sandbox.Dockerfile wants; runs while the image is built, in a base without a shell."""
+
+from __future__ import annotations
+
+import compileall
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+_KEPT_TOOLS = ("python", "ld", "node")  # of the tools only those that a program needs
+_TOOLS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
+_LEFT_OUT = ("/var/lib/apt", "/var/lib/dpkg", "/usr/share", "/root")
+_ENGINES_OWN = {"hosts", "hostname", "mtab", "resolv.conf"}  # files that it puts into every container
+_AROUND = Path("/around")
+_OWN = {"around", "dev", "etc", "proc", "run", "sys", "tmp"}  # not to be found in the room through a link
+
+
+def install(packages: list[str]) -> None:
+    """Install what was asked for."""
+    if packages:
+        subprocess.run([sys.executable, "-m", "pip", "install", "--no-cache-dir", *packages], check=True)
+
+
+def trim() -> None:
+    """Remove what no program under test needs, and compile our own code, or each container would do it again."""
+    compileall.compile_dir(
+        "/runtime", quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
+    for folder in map(Path, _TOOLS):
+        for tool in folder.glob("*") if folder.is_dir() else ():
+            if tool.is_file() and not tool.name.startswith(_KEPT_TOOLS):
+                tool.unlink()
+    for left_out in _LEFT_OUT:
+        shutil.rmtree(left_out, ignore_errors=True)
+    settings = Path("/etc")
+    for file in settings.iterdir() if settings.is_dir() else ():
+        if file.is_file() and not file.name.startswith("ld.so") and file.name not in _ENGINES_OWN:
+            file.unlink()
+    Path("/dev").mkdir(exist_ok=True)
+    Path("/tmp").mkdir(exist_ok=True)  # noqa: S108 - the image's
+    Path("/tmp").chmod(0o1777)  # noqa: S108
+    Path(__file__).unlink()
+
+
+def surround() -> None:
+    """Make the container's own root folder: links into the room, and places for what the engine mounts."""
+    Path(__file__).unlink()
+    (_AROUND / "etc").mkdir()
+    (_AROUND / "tmp").mkdir()
+    for entry in Path("/").iterdir():
+        if entry.name not in _OWN and not entry.name.startswith("."):
+            (_AROUND / entry.name).symlink_to(f"room/{entry.name}")
+    cache = Path("/etc/ld.so.cache")
+    if cache.exists():
+        shutil.copy(cache, _AROUND / "etc")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "install":
+        install(os.environ.get("PACKAGES", "").split())
+    elif sys.argv[1] == "surround":
+        surround()
+    else:
+        trim()
