@@ -64,6 +64,7 @@ class Claim:
         self._poll = select.poll()
         for fd in (intake.fd, self._ready, self._judge.pidfd, self._judged.pidfd, *self._outlets):
             self._poll.register(fd, select.POLLIN)
+        self._poll.modify(self._report, 0)  # heard at its end, or every tick: each message costs the engine work
 
     def serve(self) -> None:
         """Carry its streams until the judge has ended or the worker says that it is over; then end all of it."""
@@ -73,6 +74,7 @@ class Claim:
                 self._handle(fd, events)
             if time.monotonic() - told_at > _TICK_S:
                 tell(self._out, ["times", times(self._judge.pid), times(self._judged.pid)])
+                self._outlets[self._report].drain()
                 told_at = time.monotonic()
         self._end()
 
@@ -111,7 +113,7 @@ class Claim:
         except OSError:  # it is gone
             self._intake.drop()
             waits = False
-        self._poll.register(self._report, select.POLLIN | (select.POLLOUT if waits else 0))
+        self._poll.register(self._report, select.POLLOUT if waits else 0)
         self._poll.register(self._intake.fd, 0 if waits else select.POLLIN)
 
     def _hang_up(self) -> None:

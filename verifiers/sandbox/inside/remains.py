@@ -82,9 +82,11 @@ def n_killed_for_memory() -> int:
     """Return how many processes of the container the kernel has killed for memory."""
     for name in _MEMORY_EVENTS:
         try:
-            text = Path(name).read_bytes()
+            fd = os.open(name, os.O_RDONLY)
         except OSError:
             continue
-        words = (line.split() for line in text.splitlines())
-        return sum(int(number) for key, number in words if key == b"oom_kill")
+        text = os.read(fd, 4096)
+        os.close(fd)
+        _, _, after = text.partition(b"oom_kill ")
+        return int(after.split()[0]) if after else 0
     return 0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import select
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,8 +86,6 @@ def _confine(kind: Kind, uid: int, printed: tuple[int, int], ready: int) -> None
         kernel.drop_capabilities()
         kernel.hide_memory()
         kernel.filter_system_calls(kind.system_calls)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        random.seed()
         os.close(ready)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the program must not run
         with contextlib.suppress(OSError):
