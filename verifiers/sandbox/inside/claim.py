@@ -34,7 +34,7 @@ class Claim:
         self._n_killed = n_killed_for_memory()
         self._over = False
         report, far_report = socket.socketpair()
-        self._link, far_link = socket.socketpair()
+        self._link, program_link = socket.socketpair()  # the judge's end stays open here, to hang up
         pipes = {channel: os.pipe() for channel in (STDOUT, STDERR, JUDGE_PRINTED)}
         written = {channel: far for channel, (_, far) in pipes.items()}
         self._ready, ready = os.pipe()
@@ -44,7 +44,7 @@ class Claim:
             uid,
             printed=(written[STDOUT], written[STDERR]),
             ready=ready,
-            fds=(self._link.fileno(),),
+            fds=(program_link.fileno(),),
             limits=judged_limits,
         )
         self._judge = Side(
@@ -52,10 +52,10 @@ class Claim:
             uid + 1,
             printed=(written[JUDGE_PRINTED], written[JUDGE_PRINTED]),
             ready=ready,
-            fds=(far_report.fileno(), far_link.fileno()),
+            fds=(far_report.fileno(), self._link.fileno()),
             limits=judge_limits,
         )
-        for fd in (ready, far_report.detach(), far_link.detach(), *written.values()):
+        for fd in (ready, far_report.detach(), program_link.detach(), *written.values()):
             os.close(fd)
         report.setblocking(False)  # noqa: FBT003 - positional only
         self._report = report.detach()
@@ -64,7 +64,9 @@ class Claim:
         self._poll = select.poll()
         for fd in (intake.fd, self._ready, self._judge.pidfd, self._judged.pidfd, *self._outlets):
             self._poll.register(fd, select.POLLIN)
-        self._poll.modify(self._report, 0)  # heard at its end, or every tick: each message costs the engine work
+        self._poll.modify(
+            self._report, 0
+        )  # heard at its end, or every tick: each message costs the engine work
 
     def serve(self) -> None:
         """Carry its streams until the judge has ended or the worker says that it is over; then end all of it."""

@@ -15,7 +15,10 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _LAST_CAPABILITY = 63  # more than there are; the kernel says which do not exist
 _PRIVATE, _NOSUID, _NODEV = (1 << 18) | (1 << 14), 2, 4  # MS_PRIVATE | MS_REC, MS_NOSUID, MS_NODEV
 _libc = ctypes.CDLL(None, use_errno=True)
-_Header, _Sets = ctypes.c_uint32 * 2, ctypes.c_uint32 * 6  # made once: a type costs a forked process many pages
+_Header, _Sets = (
+    ctypes.c_uint32 * 2,
+    ctypes.c_uint32 * 6,
+)  # made once: a type costs a forked process many pages
 
 
 class _Program(ctypes.Structure):
