@@ -11,10 +11,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from verifiers.code.reading import outcome_of
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox import engine as engine_module
 from verifiers.sandbox.choice import SandboxFinder
@@ -33,6 +35,13 @@ LABEL = "merge-reasoner.sandbox=1"
 @pytest.fixture
 def engine(docker_engine: Engine) -> Engine:
     return docker_engine
+
+
+@pytest.fixture(scope="module")
+def sandbox(docker_engine: Engine) -> Iterator[DockerSandbox]:
+    made = DockerSandbox(docker_engine)
+    yield made
+    made.close()
 
 
 def confirmed(trial: Trial) -> bool:
@@ -66,11 +75,11 @@ def test_a_container_serves_many_claims_and_none_is_left_at_the_end(engine: Engi
 
 def test_a_container_of_its_own_serves_one_claim(engine: Engine) -> None:
     sandbox = DockerSandbox(engine, isolation=Isolation.CONTAINER, max_lanes=2)
-    host = "import os\ndef f(): return os.stat('/proc/1').st_ino, open('/proc/1/stat').read().split()[21]"
+    tests = "assert open('/proc/1/stat').read().split()[21] == f()"  # when the first process was born
     try:
         texts = set()
         for _ in range(2):
-            trial = sandbox.run(Job(program=host, tests="assert f() == 0"), LIMITS)
+            trial = sandbox.run(Job(program="def f(): return 0", tests=tests), LIMITS)
             assert trial.report is not None
             texts.add(trial.report["reason"])
         assert len(texts) == 2  # another first process each time
@@ -125,6 +134,99 @@ def test_a_container_whose_owner_is_dead_is_swept_away(
     assert f"/{leaked.name}" not in names
     living.remove()
     leaked.remove()
+
+
+HUNGRY = "def f(x):\n    held = b'1' * x\n    return len(held)"
+FILLING = "def f(x):\n    open('/tmp/a', 'wb').write(bytes(x))\n    return x"
+FORKING = """
+import os, time
+def f(x):
+    for _ in range(x):
+        if os.fork() == 0:
+            time.sleep(1000)
+    return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "amount", "small", "word"),
+    [
+        (HUNGRY, 300 << 20, {"memory_bytes": 64 << 20}, "memory"),
+        (FILLING, 6 << 20, {"scratch_bytes": 4 << 20}, "No space left"),
+        (FORKING, 20, {"n_processes": 16}, "Resource temporarily unavailable"),
+    ],
+    ids=["memory", "scratch folder", "processes"],
+)
+def test_a_claim_gets_the_limits_that_it_was_given(
+    sandbox: DockerSandbox, program: str, amount: int, small: dict[str, int], word: str
+) -> None:
+    job = Job(program=program, tests=f"assert f({amount}) == {amount}")
+    assert confirmed(sandbox.run(job, LIMITS))
+    limits = replace(LIMITS, **small)
+    trial = sandbox.run(job, limits)
+    assert word in outcome_of(trial, limits)[1]
+    assert confirmed(sandbox.run(JOB, limits))
+    assert confirmed(sandbox.run(job, LIMITS))
+
+
+def test_no_more_containers_are_kept_than_lanes_whatever_their_sizes(engine: Engine) -> None:
+    before = containers(engine)
+    sandbox = DockerSandbox(engine, max_lanes=2)
+    for n in range(1, 5):
+        assert confirmed(sandbox.run(JOB, replace(LIMITS, n_processes=8 * n)))
+    assert len(containers(engine) - before) <= 2
+    sandbox.close()
+
+
+def test_the_program_sees_nothing_that_the_engine_puts_into_a_container(sandbox: DockerSandbox) -> None:
+    program = """
+import os, socket
+def f(): return [path for path in ("/proc", "/sys", "/etc", "/.dockerenv", "/run") if os.path.exists(path)]
+def name(): return socket.gethostname()
+"""
+    tests = "assert (f(), name()) == ([], 'sandbox')"
+    assert confirmed(sandbox.run(Job(program=program, tests=tests), LIMITS))
+
+
+def test_the_tests_see_neither_name_servers_nor_names_of_the_host(sandbox: DockerSandbox) -> None:
+    tests = """
+import socket
+text = open("/etc/resolv.conf").read() + open("/etc/hosts").read() + open("/etc/hostname").read()
+assert text.split() == ["sandbox"] * f()
+assert socket.gethostname() == "sandbox"
+"""
+    trial = sandbox.run(Job(program="def f(): return 1", tests=tests), LIMITS)
+    assert trial.report is not None
+    assert trial.report["outcome"] == "confirmed", trial.report["reason"]
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        "[p for p in range(1, 100) if p != os.getpid() and not refused(os.kill, p, 0)]",
+        "[p for p in range(1, 100) if p != os.getpid() and not refused(os.setpriority, os.PRIO_PROCESS, p, 19)]",
+        "[p for p in range(1, 100) if p != os.getpid() and not refused(os.sched_setaffinity, p, [0])]",
+        "[p for p in range(1, 100) if p != os.getpid() and not refused(resource.prlimit, p, resource.RLIMIT_CPU)]",
+        "[] if refused(os.chroot, '/tmp') else ['chroot']",
+        "[] if refused(os.listdir, '/room') and refused(os.listdir, '/../room') else ['room']",
+        "[name for name in os.listdir('/tmp')]",
+    ],
+)
+def test_the_judged_has_no_hold_on_the_judge_in_its_container(sandbox: DockerSandbox, look: str) -> None:
+    program = f"""
+import os, resource
+def refused(call, *arguments):
+    try:
+        call(*arguments)
+    except OSError:
+        return True
+    return False
+def f(): return {look}
+"""
+    tests = "open('/tmp/of-the-judge', 'w').write('4')\nassert f() == []"
+    trial = sandbox.run(Job(program=program, tests=tests), LIMITS)
+    assert trial.report is not None
+    assert trial.report["outcome"] == "confirmed", trial.report["reason"]
 
 
 def test_a_runtime_that_is_not_installed_is_an_error_and_no_verdict(engine: Engine) -> None:

@@ -404,8 +404,7 @@ def test_the_sandbox_shows_nothing_of_the_host_but_an_interpreter(verifier: Code
     program = "import os\ndef f(): return sorted(os.listdir('/')), sorted(os.environ), os.getuid(), os.listdir('/tmp')"
     tests = (
         "folders, names, uid, scratch = f()\n"
-        "assert set(folders) <= {'dev', 'lib', 'lib64', 'python', 'runtime', 'tmp'} | "
-        "{'proc', 'sys', 'etc', 'run', '.dockerenv'}\n"  # an engine's own
+        "assert set(folders) <= {'dev', 'lib', 'lib64', 'python', 'runtime', 'tmp'}\n"
         "assert not any('TOKEN' in n or 'KEY' in n or 'URL' in n for n in names)\n"
         "assert uid >= 65534\nassert scratch == []"
     )
@@ -529,4 +528,42 @@ def look():
     return found
 """
     verdict = judged(verifier, program, "assert look() == []")
+    assert verdict.outcome is Outcome.CONFIRMED, verdict.reason
+
+
+SCAN = """
+import ctypes, os
+libc = ctypes.CDLL(None)
+libc.sbrk.restype = ctypes.c_void_p
+OWN = "".join(["a needle", " of its own"])
+def holds(first, second):
+    first, second = first.encode(), second.encode()
+    pipe, far = os.pipe()
+    arenas, heap = id([]) & ~0xfff, libc.sbrk(0) & ~0xfff
+    for start in (*range(arenas - (16 << 20), arenas + (16 << 20), 4096), *range(heap - (16 << 20), heap, 4096)):
+        if libc.write(far, ctypes.c_void_p(start), 4096) != 4096:
+            continue  # no memory there
+        page = os.read(pipe, 4096)
+        place = page.find(first)
+        while place >= 0:
+            if page.startswith(second, place + len(first)):
+                return True
+            place = page.find(first, place + 1)
+    return False
+"""
+
+
+def test_neither_the_tests_nor_the_claim_before_are_in_the_memory_of_the_program(
+    verifier: CodeVerifier,
+) -> None:
+    before, secret = uuid.uuid4().hex, uuid.uuid4().hex
+    program = f"def f(x): return {before!r}"
+    assert judged(verifier, program, f"assert f(1) == {before!r}").outcome is Outcome.CONFIRMED
+    tests = f"""
+secret = {secret!r}
+assert holds('a needle', ' of its own')
+assert not holds(secret[:16], secret[16:])
+assert not holds({before[:16]!r}, {before[16:]!r})
+"""
+    verdict = judged(verifier, SCAN, tests, timeout_s=5)
     assert verdict.outcome is Outcome.CONFIRMED, verdict.reason

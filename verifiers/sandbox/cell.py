@@ -22,6 +22,7 @@ from verifiers.sandbox.waiting import readable
 
 UNPRIVILEGED_ID = 65534  # nobody, outside (when we are root) and inside
 START_TIMEOUT_S = 30.0  # a loaded machine, a cold disk
+_KILLED = 128 + signal.SIGKILL  # the exit code of what was ended from outside
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
@@ -197,12 +198,15 @@ class Cell(ABC):
         finally:
             if self._pidfd >= 0:
                 os.close(self._pidfd)
+        known = (
+            by_itself or code != _KILLED
+        )  # a process that dies closes its connection before it counts as dead
         stdout, stderr = (self._printed.text(fd) for fd in self._streams)
         if self.limit is None and self._out_of_memory():
             self.limit = Limit.MEMORY
         self._release()
         return Ending(
-            exit_code=code if by_itself else None,
+            exit_code=code if known else None,
             cpu_s=cpu_s,
             limit=self.limit,
             stdout=stdout,

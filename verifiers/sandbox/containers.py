@@ -190,7 +190,7 @@ class _Pair:
         printed = self._printed[of_judged]
         return Ending(
             exit_code=128 - code if code is not None and code < 0 else code,
-            cpu_s=cpu_s,
+            cpu_s=round(cpu_s, 3),
             limit=self._limits[of_judged],
             stdout=printed.text(STDOUT),
             stderr=printed.text(STDERR if of_judged else JUDGE_PRINTED),

@@ -16,7 +16,7 @@ import time
 
 from verifiers.sandbox.inside.forker import SCRATCH
 from verifiers.sandbox.inside.relay import Intake, Outlet, tell
-from verifiers.sandbox.inside.remains import end_everything, n_killed_for_memory, times, wipe
+from verifiers.sandbox.inside.remains import End, end_everything, n_killed_for_memory, times, wipe
 from verifiers.sandbox.inside.side import Kind, Side
 from verifiers.sandbox.inside.streams import JUDGE_PRINTED, REPORT, STDERR, STDOUT
 
@@ -147,7 +147,15 @@ class Claim:
         judged_end = ends.pop(self._judged.pid)
         orphans_s = sum(end.cpu_s for end in ends.values())  # of the program, more likely than of the tests
         told = [
-            [judge_end.status if exited[0] else None, round(judge_end.cpu_s, 3)],
-            [judged_end.status if exited[1] else None, round(judged_end.cpu_s + orphans_s, 3)],
+            [judge_end.status if exited[0] or not _is_ours(judge_end) else None, judge_end.cpu_s],
+            [
+                judged_end.status if exited[1] or not _is_ours(judged_end) else None,
+                judged_end.cpu_s + orphans_s,
+            ],
         ]
         tell(self._out, ["ended", *told, killed, not n_unclean and not self._intake.mover.touched])
+
+
+def _is_ours(end: End) -> bool:
+    """Return whether we may have ended it; else it was about to end by itself, its connection closed already."""
+    return os.WIFSIGNALED(end.status) and os.WTERMSIG(end.status) == signal.SIGKILL
