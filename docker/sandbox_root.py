@@ -40,8 +40,7 @@ def trim() -> None:
         if file.is_file() and not file.name.startswith("ld.so") and file.name not in _ENGINES_OWN:
             file.unlink()
     Path("/dev").mkdir(exist_ok=True)
-    Path("/tmp").mkdir(exist_ok=True)  # noqa: S108 - the image's
-    Path("/tmp").chmod(0o1777)  # noqa: S108
+    _make_scratch(Path("/tmp"))  # noqa: S108 - the image's
     Path(__file__).unlink()
 
 
@@ -49,13 +48,19 @@ def surround() -> None:
     """Make the container's own root folder: links into the room, and places for what the engine mounts."""
     Path(__file__).unlink()
     (_AROUND / "etc").mkdir()
-    (_AROUND / "tmp").mkdir()
+    _make_scratch(_AROUND / "tmp")
     for entry in Path("/").iterdir():
         if entry.name not in _OWN and not entry.name.startswith("."):
             (_AROUND / entry.name).symlink_to(f"room/{entry.name}")
     cache = Path("/etc/ld.so.cache")
     if cache.exists():
         shutil.copy(cache, _AROUND / "etc")
+
+
+def _make_scratch(folder: Path) -> None:
+    """Make a folder for everybody; what an engine mounts there takes its mode from it."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o1777)
 
 
 if __name__ == "__main__":

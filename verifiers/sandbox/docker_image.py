@@ -14,7 +14,7 @@ from verifiers.sandbox.image import image_path, runtime_path
 
 _ROOT = Path(__file__).parents[2]
 _DOCKERFILE = "docker/sandbox.Dockerfile"
-_LAYOUT = "2"  # changes whenever that file makes something else of the same code
+_LAYOUT = "3"  # changes whenever that file makes something else of the same code
 BUILD_COMMAND = f"{Path(sys.executable).name} -m verifiers.sandbox.docker_image"
 
 
