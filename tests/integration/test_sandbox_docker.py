@@ -267,6 +267,9 @@ class OwnEngine:
 
     def start(self) -> None:
         folder = self._folder
+        # What a killed engine leaves: it would take whoever has the number now for its own containerd, and wait for it.
+        for name in ("pid", "exec/containerd/containerd.pid"):
+            (folder / name).unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [
                 *(
@@ -292,8 +295,8 @@ class OwnEngine:
             return False
         return True
 
-    def stop(self) -> None:
-        self.process.terminate()
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
         self.process.wait()
 
 
@@ -315,14 +318,16 @@ def own_engine() -> Iterator[OwnEngine]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_an_engine_that_dies_and_returns_is_survived(own_engine: OwnEngine) -> None:
+def test_an_engine_that_stops_or_is_killed_and_returns_is_survived(own_engine: OwnEngine) -> None:
     engine = Engine(own_engine.url)
     build(engine)
     sandbox = DockerSandbox(engine)
     assert confirmed(sandbox.run(JOB, LIMITS))
-    own_engine.stop()
-    with pytest.raises(SandboxUnavailableError):
-        sandbox.run(JOB, LIMITS)
-    own_engine.start()
-    assert confirmed(sandbox.run(JOB, LIMITS))
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        own_engine.stop(number)
+        with pytest.raises(SandboxUnavailableError):
+            sandbox.run(JOB, LIMITS)
+        own_engine.start()
+        assert confirmed(sandbox.run(JOB, LIMITS))
     sandbox.close()
+    assert eventually(lambda: not containers(engine))  # those that the killed engine had left among them

@@ -112,6 +112,7 @@ class Engine:
                 network_disabled=True,
                 stdin_open=True,
                 user="0:0",  # to be given up, claim by claim, for a uid that nothing else has
+                stop_signal="SIGKILL",  # so that an engine which stops, or returns, doesn't wait for it
                 working_dir="/tmp",  # noqa: S108 - the container's
             )
             try:
