@@ -234,6 +234,41 @@ def test_a_runtime_that_is_not_installed_is_an_error_and_no_verdict(engine: Engi
         DockerSandbox(Engine(runtime="runsc-not-here")).run(JOB, LIMITS)
 
 
+IN_GVISOR = {
+    "right": ("def f(x): return x * x", "confirmed", "passed"),
+    "wrong": ("def f(x): return x + x", "refuted", "left 6, right 9"),
+    "exits": ("import os\ndef f(x): os._exit(0)", "refuted", "exit code 0"),
+    "kills": ("import os\ndef f(x): os.kill(os.getpid(), 9)", "refuted", "SIGKILL"),
+    "loops": ("def f(x):\n    while True: pass", "refuted", "CPU time"),
+    "takes 2 GB": ("def f(x): return len(bytearray(2 << 30))", "refuted", "MemoryError"),
+    "fills the disk": (
+        "def f(x):\n    for n in range(50):\n        open(f'/tmp/{n}', 'wb').write(b'x' * 4_000_000)\n    return 4",
+        "refuted",
+        "No space left",
+    ),
+    "opens a socket": ("import socket\ndef f(x): socket.socket()", "refuted", "not supported"),
+    "reads the judge": ("def f(x): return open('/proc/1/environ').read()", "refuted", "No such file"),
+}
+
+
+def test_gvisor_judges_as_the_usual_runtime_does(engine: Engine) -> None:
+    if "runsc" not in engine._client.info()["Runtimes"]:
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            pytest.fail("the engine has no runtime runsc")
+        pytest.skip("the engine has no runtime runsc (gVisor)")
+    limits = Limits(cpu_s=2, wall_s=60)
+    sandbox = DockerSandbox(Engine(runtime="runsc"), max_lanes=1)
+    try:
+        for name, (program, outcome, reason) in IN_GVISOR.items():
+            job = Job(program=program, tests="assert f(2) == 4\nassert f(3) == 9")
+            found = outcome_of(sandbox.run(job, limits), limits)
+            assert found[0] == outcome, (name, found)
+            assert reason in found[1], (name, found)
+            assert confirmed(sandbox.run(JOB, limits))
+    finally:
+        sandbox.close()
+
+
 def test_docker_is_chosen_where_an_engine_has_the_image(engine: Engine) -> None:
     sandbox, availability = SandboxFinder(wanted="auto").find()
     assert availability.ok

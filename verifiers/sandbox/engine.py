@@ -32,6 +32,7 @@ _OWN_BYTES = (
     128 * 1024 * 1024
 )  # what the preloaded Python, the judge and its scratch folder may use, beside the judged
 _OWN_PROCESSES = 8
+_RUNTIME_PROCESSES = 1000  # of gVisor, whose kernel is a process of the container with many threads
 ROOM = "/room"  # the root folder of the judged, see docker/sandbox.Dockerfile
 _DEVICES = ("null", "zero", "random", "urandom")  # that the judged has
 _INODE_BYTES = 4096  # one file of the scratch folder for so many of its bytes
@@ -101,7 +102,8 @@ class Engine:
         """
         name = f"merge-reasoner-{uuid.uuid4().hex[:16]}"
         with self._asking("no container could be started"):
-            host = self._client.api.create_host_config(**_hardened(limits), runtime=self._runtime)
+            hardened = _hardened(limits, _RUNTIME_PROCESSES if self._runtime else _OWN_PROCESSES)
+            host = self._client.api.create_host_config(**hardened, runtime=self._runtime)
             made = self._client.api.create_container(
                 image,
                 ["-c", code],
@@ -217,7 +219,7 @@ def unframed(data: bytearray) -> bytes:
     return bytes(found)
 
 
-def _hardened(limits: Limits) -> dict[str, Any]:
+def _hardened(limits: Limits, n_own_processes: int) -> dict[str, Any]:
     n_inodes = limits.scratch_bytes // _INODE_BYTES
     scratch = f"size={limits.scratch_bytes},nr_inodes={n_inodes},mode=1777,noexec,nosuid,nodev"
     memory = limits.memory_bytes + _OWN_BYTES
@@ -234,7 +236,7 @@ def _hardened(limits: Limits) -> dict[str, Any]:
         "mem_limit": memory,
         "memswap_limit": memory,
         "network_mode": "none",
-        "pids_limit": 2 * limits.n_processes + _OWN_PROCESSES,
+        "pids_limit": 2 * limits.n_processes + n_own_processes,
         "read_only": True,
         "security_opt": ["no-new-privileges"],
         "tmpfs": {"/tmp": scratch, f"{ROOM}/tmp": scratch},  # noqa: S108 - the container's

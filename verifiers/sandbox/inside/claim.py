@@ -62,7 +62,7 @@ class Claim:
         near = {REPORT: self._report, **{channel: end for channel, (end, _) in pipes.items()}}
         self._outlets = {fd: Outlet(fd, channel, out, intake.mover) for channel, fd in near.items()}
         self._poll = select.poll()
-        for fd in (intake.fd, self._ready, self._judge.pidfd, self._judged.pidfd, *self._outlets):
+        for fd in (intake.fd, self._ready, *self._judge.wakers, *self._judged.wakers, *self._outlets):
             self._poll.register(fd, select.POLLIN)
         self._poll.modify(
             self._report, 0
@@ -74,6 +74,7 @@ class Claim:
         while not self._over:
             for fd, events in self._poll.poll(_TICK_S * 1000):
                 self._handle(fd, events)
+            self._over |= self._judge.has_exited()
             if time.monotonic() - told_at > _TICK_S:
                 tell(self._out, ["times", times(self._judge.pid), times(self._judged.pid)])
                 self._outlets[self._report].drain()
@@ -83,9 +84,9 @@ class Claim:
     def _handle(self, fd: int, events: int) -> None:
         if fd == self._intake.fd:
             self._take()
-        elif fd == self._judge.pidfd:
-            self._over = True
-        elif fd == self._judged.pidfd:
+        elif fd in self._judge.wakers:
+            self._poll.unregister(fd)
+        elif fd in self._judged.wakers:
             self._poll.unregister(fd)
             self._hang_up()
         elif fd == self._ready:
@@ -153,7 +154,7 @@ class Claim:
                 judged_end.cpu_s + orphans_s,
             ],
         ]
-        tell(self._out, ["ended", *told, killed, not n_unclean and not self._intake.mover.touched])
+        tell(self._out, ["ended", *told, killed, not n_unclean])
 
 
 def _is_ours(end: End) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import signal
@@ -61,7 +62,11 @@ def drop_capabilities() -> None:
     Raises:
         OSError: The kernel refused.
     """
-    _control(_AMBIENT, _CLEAR_ALL)
+    try:
+        _control(_AMBIENT, _CLEAR_ALL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # gVisor has no ambient ones
+            raise
     for capability in range(_LAST_CAPABILITY + 1):
         if _libc.prctl(_CAP_DROP, ctypes.c_ulong(capability), 0, 0, 0):
             break  # past the last one

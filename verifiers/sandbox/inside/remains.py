@@ -72,9 +72,12 @@ def times(pid: int) -> tuple[float, float]:
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         cpu_s = sum(int(fields[place]) for place in (11, 12, 13, 14)) / _TICKS_PER_S
-        waited_s = int(Path(f"/proc/{pid}/schedstat").read_bytes().split()[1]) / 1e9
     except (OSError, IndexError):
         return 0.0, 0.0
+    try:
+        waited_s = int(Path(f"/proc/{pid}/schedstat").read_bytes().split()[1]) / 1e9
+    except (OSError, IndexError):  # not every kernel counts it
+        waited_s = 0.0
     return cpu_s, waited_s
 
 
