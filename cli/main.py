@@ -7,10 +7,11 @@ import typer
 from cli.audit import audit
 from cli.batches import cancel, results_command, status, submit
 from cli.demo import demo
+from cli.merge import merge
 from cli.models import models
-from cli.offline import merge, verify
 from cli.pool import pool
 from cli.services import down, migrate_command, up, worker
+from cli.verify import verify
 
 app = typer.Typer(
     name="merge-reasoner",

@@ -24,7 +24,8 @@ from worker.embedders.shelf import LazyEmbedder
 from worker.engines.protocol import ChainRequest
 from worker.engines.replay import RecordedChain, ReplayEngine
 from worker.errors import EngineUnavailableError
-from worker.judges import judge_embedding, judge_math
+from worker.judging.embedding import EmbeddingJudge
+from worker.judging.math import MathJudge
 from worker.keeper import LeaseKeeper
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, VERIFY
 from worker.settings import Settings
@@ -125,7 +126,7 @@ def age_leases(store: Store) -> None:
 def run_all(desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier) -> None:
     generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
     generate_given(desk, outbox.take(GENERATE_GIVEN))
-    verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=partial(judge_math, math))
+    verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=MathJudge(math).judge)
     decide(desk, outbox.take(DECIDE))
 
 
@@ -153,7 +154,7 @@ def test_every_message_delivered_three_times_leaves_one_set_of_rows(
     desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier, store: Store
 ) -> None:
     send(desk, MATH_LINE, {**MATH_LINE, "custom_id": "n"})
-    engine, judge = ReplayEngine({PROMPT: CHAINS}), partial(judge_math, math)
+    engine, judge = ReplayEngine({PROMPT: CHAINS}), MathJudge(math).judge
     ids = outbox.take(GENERATE)
     for _ in range(3):
         generate(desk, ids, engine=engine, pool=pool)
@@ -200,7 +201,7 @@ def test_a_flushed_broker_loses_nothing(
     made = send(desk, MATH_LINE)
     stages: tuple[Callable[[], None], ...] = (
         lambda: generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool),
-        lambda: verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=partial(judge_math, math)),
+        lambda: verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=MathJudge(math).judge),
         lambda: decide(desk, outbox.take(DECIDE)),
     )
     for stage in stages:
@@ -364,7 +365,7 @@ def test_cosines_are_asked_for_once_and_the_decision_reads_them_from_the_record(
         desk,
         outbox.take(VERIFY["embedding"]),
         verifier="embedding",
-        judge=partial(judge_embedding, Compass()),
+        judge=EmbeddingJudge(Compass()).judge,
     )
     decide(desk, outbox.take(DECIDE))
     (line,) = results(store, made.batch_id)
@@ -381,7 +382,7 @@ def test_without_the_sentence_model_a_task_fails_and_says_how_to_get_it(
     generate_given(desk, outbox.take(GENERATE_GIVEN))
     ids = outbox.take(VERIFY["embedding"])
     for _ in range(desk.settings.max_deliveries):
-        judge = partial(judge_embedding, LazyEmbedder(tmp_path / "no models"))
+        judge = EmbeddingJudge(LazyEmbedder(tmp_path / "no models")).judge
         verify(desk, ids, verifier="embedding", judge=judge)
         query(store, "UPDATE verifications SET not_before = NULL RETURNING 1")
     (line,) = results(store, made.batch_id)
