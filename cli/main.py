@@ -6,6 +6,7 @@ import typer
 
 from cli.audit import audit
 from cli.batches import cancel, results_command, status, submit
+from cli.calibrate import calibrate
 from cli.demo import demo
 from cli.merge import merge
 from cli.models import models
@@ -36,6 +37,7 @@ app.command()(worker)
 app.command("migrate")(migrate_command)
 app.add_typer(verify, name="verify")
 app.add_typer(audit, name="audit")
+app.add_typer(calibrate, name="calibrate")
 app.add_typer(models, name="models")
 app.add_typer(pool, name="pool")
 
