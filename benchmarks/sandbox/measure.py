@@ -1,10 +1,11 @@
 """Verdicts per second of every sandbox, `docker run` per claim and an unprotected subprocess, in one run.
 
-    python -m benchmarks.sandbox.measure [--seconds 5] [--problems FILE ...] [--json FILE]
+    python -m benchmarks.sandbox.measure [--seconds 5] [--problems FILE ...] [--group FOLDER ...] [--json FILE]
 
 Engines: DOCKER_HOST, with the image of `python -m verifiers.sandbox.docker_image`. ``--problems`` are JSONL files of
 HumanEval's form (prompt, canonical_solution, test, entry_point) or MBPP's (code, test_list): their reference solutions
-are judged too, and then mutants of each.
+are judged too, and then mutants of each. ``--group`` are control groups whose CPU time counts for a claim: those of
+the engine and of its containers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 
 from benchmarks.sandbox.footprint import footprint
 from benchmarks.sandbox.problems import claims, judge
+from benchmarks.sandbox.processor import cpu_s
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.binary import bubblewrap_binaries
 from verifiers.sandbox.bubblewrap import BubblewrapSandbox
@@ -75,8 +77,8 @@ def docker_run() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def measure(way: Way, n_at_once: int, seconds: float) -> dict[str, float]:
-    """Return claims per second and the latency's quantiles in ms, over some seconds, once all lanes have started."""
+def measure(way: Way, n_at_once: int, seconds: float, groups: Sequence[Path]) -> dict[str, float]:
+    """Return claims per second, the latency's quantiles and the CPU time of a claim, once all lanes have started."""
     with ThreadPoolExecutor(n_at_once) as pool:
         assert all(pool.map(lambda _: way(), range(2 * n_at_once)))
     end = time.monotonic() + seconds
@@ -88,12 +90,18 @@ def measure(way: Way, n_at_once: int, seconds: float) -> dict[str, float]:
             found.append(1000 * (time.monotonic() - at))
         return found
 
-    began = time.monotonic()
+    began, cpu_before_s = time.monotonic(), cpu_s(groups)
     with ThreadPoolExecutor(n_at_once) as pool:
         times = sorted(ms for part in pool.map(lambda _: all_of_one(), range(n_at_once)) for ms in part)
     took_s = time.monotonic() - began
     p99 = times[min(int(0.99 * len(times)), len(times) - 1)]
-    return {"per_s": len(times) / took_s, "p50_ms": statistics.median(times), "p99_ms": p99, "n": len(times)}
+    return {
+        "per_s": len(times) / took_s,
+        "p50_ms": statistics.median(times),
+        "p99_ms": p99,
+        "cpu_ms": 1000 * (cpu_s(groups) - cpu_before_s) / len(times),
+        "n": len(times),
+    }
 
 
 def sandboxes() -> Iterator[tuple[str, Callable[[], Sandbox]]]:
@@ -129,6 +137,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--problems", type=Path, nargs="*", default=[])
     parser.add_argument("--burst", type=int, default=500)
+    parser.add_argument("--group", type=Path, nargs="*", default=[])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     facts: dict[str, Any] = {"load_before": os.getloadavg(), "processors": os.cpu_count()}
@@ -136,12 +145,16 @@ def main() -> None:
 
     def table(name: str, way: Way) -> None:
         rows = facts.setdefault("trivial", {})[name] = {
-            n: measure(way, n, options.seconds) for n in CONCURRENCY
+            n: measure(way, n, options.seconds, options.group) for n in CONCURRENCY
         }
         if not next(names):
-            print("| way | " + " | ".join(f"{n} at once: /s (p50, p99 ms)" for n in CONCURRENCY) + " |")
-            print("|---|" + "---|" * len(CONCURRENCY))
-        cells = (f"{row['per_s']:.1f} ({row['p50_ms']:.0f}, {row['p99_ms']:.0f})" for row in rows.values())
+            heads = [f"{n} at once: /s (p50, p99 ms)" for n in CONCURRENCY]
+            print(
+                f"| way | {' | '.join(heads)} | CPU ms a claim, {CONCURRENCY[0]} to {CONCURRENCY[-1]} at once |"
+            )
+            print("|---|" + "---|" * (len(heads) + 1))
+        cells = [f"{row['per_s']:.1f} ({row['p50_ms']:.0f}, {row['p99_ms']:.0f})" for row in rows.values()]
+        cells.append(", ".join(f"{row['cpu_ms']:.1f}" for row in rows.values()))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
     for name, make in sandboxes():
