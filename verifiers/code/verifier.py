@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 MAX_PROGRAM_CHARACTERS = 200_000
 MAX_TESTS_CHARACTERS = 1_000_000
 MAX_FILES = 30
-LANGUAGES = ("python",)
+LANGUAGES = ("python", "javascript")
 _FILE_PATH = re.compile(r"(?:\w[\w-]*/){0,5}\w[\w-]*(?:\.\w+)*", re.ASCII)
+_GIB = 1024**3
+# V8 reserves more than it uses.
+_ADDRESS_SPACE_BYTES = {"python": Limits(cpu_s=1, wall_s=1).address_space_bytes, "javascript": 3 * _GIB}
 _WALL_FACTOR = 2.0  # of the CPU time; generous, since only what sleeps or starves gets there
 _WALL_EXTRA_S = 3.0
 _ALONE_FACTOR = 5.0  # more wall time for a claim that is tried again alone
@@ -83,7 +86,7 @@ class CodeVerifier:
         if proof is not None and proof.problem is not None:
             reason = f"the tests do not count: {proof.problem}"
             return self._verdict(Outcome.ABSTAINED, reason, began, {"tests": str(proof)})
-        limits = _limits(timeout_s)
+        limits = _limits(timeout_s, claim.language)
         job, inputs_digest = _job(claim)
         trial = self._run(sandbox, job, limits)
         outcome, reason = outcome_of(trial, limits)
@@ -112,7 +115,7 @@ class CodeVerifier:
             return None
 
         def attempt(tried: ProgramClaim, cpu_s: float) -> Tried:
-            limits = _limits(cpu_s)
+            limits = _limits(cpu_s, claim.language)
             trial = self._run(sandbox, replace(_job(tried)[0], inputs=()), limits)
             return Tried(*outcome_of(trial, limits), trial.judged.cpu_s)
 
@@ -140,8 +143,12 @@ class CodeVerifier:
         )
 
 
-def _limits(cpu_s: float) -> Limits:
-    return Limits(cpu_s=cpu_s, wall_s=_WALL_FACTOR * cpu_s + _WALL_EXTRA_S)
+def _limits(cpu_s: float, language: str) -> Limits:
+    return Limits(
+        cpu_s=cpu_s,
+        wall_s=_WALL_FACTOR * cpu_s + _WALL_EXTRA_S,
+        address_space_bytes=_ADDRESS_SPACE_BYTES[language],
+    )
 
 
 def _runs_in_children(job: Job) -> bool:
@@ -153,7 +160,7 @@ def _runs_in_children(job: Job) -> bool:
 
 
 def _refusal(claim: ProgramClaim) -> str | None:
-    if claim.language.lower() not in LANGUAGES:
+    if claim.language not in LANGUAGES:
         return f"programs in {claim.language[:50]!r} are not supported, only in {', '.join(LANGUAGES)}"
     if not claim.tests.strip():
         return "there are no tests"
@@ -171,8 +178,9 @@ def _refusal(claim: ProgramClaim) -> str | None:
 
 
 def _job(claim: ProgramClaim) -> tuple[Job, str]:
-    inputs_for = claim.entry_point or entry_point_of(claim.tests)
-    inputs_digest, inputs = digest(generated_inputs(claim.tests, inputs_for, seed=0) if inputs_for else [])
+    python = claim.language == "python"  # other programs are run on what the tests themselves call them with
+    inputs_for = (claim.entry_point or entry_point_of(claim.tests)) if python else claim.entry_point
+    inputs_digest, inputs = digest(generated_inputs(claim.tests, inputs_for, seed=0) if inputs_for and python else [])
     job = Job(
         program=claim.program,
         tests=claim.tests,
@@ -181,6 +189,7 @@ def _job(claim: ProgramClaim) -> tuple[Job, str]:
         inputs_for=inputs_for,
         files=claim.files,
         seed=claim.seed,
+        language=claim.language,
     )
     return job, inputs_digest
 
@@ -198,7 +207,7 @@ def _storable(value: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _with_wall(limits: Limits, wall_s: float) -> Limits:
-    return Limits(cpu_s=limits.cpu_s, wall_s=wall_s)
+    return replace(limits, wall_s=wall_s)
 
 
 def _evidence(sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str) -> dict[str, Any]:

@@ -33,6 +33,9 @@ class Job:
     seed: int = 0
     """Of the random numbers on both sides."""
 
+    language: str = "python"
+    """Of the program and the tests: ``python`` or ``javascript``."""
+
     def message(self) -> dict[str, Any]:
         """Return the job as the judge reads it."""
         return {
@@ -43,6 +46,7 @@ class Job:
             "inputs_for": self.inputs_for,
             "files": dict(self.files),
             "seed": self.seed,
+            "language": self.language,
         }
 
 

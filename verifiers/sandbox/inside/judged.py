@@ -63,6 +63,7 @@ class Judged:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._number = 0  # of the request that is being answered
         self._module = types.ModuleType("solution")
         self._handles: list[Any] = []
         self._handle_of: dict[int, int] = {}
@@ -79,6 +80,7 @@ class Judged:
 
     def _answer(self, request: Node) -> None:
         number, name, *arguments = request
+        self._number = number
         try:
             reply = [number, "ok", *self._operations[name](self, *arguments)]
         except StopIteration:
@@ -204,11 +206,17 @@ class Judged:
         exec(compile(program, "solution.py", "exec"), self._module.__dict__)  # noqa: S102 - this is what a sandbox is for
         return [None]
 
-    def _script(self, program: str, stdin: str) -> list[Any]:
+    def _become_node(self, seed: int) -> list[Any]:
+        """Answer, then become the same thing in another language; nothing of the program has run yet."""
+        wire.send(self._fd, [self._number, "ok", None])
+        importlib.import_module("verifiers.sandbox.inside.node").become_judged(self._fd, seed)
+        return []
+
+    def _script(self, program: str, stdin: str, language: str) -> list[Any]:
         run_script = importlib.import_module(
             "verifiers.sandbox.inside.script"
         ).run_script  # few claims need it
-        status, cpu_s, printed = run_script(program, stdin, self._fd)
+        status, cpu_s, printed = run_script(program, stdin, self._fd, language)
         return [status, cpu_s, *self._encode(printed)]
 
     def _printed(self, capture: bool) -> list[Any]:  # noqa: FBT001 - a field of a message
@@ -310,6 +318,7 @@ class Judged:
         "await": lambda self, handle: self._encode(
             importlib.import_module("asyncio").run(self._handles[handle])
         ),
+        "become node": _become_node,
         "script": _script,
         "printed": _printed,
         "seed": _seed,

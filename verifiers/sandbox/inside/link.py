@@ -125,10 +125,10 @@ class Link:
         """Run the program's top level, the random numbers seeded first if a seed is given."""
         self._request(["load", program, seed], n_fields=1)
 
-    def run_script(self, program: str, stdin: str) -> tuple[int, float, bytes]:
+    def run_script(self, program: str, stdin: str, language: str) -> tuple[int, float, bytes]:
         """Run the program as a script; return its exit code or minus the signal, its CPU seconds, its output."""
         self._count_use()
-        status, cpu_s, node = self._request(["script", program, stdin], n_fields=3)
+        status, cpu_s, node = self._request(["script", program, stdin, language], n_fields=3)
         printed = self._decode(node)
         if type(status) is not int or type(cpu_s) is not float or type(printed) is not bytes:
             raise self._violated("sent an ill-formed reply")
