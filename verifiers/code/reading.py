@@ -9,6 +9,7 @@ from reasoner.outcomes import Outcome
 from verifiers.sandbox.protocol import Ending, Limit, Limits, Trial
 
 _MIB = 1024 * 1024
+_HEAP_IS_FULL = "JavaScript heap out of memory"
 
 
 def outcome_of(trial: Trial, limits: Limits) -> tuple[Outcome, str]:
@@ -38,10 +39,18 @@ def _without_report(trial: Trial, limits: Limits) -> tuple[Outcome, str]:
     return Outcome.ABSTAINED, f"the tests themselves could not be run ({how})"
 
 
+def limit_of(ending: Ending) -> Limit | None:
+    """Return the limit that ended a process: from outside, or by V8, which ends itself when its heap is full."""
+    if ending.limit is None and ending.exit_code and _HEAP_IS_FULL in ending.stderr:
+        return Limit.MEMORY
+    return ending.limit
+
+
 def _stopped(trial: Trial, limits: Limits, reason: str) -> str:
     """Say why nothing more could be asked of the program: a limit, how its process ended, or what the judge said."""
-    if trial.judged.limit is not None:
-        return limit_text(trial.judged.limit, limits)
+    limit = limit_of(trial.judged)
+    if limit is not None:
+        return limit_text(limit, limits)
     if trial.report is not None and trial.report["stopped"] == "gone":
         return f"{reason} ({_end(trial.judged)})"
     return reason

@@ -14,7 +14,7 @@ from reasoner.outcomes import Outcome
 from verifiers.claims import ProgramClaim
 from verifiers.code.behaviour import digest, entry_point_of, generated_inputs
 from verifiers.code.proof import Proof, Proofs, Tried, prove
-from verifiers.code.reading import outcome_of
+from verifiers.code.reading import limit_of, outcome_of
 from verifiers.code.turns import Turns
 from verifiers.sandbox.choice import SandboxFinder
 from verifiers.sandbox.protocol import Availability, Job, Limit, Limits, Sandbox, Trial
@@ -212,7 +212,7 @@ def _with_wall(limits: Limits, wall_s: float) -> Limits:
 
 def _evidence(sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str) -> dict[str, Any]:
     report = trial.report or {}
-    limit = trial.judged.limit if trial.report is None or "stopped" in report else None
+    limit = limit_of(trial.judged) if trial.report is None or "stopped" in report else None
     evidence: dict[str, Any] = {
         "sandbox": {"kind": sandbox.kind, "mode": "judge and judged in separate cells"},
         "limits": limits.as_evidence(),

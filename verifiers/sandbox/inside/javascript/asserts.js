@@ -11,7 +11,6 @@ const COMPARING = new Set([
   'equal', 'notEqual', 'strictEqual', 'notStrictEqual', 'deepEqual', 'notDeepEqual', 'deepStrictEqual',
   'notDeepStrictEqual', 'partialDeepStrictEqual', 'match', 'doesNotMatch',
 ]);
-const LATER = new Set(['rejects', 'doesNotReject']);
 
 /** What has become of each assertion, by line. */
 class Recorder {
@@ -94,7 +93,7 @@ class Recorder {
     return (...args) => this.watch(() => original[name](...args), (error) => {
       if (COMPARING.has(name)) return `left ${shortly(args[0])}, right ${shortly(args[1])}`;
       if (name === 'ok') return this.ofExpression(args[0]);
-      return firstLine(error.message, LATER.has(name) ? 'what the promise came to' : name);
+      return cut(String(error.message).split(/\s+/).join(' ').trim());
     });
   }
 
@@ -114,10 +113,6 @@ function lineOf(stack) {
 
 function cut(text) {
   return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}...`;
-}
-
-function firstLine(text, otherwise) {
-  return cut(String(text).split('\n').find((line) => line.trim()) || otherwise);
 }
 
 module.exports = { Recorder, cut, lineOf };

@@ -48,15 +48,17 @@ function tagOf(value) {
 /** Writes values as JSON nodes.
  *
  * opaque: writes what is not plain data; throws CodecError for what it will not.
+ * isForeign: whether a value stands for something on the other side, and is to be left to `opaque` unseen.
  * staysHere: whether a container is to be left to `opaque` although it is of a base type.
  * numbers: Map of mutable containers that both sides know, to their number; written as references.
  * collect: give every mutable container a number and put its contents in `table`.
  */
 class Encoder {
-  constructor(opaque, { staysHere = () => false, numbers = new Map(), collect = false } = {}) {
+  constructor(opaque, { isForeign = () => false, staysHere = () => false, numbers = new Map(), collect = false } = {}) {
     this.table = [];
     this.objects = [];
     this.opaque = opaque;
+    this.isForeign = isForeign;
     this.staysHere = staysHere;
     this.numbers = new Map(numbers);
     this.collect = collect;
@@ -101,6 +103,7 @@ class Encoder {
   }
 
   object(value) {
+    if (this.isForeign(value)) return this.opaque(value, this);
     const scalar = this.scalar(value);
     if (scalar) return scalar;
     const tag = tagOf(value);

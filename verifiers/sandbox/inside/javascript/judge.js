@@ -127,6 +127,7 @@ class Trial {
     if (ended) throw ended;
     if (this.suite.nTests) {
       await this.suite.run(this.judging);
+      if (!this.judging.fatal) await this.waitForStrays({ ownCallbacks: false });
       if (this.judging.fatal || this.judging.failed) throw this.judging.fatal || this.judging.failed;
       const after = this.explained(undefined, false);
       if (after) throw after;
@@ -238,6 +239,12 @@ class Trial {
     return this.namespace;
   }
 
+  handleOfEntryPoint() {
+    const { entry_point: name } = this.job;
+    if (!name || this.link.fatal || this.link.unsupported) return undefined;
+    return this.link.proxies.handleOf(this.names.includes(name) ? this.value(name) : this.whole);
+  }
+
   // Running the tests
 
   watchConsole() {
@@ -270,7 +277,11 @@ class Trial {
       if (error && error[exitCode] && !this.exited) return;
       throw this.explained(error, true) || error;
     }
-    await new Promise(setImmediate);
+    await this.waitForStrays({ ownCallbacks: !this.suite.nTests });
+  }
+
+  async waitForStrays(options) {
+    await this.link.drain(options);
     if (this.stray) throw this.explained(this.stray.error, true);
   }
 
@@ -393,7 +404,8 @@ async function main(jobFd, reportFd, linkFd) {
   const exit = process.exit.bind(process);
   const trial = new Trial(job, link);
   wire.send(reportFd, ['report', await trial.run()]);
-  const behaviour = observe(link, job);
+  process.removeAllListeners('unhandledRejection').on('unhandledRejection', () => exit(0));
+  const behaviour = await observe(link, trial.handleOfEntryPoint());
   if (behaviour) wire.send(reportFd, ['behaviour', behaviour]);
   exit(0);
 }

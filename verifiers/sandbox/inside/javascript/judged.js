@@ -23,10 +23,10 @@ const MAX_HANDLES = 50_000;
 const MAX_NAMES = 3000;
 const MAX_TEXT = 200_000; // characters of a text asked for by the tests
 const MAX_PROPERTIES = 20; // of an error
+const MAX_NESTED_ERRORS = 4;
 const IDENTIFIER = /[\p{ID_Start}$_][\p{ID_Continue}$]*/gu;
 // What shows that a program is a module and no script.
 const MODULE_ONLY = /import|export|await is only valid/;
-const N_RESOURCES = process.getActiveResourcesInfo().length; // of this process itself
 
 class Judged {
   constructor(fd) {
@@ -35,10 +35,12 @@ class Judged {
     this.handleOf = new Map();
     this.callbacks = new Map();
     this.nCallbacks = 0;
+    this.nResources = process.getActiveResourcesInfo().length; // of this process itself
     this.settled = new Map(); // handle of a promise: how it ended
     this.wake = () => {};
     this.promised = new Map(); // promises of the tests: how to settle ours
     this.builtins = new Set(Reflect.ownKeys(globalThis));
+    this.writing = new Set(); // errors: they may hold each other, in circles too
     this.own = null; // the program's exports
     this.names = [];
   }
@@ -132,7 +134,13 @@ class Judged {
       }
       own.push([this.handle(kind), nameOf(kind)]);
     }
+    return ['X', own, builtin, text(value.name), text(value.message), this.propertiesOf(value)];
+  }
+
+  propertiesOf(value) {
     const properties = [];
+    if (this.writing.size >= MAX_NESTED_ERRORS || this.writing.has(value)) return properties;
+    this.writing.add(value);
     for (const key of [...Object.keys(value), 'cause', 'errors'].slice(0, MAX_PROPERTIES)) {
       if (key === 'name' || key === 'message' || key === 'stack' || !Object.hasOwn(value, key)) continue;
       try {
@@ -141,7 +149,8 @@ class Judged {
         continue; // it stays over here
       }
     }
-    return ['X', own, builtin, text(value.name), text(value.message), properties];
+    this.writing.delete(value);
+    return properties;
   }
 
   promise(value) {
@@ -319,7 +328,7 @@ class Judged {
       const how = this.settled.get(handle);
       if (how) found.push([handle, how[0], this.encoder().encode(how[1])]);
     }
-    return [found, process.getActiveResourcesInfo().length <= N_RESOURCES];
+    return [found, process.getActiveResourcesInfo().length <= this.nResources];
   }
 }
 
@@ -426,6 +435,9 @@ const OPERATIONS = {
 };
 
 function main(fd) {
+  for (const stream of [process.stdout, process.stderr]) {
+    if (stream._handle && stream._handle.setBlocking) stream._handle.setBlocking(true); // or what is printed would wait
+  }
   new Judged(fd).serve().catch((error) => {
     if (!(error instanceof wire.PeerGoneError)) fs.writeSync(2, `${inspect(error)}\n`);
     process.exit(0);

@@ -10,6 +10,7 @@ const { Proxies } = require('./proxies.js');
 const MAX_REQUESTS = 200_000;
 const MAX_NESTING = 20; // judge calls program calls judge calls ...
 const MAX_TEXT = 300;
+const MAX_CALLS_KEPT = 200;
 const TURN_MS = 5;
 const N_IDLE_TURNS = 4; // in a row, with nothing to wait for on either side, until it is clear that nothing will come
 // What the tests can change for themselves alone, although they mean to change it for the program.
@@ -47,7 +48,7 @@ class Link {
     this.nTrusted = 0;
     this.lastCall = null; // says what the program was last asked, and gave
     this.thrown = new Set(); // what the program threw, as the tests got it
-    this.calls = []; // arguments of calls, as nodes: [name, nodes]
+    this.calls = []; // handle and arguments of the first calls, as nodes
     this.fd = fd;
     this.onFirstCall = onFirstCall;
     this.nesting = 0;
@@ -65,9 +66,9 @@ class Link {
   /** Call, or construct with, an object of the program; arguments it changed in place are changed here too. */
   call(operation, handle, name, self, args) {
     this.countUse();
-    const encoder = new Encoder((value, inner) => this.outgoing(value, inner), { collect: true });
+    const encoder = this.encoder({ collect: true });
     const [owner, nodes] = this.written(() => [encoder.encode(self), args.map((arg) => encoder.encode(arg))]);
-    if (operation === 'call' && !encoder.hasOpaque && this.nesting === 0) this.remember(name, encoder.table, nodes);
+    if (operation === 'call' && !encoder.hasOpaque && this.nesting === 0) this.remember(handle, encoder.table, nodes);
     const given = operation === 'call' ? [handle, owner, encoder.table, nodes] : [handle, encoder.table, nodes];
     const [result, changes] = this.request(2, operation, ...given);
     const decoder = new Decoder((node) => this.incoming(node), encoder.objects);
@@ -83,8 +84,8 @@ class Link {
   }
 
   /** Keep the arguments of the first calls: other programs are told apart from this one by running them on these. */
-  remember(name, table, nodes) {
-    if (this.calls.length < 200) this.calls.push([name, table, nodes]);
+  remember(handle, table, nodes) {
+    if (this.calls.length < MAX_CALLS_KEPT) this.calls.push([handle, table, nodes]);
   }
 
   /** Return whether the program has a name, and its value. */
@@ -108,7 +109,7 @@ class Link {
 
   /** Write a value that the tests send outside a call. */
   node(value) {
-    return this.written(() => new Encoder((one, inner) => this.outgoing(one, inner)).encode(value));
+    return this.written(() => this.encoder().encode(value));
   }
 
   /** Run the program's top level; return its names and, if all that it exports is a function, that function. */
@@ -125,18 +126,32 @@ class Link {
     let done = false;
     const end = () => { done = true; };
     promise.then(end, end);
-    let nIdle = 0;
-    for (;;) {
-      await new Promise(setImmediate);
-      if (done || this.fatal || this.unsupported) break;
-      nIdle = this.turn() && !process.getActiveResourcesInfo().includes('Timeout') ? nIdle + 1 : 0;
-      if (nIdle > N_IDLE_TURNS) {
-        throw this.stop('never did what the tests wait for: nothing is left that could', 'stuck');
-      }
-    }
-    if (this.fatal) throw this.fatal;
-    if (this.unsupported) throw this.unsupported;
+    const gaveUp = await this.turnWhile(() => !done);
+    if (gaveUp) throw this.stop('never did what the tests wait for: nothing is left that could', 'stuck');
     return promise;
+  }
+
+  /** Wait for what the tests have begun and nobody awaits, as node does before it exits.
+   *
+   * ownCallbacks: wait for the program's timers too, which may call functions of the tests.
+   */
+  async drain({ ownCallbacks }) {
+    await this.turnWhile((idle) => hasTimers() || this.promises.size > 0
+      || (ownCallbacks && this.callbacks.length > 0 && !idle));
+    await new Promise(setImmediate);
+  }
+
+  /** Let both event loops turn for as long as `goesOn`; return whether it was given up, both having nothing to do. */
+  async turnWhile(goesOn) {
+    let idle = false;
+    for (let nIdle = 0; nIdle <= N_IDLE_TURNS; nIdle = idle && !hasTimers() ? nIdle + 1 : 0) {
+      await new Promise(setImmediate);
+      if (this.fatal) throw this.fatal;
+      if (this.unsupported) throw this.unsupported;
+      if (!goesOn(idle)) return false;
+      idle = this.turn();
+    }
+    return true;
   }
 
   /** Let the program's event loop turn; return whether it has nothing to do there and nothing was settled. */
@@ -311,6 +326,11 @@ class Link {
     return this.promiseOf.get(handle);
   }
 
+  encoder(options) {
+    const isForeign = (value) => this.proxies.handleOf(value) !== undefined;
+    return new Encoder((value, encoder) => this.outgoing(value, encoder), { isForeign, ...options });
+  }
+
   outgoing(value, encoder) {
     encoder.hasOpaque = true;
     const handle = this.proxies.handleOf(value);
@@ -344,6 +364,10 @@ class Link {
     }
     return ['pr', place];
   }
+}
+
+function hasTimers() {
+  return process.getActiveResourcesInfo().includes('Timeout');
 }
 
 function builtinOf(error) {
