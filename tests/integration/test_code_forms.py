@@ -599,7 +599,7 @@ def test_a_path_out_of_the_scratch_folder_is_refused(verifier: CodeVerifier, pat
 
 
 def test_another_language_is_an_abstention(verifier: CodeVerifier) -> None:
-    claim = ProgramClaim(program="f = x => x", tests="assert f(1) == 1", language="javascript")
+    claim = ProgramClaim(program="f = |x| x", tests="assert f(1) == 1", language="rust")
     verdict = verifier.verify(claim, timeout_s=5)
     assert verdict.outcome is Outcome.ABSTAINED
     assert "'javascript'" in verdict.reason

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reasoner.outcomes import Outcome
 from verifiers.claims import ProgramClaim
 from verifiers.code.behaviour import digest, entry_point_of, generated_inputs
+from verifiers.code.languages import LANGUAGES
 from verifiers.code.proof import Proof, Proofs, Tried, prove
 from verifiers.code.reading import limit_of, outcome_of
 from verifiers.code.turns import Turns
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 MAX_PROGRAM_CHARACTERS = 200_000
 MAX_TESTS_CHARACTERS = 1_000_000
 MAX_FILES = 30
-LANGUAGES = ("python", "javascript")
 _FILE_PATH = re.compile(r"(?:\w[\w-]*/){0,5}\w[\w-]*(?:\.\w+)*", re.ASCII)
 _GIB = 1024**3
 # V8 reserves more than it uses.
@@ -180,7 +180,9 @@ def _refusal(claim: ProgramClaim) -> str | None:
 def _job(claim: ProgramClaim) -> tuple[Job, str]:
     python = claim.language == "python"  # other programs are run on what the tests themselves call them with
     inputs_for = (claim.entry_point or entry_point_of(claim.tests)) if python else claim.entry_point
-    inputs_digest, inputs = digest(generated_inputs(claim.tests, inputs_for, seed=0) if inputs_for and python else [])
+    inputs_digest, inputs = digest(
+        generated_inputs(claim.tests, inputs_for, seed=0) if inputs_for and python else []
+    )
     job = Job(
         program=claim.program,
         tests=claim.tests,

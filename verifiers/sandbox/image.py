@@ -58,7 +58,9 @@ def runtime_path() -> Path:
     Raises:
         SandboxUnavailableError: As for ``image_path``.
     """
-    sources = b"".join(module.read_bytes() for pattern in _SOURCES for module in sorted(_INSIDE.glob(pattern)))
+    sources = b"".join(
+        module.read_bytes() for pattern in _SOURCES for module in sorted(_INSIDE.glob(pattern))
+    )
     return kept("runtime", sys.version.encode() + sources, _build_runtime)
 
 

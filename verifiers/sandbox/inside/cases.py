@@ -49,7 +49,7 @@ def _case(number: int, case: dict[str, object]) -> tuple[str, str]:
 
 
 def run_case(
-    link: Link, program: str, number: int, stdin: str, expected: str, language: str
+    link: Link, program: str, number: int, stdin: str, expected: str, *, language: str
 ) -> tuple[Assertion, str | None]:
     """Run one case; return how it went, and the name of the limit that ended the script, if one did."""
     text = f"case {number}, stdin {stdin!r}"

@@ -57,7 +57,11 @@ class Trial:
         """Return the report about cases; for any other tests both processes become node and this never returns."""
         node = importlib.import_module("verifiers.sandbox.inside.node")
         if node.node() is None:
-            return {"outcome": "abstained", "reason": "this sandbox has no node to run JavaScript", "missing": "node"}
+            return {
+                "outcome": "abstained",
+                "reason": "this sandbox has no node to run JavaScript",
+                "missing": "node",
+            }
         if self._tests.lstrip().startswith("[") and self._has_cases():
             return self.run()
         self._link.prepare("become node", self._seed)
@@ -121,7 +125,7 @@ class Trial:
         done = self._recorder.assertions
         facts: dict[str, Value] = {"form": "cases"}
         for number, (stdin, stdout) in enumerate(cases, 1):
-            case, limit = run_case(self._link, self._program, number, stdin, stdout, self._language)
+            case, limit = run_case(self._link, self._program, number, stdin, stdout, language=self._language)
             done.append(case)
             if limit:
                 facts["limit"] = limit
