@@ -6,11 +6,11 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from reasoner.outcomes import Outcome
+from tests.integration.cases import Cases
 from verifiers.claims import ProgramClaim
 from verifiers.code.verifier import CodeVerifier
 from verifiers.errors import SandboxUnavailableError
@@ -24,29 +24,8 @@ from verifiers.verdicts import Verdict
 
 pytestmark = pytest.mark.sandbox
 
-DATA = Path(__file__).parents[1] / "data" / "javascript"
-
-
-def sections(name: str) -> dict[str, str]:
-    parts = re.split(r"^// ==== (.+)\n", (DATA / f"{name}.txt").read_text(), flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-PARTS = sections("parts")
-TESTS, HONEST, LIAR = PARTS["(the tests)"], PARTS["(honest)"], PARTS["(liar)"]
-
-
-def cases(name: str) -> dict[str, list[str]]:
-    """Program, tests and, where there is one, what the reason has to match."""
-
-    def whole(text: str) -> str:
-        return re.sub(r"^// (\(.+\))\n", lambda part: PARTS[part[1]], text, flags=re.MULTILINE)
-
-    marks = r"^// ---- (?:tests\n|reason )"
-    return {
-        case: [whole(part) for part in re.split(marks, text.rstrip("\n") + "\n", flags=re.MULTILINE)]
-        for case, text in sections(name).items()
-    }
+CASES = Cases("javascript", comment="//")
+TESTS, HONEST, LIAR = (CASES.parts[name] for name in ("(the tests)", "(honest)", "(liar)"))
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +91,7 @@ def judged(
     return verifier.verify(claim, timeout_s=timeout_s)
 
 
-CONFIRMED = cases("confirmed")
+CONFIRMED = CASES.read("confirmed")
 
 
 @pytest.mark.parametrize(("program", "tests"), CONFIRMED.values(), ids=CONFIRMED.keys())
@@ -123,7 +102,7 @@ def test_what_passes_in_node_is_confirmed(one: CodeVerifier, program: str, tests
     assert verdict.outcome is Outcome.CONFIRMED, (verdict.reason, verdict.evidence.get("stderr"))
 
 
-WRONG = cases("wrong")
+WRONG = CASES.read("wrong")
 
 
 @pytest.mark.parametrize(("program", "tests", "reason"), WRONG.values(), ids=WRONG.keys())
@@ -135,7 +114,7 @@ def test_a_wrong_program_is_refuted_with_the_values(
     assert re.search(reason.strip(), verdict.reason, re.DOTALL), verdict.reason
 
 
-ABSTAINED = cases("abstained")
+ABSTAINED = CASES.read("abstained")
 
 
 @pytest.mark.parametrize(("program", "tests", "reason"), ABSTAINED.values(), ids=ABSTAINED.keys())
@@ -147,7 +126,7 @@ def test_what_cannot_be_told_is_an_abstention(
     assert reason.strip() in verdict.reason
 
 
-REFUTED = cases("hostile")
+REFUTED = CASES.read("hostile")
 
 
 @pytest.mark.parametrize(("program", "tests", "reason"), REFUTED.values(), ids=REFUTED.keys())
@@ -205,13 +184,13 @@ def test_tests_that_catch_everything_do_not_catch_the_end_of_the_program(one: Co
 
 
 def test_the_program_is_not_told_a_key_that_it_has_not_named(one: CodeVerifier) -> None:
-    program, tests = cases("others")["a spy"]
+    program, tests = CASES.read("others")["a spy"]
     verdict = judged(one, program, tests)
     assert verdict.outcome is Outcome.CONFIRMED, verdict.reason
 
 
 def test_the_evidence_names_tests_assertions_limits_and_outputs(one: CodeVerifier) -> None:
-    program, tests = cases("others")["prints"]
+    program, tests = CASES.read("others")["prints"]
     verdict = judged(one, program, tests)
     evidence = verdict.evidence
     assert [one["state"] for one in evidence["per_test"]] == ["passed", "failed"]

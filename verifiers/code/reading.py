@@ -12,12 +12,17 @@ _MIB = 1024 * 1024
 _HEAP_IS_FULL = "JavaScript heap out of memory"
 
 
-def outcome_of(trial: Trial, limits: Limits) -> tuple[Outcome, str]:
+def outcome_of(trial: Trial, limits: Limits, *, inner: bool = False) -> tuple[Outcome, str]:
     """Return the outcome and the reason.
 
     The judge's report decides. Without one, the program is refuted if the judge had begun to use it (whatever it gave
     the tests, they did not come to an end with it), and nothing is said if the judge had not: then it is the tests'
     fault.
+
+    Args:
+        trial: What came of the pair.
+        limits: What it was allowed.
+        inner: The tests ran in the program's own process, which therefore has to have ended well.
     """
     report = trial.report
     if report is None:
@@ -27,6 +32,8 @@ def outcome_of(trial: Trial, limits: Limits) -> tuple[Outcome, str]:
         reason = str(report["reason"])
     except (KeyError, ValueError):
         return Outcome.REFUTED, "the judge's report could not be read"
+    if outcome is Outcome.CONFIRMED and inner and trial.judged.exit_code not in {0, None}:
+        return Outcome.REFUTED, f"the tests reported success, and {_end(trial.judged)}"
     if "stopped" in report:
         reason = f"{_stopped(trial, limits, reason)}, in {report.get('where', 'the tests')}"
     return outcome, reason

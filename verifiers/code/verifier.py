@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from reasoner.outcomes import Outcome
@@ -38,6 +39,22 @@ _WORKS = Availability(ok=True)
 _FINDER = SandboxFinder()  # one probe per process, at the first question
 
 
+class Mode(StrEnum):
+    """Where the tests ran."""
+
+    APART = "apart"
+    """In the judge; the program could not forge a pass."""
+
+    INNER = "inner"
+    """In the program's own process; a hostile program could forge a pass."""
+
+
+_MODES = {
+    Mode.APART: "judge and judged in separate cells",
+    Mode.INNER: "tests and program in one cell, the judge in another",
+}
+
+
 class CodeVerifier:
     """Judges whether programs pass tests; safe to call from any thread.
 
@@ -47,7 +64,7 @@ class CodeVerifier:
     """
 
     name = "code"
-    version = "2"
+    version = "3"
 
     def __init__(self, sandbox: Sandbox | None = None, *, parallel: int | None = None) -> None:
         self._sandbox = sandbox
@@ -89,8 +106,13 @@ class CodeVerifier:
         limits = _limits(timeout_s, claim.language)
         job, inputs_digest = _job(claim)
         trial = self._run(sandbox, job, limits)
-        outcome, reason = outcome_of(trial, limits)
-        evidence = _evidence(sandbox, trial, limits, inputs_digest)
+        mode = Mode.APART
+        if _needs_inside(trial) and claim.inner == "allowed":
+            trial, mode = self._run(sandbox, replace(job, inner=True, inputs=()), limits), Mode.INNER
+        outcome, reason = outcome_of(trial, limits, inner=mode is Mode.INNER)
+        if mode is Mode.APART and _needs_inside(trial):
+            reason = f'{reason} (the option `inner`: "allowed" would run them in the program\'s own process)'
+        evidence = _evidence(sandbox, trial, limits, inputs_digest, mode)
         # Whether somebody has checked that they tell right programs from wrong ones.
         evidence["tests"] = str(proof) if proof else "unproved"
         return self._verdict(outcome, reason, began, evidence)
@@ -116,8 +138,12 @@ class CodeVerifier:
 
         def attempt(tried: ProgramClaim, cpu_s: float) -> Tried:
             limits = _limits(cpu_s, claim.language)
-            trial = self._run(sandbox, replace(_job(tried)[0], inputs=()), limits)
-            return Tried(*outcome_of(trial, limits), trial.judged.cpu_s)
+            job = replace(_job(tried)[0], inputs=())
+            trial = self._run(sandbox, job, limits)
+            if _needs_inside(trial) and claim.inner == "allowed":
+                job = replace(job, inner=True)
+                trial = self._run(sandbox, job, limits)
+            return Tried(*outcome_of(trial, limits, inner=job.inner), trial.judged.cpu_s)
 
         return self._proofs.get(
             claim, timeout_s, lambda: prove(claim, known_good, timeout_s=timeout_s, attempt=attempt)
@@ -212,11 +238,19 @@ def _with_wall(limits: Limits, wall_s: float) -> Limits:
     return replace(limits, wall_s=wall_s)
 
 
-def _evidence(sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str) -> dict[str, Any]:
+def _needs_inside(trial: Trial) -> bool:
+    """Return whether the tests, whatever the program does, need to be where it is."""
+    return trial.report is not None and trial.report.get("needs_inside") is True
+
+
+def _evidence(
+    sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str, mode: Mode
+) -> dict[str, Any]:
     report = trial.report or {}
     limit = limit_of(trial.judged) if trial.report is None or "stopped" in report else None
     evidence: dict[str, Any] = {
-        "sandbox": {"kind": sandbox.kind, "mode": "judge and judged in separate cells"},
+        "mode": mode.value,
+        "sandbox": {"kind": sandbox.kind, "mode": _MODES[mode]},
         "limits": limits.as_evidence(),
         "limit_hit": limit.value if limit else report.get("limit"),
         "n_assertions": report.get("n_assertions", 0),

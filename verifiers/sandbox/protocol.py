@@ -36,6 +36,9 @@ class Job:
     language: str = "python"
     """Of the program and the tests: ``python`` or ``javascript``."""
 
+    inner: bool = False
+    """Run the tests in the program's own process, where a pass can be forged; the judge only hears of them."""
+
     def message(self) -> dict[str, Any]:
         """Return the job as the judge reads it."""
         return {
@@ -47,6 +50,7 @@ class Job:
             "files": dict(self.files),
             "seed": self.seed,
             "language": self.language,
+            "inner": self.inner,
         }
 
 

@@ -52,6 +52,9 @@ class CodeVerification(Line):
     seed: int = 0
     """Of the random numbers that tests and program draw."""
 
+    inner: Literal["never", "allowed"] = "never"
+    """Whether tests that need the program's internals may run in its process, where a pass can be forged."""
+
 
 class MathVerification(Line):
     """Compare each answer with a reference answer."""

@@ -88,7 +88,7 @@ class Trial:
                 "refuted", f"the program {fatal.reason}", stopped=fatal.kind, where="the tests"
             )
         except UnsupportedTestError as error:
-            conclusion = Conclusion("abstained", str(error))
+            conclusion = Conclusion("abstained", str(error), needs_inside=error.inside)
         except Exception as error:
             if error is not self._link.last_raised:
                 raise
@@ -145,7 +145,7 @@ class Trial:
             module.__dict__.update({**self._namespace, "__name__": suite.MODULE})
             self._namespace = module.__dict__
         if "redirect_stdout" in self._tests:
-            importlib.import_module("verifiers.sandbox.inside.capture").redirect(self._link)
+            self._watch_output()
         self._offer_names(tree)
         if suite is None:
             self._run(tree)
@@ -156,7 +156,7 @@ class Trial:
     def _run_suite(self, suite: types.ModuleType, tree: ast.Module) -> Conclusion:
         """Run the tests that the file has defined; every one is heard of, the first that failed is the reason."""
         self._in_suite = True
-        judging = suite.Judging(self._link, self._recorder, self._explained)
+        judging = self._judging()
         self._results = judging.results
         suite.run(self._namespace, judging)
         ended = judging.fatal or self._explained(None) or judging.failed
@@ -170,6 +170,16 @@ class Trial:
         skipped = f", {n_skipped} skipped" if n_skipped else ""
         return self._count(f"{n_passed} tests passed{skipped}: ", needs_assertions=not by_hand)
 
+    def _judging(self) -> Any:  # noqa: ANN401 - of a module that few claims need
+        suite = importlib.import_module("verifiers.sandbox.inside.suite")
+        return suite.Judging(self._link, self._recorder, self._explained)
+
+    def _watch_output(self) -> None:
+        importlib.import_module("verifiers.sandbox.inside.capture").redirect(self._link)
+
+    def _needs_inside(self, tree: ast.Module) -> str | None:
+        return names.reaches_inside(tree)
+
     def _read(self) -> ast.Module:
         try:
             tree = ast.parse(self._tests, "tests")
@@ -181,9 +191,10 @@ class Trial:
             raise Conclusion("abstained", f"the tests use {found}, which is not supported")
         if not names.has_assertions(tree):
             raise Conclusion("abstained", "the tests contain no assertion")
-        needed = names.reaches_inside(tree)
+        needed = self._needs_inside(tree)
         if needed:
-            raise Conclusion("abstained", f"the tests cannot be kept apart from the program: {needed}")
+            why = f"the tests cannot be kept apart from the program: {needed}"
+            raise Conclusion("abstained", why, needs_inside=True)
         return tree
 
     def _load(self) -> None:
@@ -285,7 +296,7 @@ class Trial:
         """
         recorder, link = self._recorder, self._link
         if isinstance(error, UnsupportedTestError):
-            return Conclusion("abstained", str(error))
+            return Conclusion("abstained", str(error), needs_inside=error.inside)
         if link.fatal is not None:
             where = (
                 f"line {recorder.current.line}: {recorder.current.text}" if recorder.current else "the tests"
@@ -296,7 +307,7 @@ class Trial:
                 "refuted", f"the program {link.fatal.reason}", stopped=link.fatal.kind, where=where
             )
         if link.unsupported is not None:
-            return Conclusion("abstained", str(link.unsupported))
+            return Conclusion("abstained", str(link.unsupported), needs_inside=link.unsupported.inside)
         if isinstance(error, AssertionError):
             return self._failed_assertion(error)
         return self._raised(error) if error is not None else None
@@ -391,6 +402,11 @@ def main(report_fd: int, link_fd: int, *limits: int) -> None:
     job = wire.receive(report_fd)
     if "random" in job["tests"]:
         importlib.import_module("random").seed(job.get("seed", 0))  # the same claim gets the same verdict
+    if job.get("inner"):
+        wire.send(report_fd, ["called"])
+        report = importlib.import_module("verifiers.sandbox.inside.witness").attend(link_fd, job)
+        wire.send(report_fd, ["report", report])
+        os._exit(0)
     link = Link(link_fd, on_first_call=lambda: wire.send(report_fd, ["called"]))
     trial = Trial(job, link)
     report = trial.run_javascript(report_fd, link_fd) if job.get("language") == "javascript" else trial.run()
