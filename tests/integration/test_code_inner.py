@@ -107,7 +107,12 @@ def test_a_proof_is_made_in_the_same_mode(verifier: CodeVerifier) -> None:
     assert verdict.evidence["tests"].startswith("proved")
 
 
-LIAR = "class Liar(BASE):\n    def __eq__(self, other): return True\n    __hash__ = None\n    def __ne__(self, other): return False\n"
+LIAR = """
+class Liar(BASE):
+    def __eq__(self, other): return True
+    __hash__ = None
+    def __ne__(self, other): return False
+"""
 
 
 @pytest.mark.parametrize(("program", "tests"), FORGED.values(), ids=FORGED.keys())

@@ -238,6 +238,12 @@ def _with_wall(limits: Limits, wall_s: float) -> Limits:
     return replace(limits, wall_s=wall_s)
 
 
+def _first_failure(report: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the first assertion or case that failed, with the values."""
+    found = report.get("first_failure")
+    return dict(zip(("line", "text", "detail"), found, strict=True)) if found else None
+
+
 def _needs_inside(trial: Trial) -> bool:
     """Return whether the tests, whatever the program does, need to be where it is."""
     return trial.report is not None and trial.report.get("needs_inside") is True
@@ -261,6 +267,8 @@ def _evidence(
             {"line": line, "text": text, "state": state, "detail": detail}
             for line, text, state, detail in report.get("assertions", [])
         ],
+        "first_failure": _first_failure(report),
+        "n_tests": report.get("n_tests", 0),
         "per_test": [
             {"name": name, "state": state, "detail": detail}
             for name, state, detail in report.get("tests", [])

@@ -104,7 +104,9 @@ class Trial:
             "n_passed": sum(a.passed for a in done),
             "own_comparisons": self._link.n_trusted,
             "own_helpers": self._helpers,
-            "tests": [[r.name[:MAX_TEXT], r.state, r.detail] for r in self._results[:MAX_REPORTED]],
+            "first_failure": next(([a.line, a.text, a.failure] for a in done if a.failure is not None), None),
+            "n_tests": len(self._results),
+            "tests": [[r.name[:MAX_TEXT], r.state, r.detail] for r in _reported(self._results)],
             **conclusion.facts,
         }
 
@@ -188,7 +190,9 @@ class Trial:
             raise Conclusion("abstained", f"the tests are not valid Python: {_one_line(error)}") from error
         found = names.framework(tree)
         if found:
-            raise Conclusion("abstained", f"the tests use {found}, which is not supported")
+            raise Conclusion(
+                "abstained", f"the tests use {found}, which is not supported; what draws from `random` is"
+            )
         if not names.has_assertions(tree):
             raise Conclusion("abstained", "the tests contain no assertion")
         needed = self._needs_inside(tree)
@@ -379,6 +383,13 @@ class Trial:
         if module != names.PROGRAM and module not in self._helpers:
             self._helpers.append(module)
         return value
+
+
+def _reported(results: list[Ended]) -> list[Ended]:
+    """Return the first results, and the first that failed if it came later."""
+    failed = next((result for result in results[MAX_REPORTED:] if result.state == "failed"), None)
+    no_earlier = all(result.state != "failed" for result in results[:MAX_REPORTED])
+    return results[:MAX_REPORTED] + ([failed] if failed and no_earlier else [])
 
 
 def _state(assertion: Assertion) -> str:

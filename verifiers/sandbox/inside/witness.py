@@ -77,6 +77,9 @@ def _checked(report: dict[str, Any]) -> dict[str, Any]:
         not isinstance(row, list) or len(row) != n_fields for row, n_fields in rows
     ):
         raise _ForgedError("an ill-formed report")
+    first = report.get("first_failure")
+    if first is not None and not (isinstance(first, list) and len(first) == 3):
+        raise _ForgedError("an ill-formed report")
     return {**report, "reason": report["reason"][: 4 * MAX_TEXT]}
 
 

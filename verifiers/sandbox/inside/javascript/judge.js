@@ -111,7 +111,9 @@ class Trial {
       n_passed: done.filter((a) => stateOf(a) === 'passed').length,
       own_comparisons: this.link.nTrusted,
       own_helpers: [],
-      tests: (this.judging ? this.judging.results : []).slice(0, MAX_REPORTED),
+      first_failure: done.filter((a) => a.failure !== null).map((a) => [a.line, a.text, a.failure])[0] || null,
+      n_tests: this.suite.nTests,
+      tests: reported(this.judging ? this.judging.results : []),
       ...conclusion.facts,
     };
   }
@@ -383,6 +385,12 @@ class Trial {
     const trusted = this.link.nTrusted ? `; ${this.link.nTrusted} comparisons were the program's own` : '';
     return new Conclusion('confirmed', `${remark}${nRun} assertions passed${trusted}`);
   }
+}
+
+/** Return the first results, and the first that failed if it came later. */
+function reported(results) {
+  const failed = results.findIndex((result) => result[1] === 'failed');
+  return [...results.slice(0, MAX_REPORTED), ...(failed >= MAX_REPORTED ? [results[failed]] : [])];
 }
 
 function stateOf(assertion) {
