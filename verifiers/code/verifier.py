@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from reasoner.outcomes import Outcome
 from verifiers.claims import ProgramClaim
 from verifiers.code.behaviour import digest, entry_point_of, generated_inputs
-from verifiers.code.languages import LANGUAGES
+from verifiers.code.languages import LANGUAGES, PYTHON
 from verifiers.code.proof import Proof, Proofs, Tried, prove
 from verifiers.code.reading import limit_of, outcome_of
 from verifiers.code.turns import Turns
@@ -135,6 +135,8 @@ class CodeVerifier:
         known_good = claim.known_good
         if known_good is None:
             return None
+        if claim.language != PYTHON.name:
+            return Proof(f"mutants are made of programs in {PYTHON.title} only")
 
         def attempt(tried: ProgramClaim, cpu_s: float) -> Tried:
             limits = _limits(cpu_s, claim.language)
