@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -58,10 +57,8 @@ CASES = {
 
 @pytest.fixture(scope="module", params=sorted(CASES))
 def case(request: pytest.FixtureRequest) -> Case:
-    if request.param == "code" and not CodeVerifier.availability().ok:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(CodeVerifier.availability().reason)
-        pytest.skip(CodeVerifier.availability().reason)
+    if request.param == "code":
+        request.getfixturevalue("needs_sandbox")
     return CASES[request.param]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from verifiers.code.verifier import CodeVerifier
 
 
 def run(*arguments: object, lines: list[object] | None = None) -> tuple[int, list[dict[str, Any]], str]:
@@ -179,11 +177,7 @@ def test_verify_math_judges_every_claim_in_order() -> None:
 
 
 @pytest.mark.sandbox
-def test_verify_code_judges_every_claim_in_order() -> None:
-    if not CodeVerifier.availability().ok:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(CodeVerifier.availability().reason)
-        pytest.skip(CodeVerifier.availability().reason)
+def test_verify_code_judges_every_claim_in_order(needs_sandbox: None) -> None:
     right = {"id": "r", "program": "def f(x):\n    return x + 1\n", "tests": "assert f(1) == 2"}
     wrong = {**right, "id": "w", "program": "def f(x):\n    return x\n"}
     code, verdicts, _ = run("verify", "code", "-", lines=[right, wrong])
