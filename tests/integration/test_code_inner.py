@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from reasoner.outcomes import Outcome
@@ -43,12 +41,7 @@ HONEST = "def f(x):\n    return x * x\n"
 
 
 @pytest.fixture(scope="module")
-def verifier() -> CodeVerifier:
-    availability = CodeVerifier.availability()
-    if not availability.ok:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(f"no sandbox: {availability.reason}")
-        pytest.skip(f"no sandbox here: {availability.reason}; {availability.fix}")
+def verifier(needs_sandbox: None) -> CodeVerifier:
     return CodeVerifier()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 
@@ -13,13 +12,9 @@ from reasoner.outcomes import Outcome
 from tests.integration.cases import Cases
 from verifiers.claims import ProgramClaim
 from verifiers.code.verifier import CodeVerifier
-from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.binary import bubblewrap_binaries
 from verifiers.sandbox.bubblewrap import BubblewrapSandbox
-from verifiers.sandbox.docker_image import build, is_ready
 from verifiers.sandbox.docker_sandbox import DockerSandbox
-from verifiers.sandbox.engine import Engine
-from verifiers.sandbox.node import FIX, node_path
 from verifiers.verdicts import Verdict
 
 pytestmark = pytest.mark.sandbox
@@ -28,35 +23,14 @@ CASES = Cases("javascript", comment="//")
 TESTS, HONEST, LIAR = (CASES.parts[name] for name in ("(the tests)", "(honest)", "(liar)"))
 
 
-@pytest.fixture(scope="session")
-def engine() -> Engine:
-    try:
-        found = Engine()
-        if not is_ready(found):
-            build(found)
-    except SandboxUnavailableError as error:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(f"no Docker engine here: {error}")
-    return found
-
-
 @pytest.fixture(scope="module", params=["warm", "cold", pytest.param("docker", marks=pytest.mark.docker)])
-def verifier(request: pytest.FixtureRequest) -> Iterator[CodeVerifier]:
-    if node_path() is None:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(f"no node: {FIX}")
-        pytest.skip(f"no node here: {FIX}")
+def verifier(request: pytest.FixtureRequest, needs_node: None) -> Iterator[CodeVerifier]:
     if request.param == "docker":
-        in_docker = DockerSandbox(request.getfixturevalue("engine"))
+        in_docker = DockerSandbox(request.getfixturevalue("docker_engine"))
         yield CodeVerifier(in_docker)
         in_docker.close()
         return
-    availability = CodeVerifier.availability()
-    if not availability.ok:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(f"no sandbox: {availability.reason}")
-        pytest.skip(f"no sandbox here: {availability.reason}; {availability.fix}")
+    request.getfixturevalue("needs_sandbox")
     sandbox = BubblewrapSandbox(bubblewrap_binaries()[0], warm=request.param == "warm")
     made = CodeVerifier(sandbox)
     yield made
@@ -65,17 +39,8 @@ def verifier(request: pytest.FixtureRequest) -> Iterator[CodeVerifier]:
 
 
 @pytest.fixture(scope="module")
-def one(request: pytest.FixtureRequest) -> CodeVerifier:
+def one(needs_sandbox: None, needs_node: None) -> CodeVerifier:
     """The default sandbox, for what does not depend on which one it is."""
-    if node_path() is None:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(f"no node: {FIX}")
-        pytest.skip(f"no node here: {FIX}")
-    availability = CodeVerifier.availability()
-    if not availability.ok:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(f"no sandbox: {availability.reason}")
-        pytest.skip(f"no sandbox here: {availability.reason}; {availability.fix}")
     return CodeVerifier()
 
 
