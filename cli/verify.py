@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import typer
 from pydantic import Field
@@ -49,6 +49,7 @@ class CodeLine(ClaimLine):
     files: dict[str, str] = Field(default_factory=dict)
     known_good: str | None = None
     seed: int = 0
+    inner: Literal["never", "allowed"] = "never"
 
 
 class ManyVerifier(Protocol):
@@ -91,7 +92,7 @@ def verify_math(file: File, timeout_s: Timeout = 5.0) -> None:
 def verify_code(file: File, timeout_s: Timeout = 10.0) -> None:
     """Judge whether programs pass their tests: lines of {"id", "program", "tests", "entry_point"?}.
 
-    Also "files", "known_good", "seed" and "language"; the forms of tests are in docs/code-tests.md.
+    Also "files", "known_good", "seed", "language" and "inner"; the forms of tests are in docs/code-tests.md.
 
     Example:
 

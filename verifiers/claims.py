@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,3 +39,6 @@ class ProgramClaim:
 
     seed: int = 0
     """Of the random numbers that the tests and the program draw."""
+
+    inner: Literal["never", "allowed"] = "never"
+    """Whether tests that need the program's internals may run in its process: a pass there can be forged by it."""

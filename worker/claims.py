@@ -10,7 +10,7 @@ from reasoner.chains import Chain
 from reasoner.decisions import Judgement
 from reasoner.equivalence import Relation, exact
 from reasoner.outcomes import Outcome
-from worker.kinds import KINDS
+from worker.kinds import KINDS, rules_of_kind
 from worker.store.texts import digest
 from worker.store.verdicts import Judged
 from worker.submission.lines import CodeVerification, TaskLine
@@ -40,7 +40,7 @@ def equivalence_of(line: TaskLine) -> str:
 
 def normaliser_of(line: TaskLine) -> Callable[[str], str]:
     """Return the normal form of the task's answers; the exact part of every equivalence."""
-    return KINDS[line.kind].normal_form
+    return rules_of_kind(line.kind, line.language).normal_form
 
 
 def distinct_answers(line: TaskLine, answers: Sequence[str | None]) -> dict[str, str]:

@@ -605,11 +605,38 @@ def test_a_path_out_of_the_scratch_folder_is_refused(verifier: CodeVerifier, pat
     assert "not the relative path" in verdict.reason
 
 
+def test_hypothesis_is_an_abstention_that_says_what_to_use_instead(verifier: CodeVerifier) -> None:
+    tests = "from hypothesis import given, strategies as st\n@given(st.integers())\ndef test(x): assert f(x) == x\n"
+    verdict = verifier.verify(ProgramClaim(program="def f(x): return x", tests=tests), timeout_s=5)
+    assert verdict.outcome is Outcome.ABSTAINED
+    assert "`random`" in verdict.reason
+
+
+def test_the_first_failure_is_in_the_evidence_however_many_pass_before_it(verifier: CodeVerifier) -> None:
+    tests = "\n".join(f"assert f({x}) == {x}" for x in range(100))
+    claim = ProgramClaim(program="def f(x): return x if x != 77 else -1", tests=tests)
+    evidence = verifier.verify(claim, timeout_s=5).evidence
+    assert len(evidence["assertions"]) == 50
+    assert evidence["first_failure"] == {
+        "line": 78,
+        "text": "assert f(77) == 77",
+        "detail": "left -1, right 77",
+    }
+    suite = "import unittest\nclass T(unittest.TestCase):\n" + "".join(
+        f"    def test_{x:03}(self): self.assertEqual(f({x}), {x})\n" for x in range(100)
+    )
+    claim = ProgramClaim(program="def f(x): return x if x != 77 else -1", tests=suite)
+    evidence = verifier.verify(claim, timeout_s=5).evidence
+    assert [one["name"] for one in evidence["per_test"] if one["state"] == "failed"] == ["T.test_077"]
+    assert evidence["n_tests"] == 100
+    assert evidence["first_failure"]["text"] == "self.assertEqual(f(77), 77)"
+
+
 def test_another_language_is_an_abstention(verifier: CodeVerifier) -> None:
-    claim = ProgramClaim(program="f = x => x", tests="assert f(1) == 1", language="javascript")
+    claim = ProgramClaim(program="f = |x| x", tests="assert f(1) == 1", language="rust")
     verdict = verifier.verify(claim, timeout_s=5)
     assert verdict.outcome is Outcome.ABSTAINED
-    assert "'javascript'" in verdict.reason
+    assert "'rust'" in verdict.reason
 
 
 def test_the_seed_decides_what_random_tests_draw(anywhere: CodeVerifier) -> None:

@@ -9,6 +9,7 @@ from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.cell import Builder, Cell
 from verifiers.sandbox.image import image_path, runtime_path
 from verifiers.sandbox.lanes import MAX_CLAIMS, Lanes
+from verifiers.sandbox.node import node_path
 from verifiers.sandbox.pair import run_pair
 from verifiers.sandbox.protocol import Job, Limits, Trial
 from verifiers.sandbox.station import Station, StationPair, WarmCell
@@ -29,7 +30,7 @@ class BubblewrapSandbox:
     kind = "bubblewrap"
 
     def __init__(self, bubblewrap: Path, *, warm: bool = True) -> None:
-        self._builder = Builder(bubblewrap, image_path(), runtime_path())
+        self._builder = Builder(bubblewrap, image_path(), runtime_path(), node_path())
         self._sizes = Limits(cpu_s=1, wall_s=1)  # of which only the sizes count here
         self._lanes = Lanes(self._lane, usual=None, max_claims=MAX_CLAIMS) if warm else None
         self._warmed = False

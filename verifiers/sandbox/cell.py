@@ -15,6 +15,7 @@ from pathlib import Path
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.cgroups import ControlGroup
 from verifiers.sandbox.image import LIBRARIES, PYTHON, RUNTIME
+from verifiers.sandbox.node import MOUNT as NODE_MOUNT
 from verifiers.sandbox.printed import Printed
 from verifiers.sandbox.protocol import Ending, Limit, Limits
 from verifiers.sandbox.seccomp import filter_program
@@ -33,6 +34,8 @@ class Builder:
     bubblewrap: Path
     image: Path
     runtime: Path
+    node: Path | None = None
+    """Where node is, for programs in JavaScript."""
 
     def command(self, scratch_bytes: int, *options: str, info_fd: int) -> list[str]:
         """Return the bubblewrap command up to the Python to run; ``options`` are added to bubblewrap's.
@@ -46,6 +49,7 @@ class Builder:
             *("--uid", str(UNPRIVILEGED_ID), "--gid", str(UNPRIVILEGED_ID), "--cap-drop", "ALL"),
             *("--hostname", "sandbox", "--ro-bind", str(self.image), "/", *devices),
             *("--ro-bind", str(self.runtime), RUNTIME),
+            *(("--ro-bind", str(self.node), NODE_MOUNT) if self.node else ()),
             *("--size", str(scratch_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp"),  # noqa: S108 - its own
             *("--clearenv", "--setenv", "LD_LIBRARY_PATH", LIBRARIES, "--setenv", "PYTHONPATH", RUNTIME),
             *("--setenv", "PYTHONHASHSEED", "0", "--setenv", "HOME", "/tmp"),  # noqa: S108

@@ -167,7 +167,8 @@ class Engine:
         """
         with self._asking("the image could not be built"), tempfile.TemporaryFile() as file:
             with tarfile.open(fileobj=file, mode="w") as archive:
-                folders = [(context / dockerfile).parent, context / "verifiers/sandbox/inside"]
+                inside = context / "verifiers/sandbox/inside"
+                folders = [(context / dockerfile).parent, inside, inside / "javascript"]
                 for source in sorted(
                     path for folder in folders for path in folder.iterdir() if path.is_file()
                 ):

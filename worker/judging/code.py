@@ -34,6 +34,7 @@ class CodeJudge:
                 files=spec.files,
                 known_good=spec.known_good,
                 seed=spec.seed,
+                inner=spec.inner,
             )
             for program in forms.values()
         ]

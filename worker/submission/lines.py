@@ -16,6 +16,7 @@ MAX_CHAIN_TOKENS = (
     8_000_000  # far beyond any context; as many chains as a task may have still sum up to an int4
 )
 
+ProgramLanguage = Literal["python", "javascript"]
 Kind = Literal["math", "code", "diagnosis", "qa", "text"]
 Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -41,7 +42,7 @@ class CodeVerification(Line):
     tests: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)]
     entry_point: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)] | None = None
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
-    language: Literal["python"] = "python"
+    language: ProgramLanguage = "python"
     files: Annotated[dict[str, Text], Field(max_length=30)] = {}
     """More files of the program, by relative path."""
 
@@ -50,6 +51,9 @@ class CodeVerification(Line):
 
     seed: int = 0
     """Of the random numbers that tests and program draw."""
+
+    inner: Literal["never", "allowed"] = "never"
+    """Whether tests that need the program's internals may run in its process, where a pass can be forged."""
 
 
 class MathVerification(Line):
@@ -165,6 +169,19 @@ class TaskLine(Line):
         if self.is_given or self.prompt is not None or self.messages is not None:
             return self
         raise ValueError("a prompt is missing: give prompt or messages (or chains, or candidates)")
+
+    @model_validator(mode="after")
+    def _is_in_one_language(self) -> TaskLine:
+        if len({spec.language for spec in self.verify if isinstance(spec, CodeVerification)}) > 1:
+            raise ValueError(
+                "the code verifications name different languages: write one task for each language"
+            )
+        return self
+
+    @property
+    def language(self) -> str:
+        """The language of the programs that the task is about."""
+        return next((spec.language for spec in self.verify if isinstance(spec, CodeVerification)), "python")
 
     @property
     def is_given(self) -> bool:

@@ -179,3 +179,18 @@ def test_every_line_keeps_the_number_an_editor_shows(contents: list[bytes], max_
             assert line.content == expected[line.number]
         else:
             assert len(contents[line.number - 1]) > max_line_bytes - 3
+
+
+def test_a_task_is_about_programs_in_one_language() -> None:
+    python, javascript = (
+        {"verifier": "code", "tests": "assert(f(1) === 1)", "language": language}
+        for language in ("python", "javascript")
+    )
+    task = {"custom_id": "a", "kind": "code", "candidates": ["f = 1"]}
+    (good,) = judge(lines({**task, "verify": [javascript, {**javascript, "inner": "allowed"}]}))
+    assert isinstance(good, ValidLine)
+    assert good.line.language == "javascript"
+    problem = only_problem(judge(lines({**task, "verify": [python, javascript]})))
+    assert "different languages" in problem.problem
+    problem = only_problem(judge(lines({**task, "verify": [{**python, "language": "rust"}]})))
+    assert problem.field.endswith("language")

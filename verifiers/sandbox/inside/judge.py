@@ -35,11 +35,13 @@ class Trial:
     """One program before one set of tests."""
 
     def __init__(self, job: dict[str, Any], link: Link) -> None:
+        self._job = job
         self._tests: str = job["tests"]
         self._program: str = job["program"]
         self._entry_point: str | None = job["entry_point"]
         self._files: dict[str, str] = job.get("files", {})
         self._seed: int = job.get("seed", 0)
+        self._language: str = job.get("language", "python")
         self._link = link
         self._recorder = Recorder()
         self._in_suite = False
@@ -50,6 +52,27 @@ class Trial:
         )
         self._results: list[Ended] = []
         self._namespace: dict[str, Any] = {"__name__": "__main__", RECORDER: self._recorder}
+
+    def run_javascript(self, report_fd: int, link_fd: int) -> dict[str, Any]:
+        """Return the report about cases; for any other tests both processes become node and this never returns."""
+        node = importlib.import_module("verifiers.sandbox.inside.node")
+        if node.node() is None:
+            return {
+                "outcome": "abstained",
+                "reason": "this sandbox has no node to run JavaScript",
+                "missing": "node",
+            }
+        if self._tests.lstrip().startswith("[") and self._has_cases():
+            return self.run()
+        self._link.prepare("become node", self._seed)
+        return node.become_judge(self._job, report_fd, link_fd)  # type: ignore[no-any-return] # it never does
+
+    def _has_cases(self) -> bool:
+        """Return whether what begins with a bracket is cases, right or wrong, and not a program of tests."""
+        try:
+            return self._cases() is not None
+        except Conclusion:
+            return True
 
     def run(self) -> dict[str, Any]:
         """Return the report: outcome, reason, assertions."""
@@ -65,7 +88,7 @@ class Trial:
                 "refuted", f"the program {fatal.reason}", stopped=fatal.kind, where="the tests"
             )
         except UnsupportedTestError as error:
-            conclusion = Conclusion("abstained", str(error))
+            conclusion = Conclusion("abstained", str(error), needs_inside=error.inside)
         except Exception as error:
             if error is not self._link.last_raised:
                 raise
@@ -81,7 +104,9 @@ class Trial:
             "n_passed": sum(a.passed for a in done),
             "own_comparisons": self._link.n_trusted,
             "own_helpers": self._helpers,
-            "tests": [[r.name[:MAX_TEXT], r.state, r.detail] for r in self._results[:MAX_REPORTED]],
+            "first_failure": next(([a.line, a.text, a.failure] for a in done if a.failure is not None), None),
+            "n_tests": len(self._results),
+            "tests": [[r.name[:MAX_TEXT], r.state, r.detail] for r in _reported(self._results)],
             **conclusion.facts,
         }
 
@@ -102,7 +127,7 @@ class Trial:
         done = self._recorder.assertions
         facts: dict[str, Value] = {"form": "cases"}
         for number, (stdin, stdout) in enumerate(cases, 1):
-            case, limit = run_case(self._link, self._program, number, stdin, stdout)
+            case, limit = run_case(self._link, self._program, number, stdin, stdout, language=self._language)
             done.append(case)
             if limit:
                 facts["limit"] = limit
@@ -122,7 +147,7 @@ class Trial:
             module.__dict__.update({**self._namespace, "__name__": suite.MODULE})
             self._namespace = module.__dict__
         if "redirect_stdout" in self._tests:
-            importlib.import_module("verifiers.sandbox.inside.capture").redirect(self._link)
+            self._watch_output()
         self._offer_names(tree)
         if suite is None:
             self._run(tree)
@@ -133,7 +158,7 @@ class Trial:
     def _run_suite(self, suite: types.ModuleType, tree: ast.Module) -> Conclusion:
         """Run the tests that the file has defined; every one is heard of, the first that failed is the reason."""
         self._in_suite = True
-        judging = suite.Judging(self._link, self._recorder, self._explained)
+        judging = self._judging()
         self._results = judging.results
         suite.run(self._namespace, judging)
         ended = judging.fatal or self._explained(None) or judging.failed
@@ -147,6 +172,16 @@ class Trial:
         skipped = f", {n_skipped} skipped" if n_skipped else ""
         return self._count(f"{n_passed} tests passed{skipped}: ", needs_assertions=not by_hand)
 
+    def _judging(self) -> Any:  # noqa: ANN401 - of a module that few claims need
+        suite = importlib.import_module("verifiers.sandbox.inside.suite")
+        return suite.Judging(self._link, self._recorder, self._explained)
+
+    def _watch_output(self) -> None:
+        importlib.import_module("verifiers.sandbox.inside.capture").redirect(self._link)
+
+    def _needs_inside(self, tree: ast.Module) -> str | None:
+        return names.reaches_inside(tree)
+
     def _read(self) -> ast.Module:
         try:
             tree = ast.parse(self._tests, "tests")
@@ -155,12 +190,15 @@ class Trial:
             raise Conclusion("abstained", f"the tests are not valid Python: {_one_line(error)}") from error
         found = names.framework(tree)
         if found:
-            raise Conclusion("abstained", f"the tests use {found}, which is not supported")
+            raise Conclusion(
+                "abstained", f"the tests use {found}, which is not supported; what draws from `random` is"
+            )
         if not names.has_assertions(tree):
             raise Conclusion("abstained", "the tests contain no assertion")
-        needed = names.reaches_inside(tree)
+        needed = self._needs_inside(tree)
         if needed:
-            raise Conclusion("abstained", f"the tests cannot be kept apart from the program: {needed}")
+            why = f"the tests cannot be kept apart from the program: {needed}"
+            raise Conclusion("abstained", why, needs_inside=True)
         return tree
 
     def _load(self) -> None:
@@ -262,7 +300,7 @@ class Trial:
         """
         recorder, link = self._recorder, self._link
         if isinstance(error, UnsupportedTestError):
-            return Conclusion("abstained", str(error))
+            return Conclusion("abstained", str(error), needs_inside=error.inside)
         if link.fatal is not None:
             where = (
                 f"line {recorder.current.line}: {recorder.current.text}" if recorder.current else "the tests"
@@ -273,7 +311,7 @@ class Trial:
                 "refuted", f"the program {link.fatal.reason}", stopped=link.fatal.kind, where=where
             )
         if link.unsupported is not None:
-            return Conclusion("abstained", str(link.unsupported))
+            return Conclusion("abstained", str(link.unsupported), needs_inside=link.unsupported.inside)
         if isinstance(error, AssertionError):
             return self._failed_assertion(error)
         return self._raised(error) if error is not None else None
@@ -347,6 +385,13 @@ class Trial:
         return value
 
 
+def _reported(results: list[Ended]) -> list[Ended]:
+    """Return the first results, and the first that failed if it came later."""
+    failed = next((result for result in results[MAX_REPORTED:] if result.state == "failed"), None)
+    no_earlier = all(result.state != "failed" for result in results[:MAX_REPORTED])
+    return results[:MAX_REPORTED] + ([failed] if failed and no_earlier else [])
+
+
 def _state(assertion: Assertion) -> str:
     if assertion.failure is not None:
         return "failed"
@@ -368,9 +413,14 @@ def main(report_fd: int, link_fd: int, *limits: int) -> None:
     job = wire.receive(report_fd)
     if "random" in job["tests"]:
         importlib.import_module("random").seed(job.get("seed", 0))  # the same claim gets the same verdict
+    if job.get("inner"):
+        wire.send(report_fd, ["called"])
+        report = importlib.import_module("verifiers.sandbox.inside.witness").attend(link_fd, job)
+        wire.send(report_fd, ["report", report])
+        os._exit(0)
     link = Link(link_fd, on_first_call=lambda: wire.send(report_fd, ["called"]))
     trial = Trial(job, link)
-    report = trial.run()
+    report = trial.run_javascript(report_fd, link_fd) if job.get("language") == "javascript" else trial.run()
     wire.send(report_fd, ["report", report])
     if job["inputs"]:
         wire.send(report_fd, ["behaviour", observe(link, job["inputs_for"], job["inputs"])])
