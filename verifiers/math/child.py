@@ -15,11 +15,12 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 from reasoner.outcomes import Outcome
-from verifiers.math.equality import Judgement, decide
+from verifiers.math.judgement import Judgement
 from verifiers.math.rational import NeedsAlgebraError
+from verifiers.math.requests import judged
 from verifiers.math.symbolic import AlgebraScalars
 
 MEMORY_BYTES = 1 << 30
@@ -42,7 +43,7 @@ def main() -> None:
     _write(replies, {"ready": True})
     while True:
         claim = json.loads(claims.get())
-        _write(replies, _judged(claim["gold"], claim["answer"], float(claim["cpu_s"])))
+        _write(replies, _judged(claim, float(claim["cpu_s"])))
 
 
 def _read(claims: queue.SimpleQueue[str]) -> None:
@@ -51,14 +52,14 @@ def _read(claims: queue.SimpleQueue[str]) -> None:
     os._exit(0)
 
 
-def _judged(gold: str, answer: str, cpu_s: float) -> dict[str, object]:
+def _judged(claim: dict[str, Any], cpu_s: float) -> dict[str, object]:
     used = resource.getrusage(resource.RUSAGE_SELF)
     _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + cpu_s) + GRACE_S)
     spent = False
     try:
         try:
             signal.setitimer(signal.ITIMER_PROF, cpu_s)
-            judgement = decide(gold, answer, AlgebraScalars())
+            judgement = judged(claim, AlgebraScalars())
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
     except OutOfTimeError:

@@ -11,7 +11,7 @@ from verifiers.math.tokens import CannotReadError, Commas, prepared, tokenize
 from verifiers.math.tree import Choice, Mul, Node, Num, Quantity, Text, depth
 from verifiers.math.words import classified, is_prose, plain_words
 
-__all__ = ["MAX_READ_CHARS", "Reading", "readings"]
+__all__ = ["MAX_READ_CHARS", "Reading", "readings", "trees"]
 
 MAX_READ_CHARS = 4_000
 MAX_WORDS = 40  # of an answer in words
@@ -56,7 +56,22 @@ def _plain_readings(text: str) -> list[Reading]:
     special = clock_time(text) or date(text) or (None if words is None else _only_words(words))
     if special is not None:
         return [Reading(special)]
-    found: list[Reading] = []
+    try:
+        found = trees(text)
+    except CannotReadError:
+        if words is not None and _is_sentence(words):
+            return [Reading(worded(words))]
+        raise
+    return [Reading(tree) for tree in found] + _letter_units(text, found[0])
+
+
+def trees(text: str) -> list[Node]:
+    """Return what a prepared text may be as a formula, likeliest first; never empty.
+
+    Raises:
+        CannotReadError: It is no formula; the message says why.
+    """
+    found: list[Node] = []
     failure = CannotReadError("it is empty")
     for commas in _comma_styles(text):
         try:
@@ -64,12 +79,10 @@ def _plain_readings(text: str) -> list[Reading]:
         except CannotReadError as error:
             failure = error
         else:
-            found += [] if tree in [r.tree for r in found] else [Reading(tree)]
-    if found:
-        return found + _letter_units(text, found[0].tree)
-    if words is not None and _is_sentence(words):
-        return [Reading(worded(words))]
-    raise failure
+            found += [] if tree in found else [tree]
+    if not found:
+        raise failure
+    return found
 
 
 def _parsed(text: str, commas: Commas) -> Node:
