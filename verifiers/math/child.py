@@ -63,19 +63,15 @@ def _judged(claim: dict[str, Any], cpu_s: float) -> dict[str, object]:
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
     except OutOfTimeError:
-        judgement = Judgement(Outcome.ABSTAINED, f"the comparison took more than {cpu_s:g} s of CPU time")
+        judgement = Judgement(Outcome.ABSTAINED, f"it took more than {cpu_s:g} s of CPU time")
         spent = True  # it was interrupted anywhere, perhaps in the middle of a cache
     except NeedsAlgebraError:
         judgement = Judgement(Outcome.ABSTAINED, "a value could not be computed")
     except MemoryError:
-        judgement = Judgement(
-            Outcome.ABSTAINED, f"the comparison took more than {MEMORY_BYTES >> 20} MB of memory"
-        )
+        judgement = Judgement(Outcome.ABSTAINED, f"it took more than {MEMORY_BYTES >> 20} MB of memory")
         spent = True
     except Exception as error:  # noqa: BLE001 - SymPy raises anything on odd input, and a claim must not end the server
-        judgement = Judgement(
-            Outcome.ABSTAINED, f"the comparison failed: {type(error).__name__}: {error}"[:300]
-        )
+        judgement = Judgement(Outcome.ABSTAINED, f"it failed: {type(error).__name__}: {error}"[:300])
     return {
         "outcome": judgement.outcome, "reason": judgement.reason, "evidence": judgement.evidence, "spent": spent,
     }  # fmt: skip

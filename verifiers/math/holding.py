@@ -51,43 +51,50 @@ class Finding:
     """What makes it false or doubtful, in words."""
 
 
-def finding(condition: Condition, scalars: Scalars) -> Finding:  # noqa: PLR0911 - one line per kind of condition
+def finding(condition: Condition, scalars: Scalars) -> Finding:
     """Return whether ``condition``, with values in place of its unknowns, holds.
 
     Raises:
         NeedsAlgebraError: ``scalars`` only knows plain arithmetic and more is needed.
     """
     try:
-        match condition:
-            case Every(parts):
-                return _all([finding(part, scalars) for part in parts])
-            case Some(parts):
-                return _any([finding(part, scalars) for part in parts])
-            case Opposite(part):
-                inner = finding(part, scalars)
-                holds = None if inner.holds is None else not inner.holds
-                return Finding(holds, inner.values, inner.why if holds is None else "")
-            case Relation(ops, sides):
-                pairs = list(zip(ops, pairwise(sides), strict=True))
-                return _all([_related(op, left, right, scalars) for op, (left, right) in pairs])
-            case Divides(divisor, number):
-                return _of_integers(scalars, (divisor, number), lambda d, n: n % d == 0 if d else n == 0)
-            case Congruent(left, right, modulus):
-                return _of_integers(
-                    scalars, (left, right, modulus), lambda a, b, m: (a - b) % m == 0 if m else a == b
-                )
-            case Has(subject, kind):
-                return _has(scalars, subject, kind)
-            case Within(subject, where):
-                return _within(scalars, subject, where)
-            case Between(subject, low, high):
-                return _between(scalars, subject, low, high)
-            case _:
-                assert_never(condition)
+        return _finding(condition, scalars)
     except UndefinedError as error:
-        return Finding(False, (), str(error))
+        return Finding(holds=False, why=str(error))
     except NoValueError as error:
-        return Finding(None, (), str(error))
+        return Finding(holds=None, why=str(error))
+
+
+def _finding(condition: Condition, scalars: Scalars) -> Finding:  # noqa: PLR0911 - one line per kind of condition
+    match condition:
+        case Every(parts):
+            return _all([finding(part, scalars) for part in parts])
+        case Some(parts):
+            return _any([finding(part, scalars) for part in parts])
+        case Opposite(part):
+            return _opposite(finding(part, scalars))
+        case Relation(ops, sides):
+            pairs = zip(ops, pairwise(sides), strict=True)
+            return _all([_related(op, left, right, scalars) for op, (left, right) in pairs])
+        case Divides(divisor, number):
+            return _of_integers(scalars, (divisor, number), lambda d, n: n % d == 0 if d else n == 0)
+        case Congruent(left, right, modulus):
+            nodes = (left, right, modulus)
+            return _of_integers(scalars, nodes, lambda a, b, m: (a - b) % m == 0 if m else a == b)
+        case Has(subject, kind):
+            return _has(scalars, subject, kind)
+        case Within(subject, where):
+            return _within(scalars, subject, where)
+        case Between(subject, low, high):
+            return _between(scalars, subject, low, high)
+        case _:
+            assert_never(condition)
+
+
+def _opposite(said: Finding) -> Finding:
+    if said.holds is None:
+        return said
+    return Finding(holds=not said.holds, values=said.values)
 
 
 def _all(findings: Iterable[Finding]) -> Finding:
@@ -96,7 +103,9 @@ def _all(findings: Iterable[Finding]) -> Finding:
         first = next((one for one in every if one.holds is outcome), None)
         if first is not None:
             return first
-    return every[0] if len(every) == 1 else Finding(True, tuple(v for one in every for v in one.values)[:8])
+    if len(every) == 1:
+        return every[0]
+    return Finding(holds=True, values=tuple(value for one in every for value in one.values)[:8])
 
 
 def _any(findings: Iterable[Finding]) -> Finding:
@@ -105,7 +114,7 @@ def _any(findings: Iterable[Finding]) -> Finding:
         first = next((one for one in every if one.holds is outcome), None)
         if first is not None:
             return first
-    return Finding(False, every[0].values, "none of the alternatives holds")
+    return Finding(holds=False, values=every[0].values, why="none of the alternatives holds")
 
 
 # -- relations --------------------------------------------------------------------------------------------------------
@@ -201,7 +210,7 @@ def _in_operation(scalars: Scalars, subject: Node, where: SetOp) -> Finding:
     if where.op == "cup":
         return _any((left, right))
     if where.op == "setminus":
-        right = Finding(None if right.holds is None else not right.holds, right.values, right.why)
+        right = _opposite(right)
     return _all((left, right))
 
 

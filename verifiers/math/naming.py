@@ -12,7 +12,7 @@ _SUBSCRIPTED = re.compile(r"([A-Za-z]|\\[A-Za-z]+)_\{?([A-Za-z0-9]{1,10})\}?")
 
 
 class Naming:
-    """Which code stands for which name; a letter (``x``, ``\\alpha``, ``a_1``) is its own."""
+    r"""Which code stands for which name; a letter (``x``, ``\\alpha``, ``a_1``) is its own."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """Give each name its code.

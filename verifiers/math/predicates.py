@@ -118,11 +118,8 @@ def _said(subjects: list[Node], text: str, read_value: ReadValue) -> tuple[list[
 
 
 def _kind(text: str, _read_value: ReadValue) -> tuple[_Meant, int] | None:
-    for pattern, kind in _KINDS:
-        match = pattern.match(text)
-        if match is not None:
-            return lambda subject, kind=kind: Has(subject, kind), match.end()  # type: ignore[misc]
-    return None
+    match, kind = next(((m, kind) for pattern, kind in _KINDS if (m := pattern.match(text))), (None, ""))
+    return None if match is None else (lambda subject: Has(subject, kind), match.end())
 
 
 def _digits(text: str, _read_value: ReadValue) -> tuple[_Meant, int] | None:
@@ -142,12 +139,11 @@ def _digits(text: str, _read_value: ReadValue) -> tuple[_Meant, int] | None:
 
 
 def _compared(text: str, read_value: ReadValue) -> tuple[_Meant, int] | None:
-    for pattern, op in _COMPARED:
-        match = pattern.match(text)
-        if match is not None:
-            ops, bound = (op,), read_value(match[1])
-            return lambda subject: Relation(ops, (subject, bound)), match.end()
-    return None
+    match, op = next(((m, op) for pattern, op in _COMPARED if (m := pattern.match(text))), (None, ""))
+    if match is None:
+        return None
+    bound = read_value(match[1])
+    return lambda subject: Relation((op,), (subject, bound)), match.end()
 
 
 def _between(text: str, read_value: ReadValue) -> tuple[_Meant, int] | None:

@@ -133,13 +133,17 @@ def _tried(
     checked = []
     for solution in found:
         said = ", ".join(
-            f"{naming.decoded(name)} = {_value_text(value, scalars)}" for name, value in solution.items()
+            _assignment(naming.decoded(name), _value_text(value, scalars)) for name, value in solution.items()
         )
         checked += [
             _Checked(text, said[:200], _doubting(condition, solution, scalars, naming))
             for text, condition in zip(texts, conditions, strict=True)
         ]
     return checked
+
+
+def _assignment(name: str, value: str) -> str:
+    return f"{name} {value}" if value.startswith("≈") else f"{name} = {value}"
 
 
 def _value_text(value: Node | Function, scalars: Scalars) -> str:
@@ -228,7 +232,8 @@ def _judgement(checked: Sequence[_Checked], found: str, scalars: Scalars) -> Jud
     solutions_tried = list(dict.fromkeys(one.solution for one in checked))
     if outcome is Outcome.CONFIRMED:
         n_conditions = len(checked) // max(1, len(solutions_tried))
-        reason = f"all {n_conditions} conditions hold for {'; '.join(solutions_tried)}"
+        what = "the condition holds" if n_conditions == 1 else f"all {n_conditions} conditions hold"
+        reason = f"{what} for {'; '.join(solutions_tried)}"
     elif outcome is Outcome.REFUTED:
         reason = f"{first.condition[:200]!r} does not hold for {first.solution}{detail}"
     else:

@@ -1,4 +1,4 @@
-"""Read sentences about terms: "n is a positive integer", "12 divides n", "n leaves a remainder of 2 when divided by 5"."""
+"""Read sentences about terms: "n is a positive integer", "12 divides n", "n leaves remainder 2 when divided by 5"."""
 
 from __future__ import annotations
 
