@@ -6,21 +6,22 @@ from collections.abc import Sequence
 
 from verifiers.math.lexemes import Lexeme
 from verifiers.math.signs import MAX_UNIT_WORDS
+from verifiers.math.vocabulary import names
 
 __all__ = ["is_clear_before", "is_clear_behind"]
 
 # Words before an expression that change what it says: what seems false may then be right. So do those behind one.
-_CHANGING_BEFORE = frozenset(
+_CHANGING_BEFORE = names(
     "twice thrice double triple half third quarter fifth tenth times minus plus less than root square squared cube "
-    "cubed negative average mean median mod modulo power factorial point percent over two three four five six seven eight "
-    "nine ten dozen hundred thousand million billion trillion inverse reciprocal base log ln sin cos tan max min".split()
+    "cubed negative average mean median mod modulo power factorial point percent over two three four five six seven "
+    "eight nine ten dozen hundred thousand million billion trillion inverse reciprocal base log ln sin cos tan max min"
 )
-_CHANGING_BEHIND = frozenset(
+_CHANGING_BEHIND = names(
     "percent point dozen hundred thousand million billion trillion squared cubed factorial mod modulo over minus plus "
-    "remainder rem r with rounded round approximately about roughly or leftover".split()
+    "remainder rem r with rounded round approximately about roughly or leftover"
 )
-_FRACTION_WORDS = frozenset(
-    "half third quarter fourth fifth sixth eighth tenth root thirds quarters average mean".split()
+_FRACTION_WORDS = names(
+    "half third quarter fourth fifth sixth eighth tenth root thirds quarters average mean"
 )
 
 

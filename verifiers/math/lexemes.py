@@ -16,34 +16,30 @@ MAX_NUMBER_CHARS = 300
 MAX_GROUP_CHARS = 300
 
 _SAME_LENGTH = str.maketrans(
-    {"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "×": "*", "⋅": "*", "·": "*", "∙": "*", "∗": "*", "•": ";",
-     "÷": "/", "∕": "/", "⁄": "/", "≅": "≈", "≃": "≈", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'",
-     "＝": "=", "`": " "}
-)  # fmt: skip
+    "−–—‐‑×⋅·∙∗•÷∕⁄≅≃\u00a0\u202f\u2009’＝`", "-----*****;///≈≈   '= "
+)  # one character each
 _BOLD = re.compile(r"(?<![\w)\]}*])\*\*(?=[^\s*])([^*\n]{1,200}?)(?<=[^\s*])\*\*(?![\w(*])")
 _CODE = re.compile(r"```.{0,20000}?(?:```|\Z)|\[asy\].{0,20000}?(?:\[/asy\]|\Z)", re.DOTALL)
-_SUPERSCRIPTS = {c: str(n) for n, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
-_FRACTION_SIGNS = {
-    "½": "(1/2)",
-    "¼": "(1/4)",
-    "¾": "(3/4)",
-    "⅓": "(1/3)",
-    "⅔": "(2/3)",
-    "⅕": "(1/5)",
-    "⅛": "(1/8)",
-}
+_SIGNS = {c: ("power", f"^{n}") for n, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {
+    "½": ("term", "(1/2)"), "¼": ("term", "(1/4)"), "¾": ("term", "(3/4)"), "⅓": ("term", "(1/3)"),
+    "⅔": ("term", "(2/3)"), "⅕": ("term", "(1/5)"), "⅛": ("term", "(1/8)"),
+}  # fmt: skip
 
 _LEXEME = re.compile(
     r"""
- (?P<line>\n|\\\\(?:\[[^\]\n]{0,10}\])?|\\(?:begin|end)\s?\{(?:align|aligned|alignat|gather|gathered|equation|split|cases|multline|eqnarray|center)\*?\}|\#\#\#\#|\\[\[\]]|\$\$)
+ (?P<line>\n|\\\\(?:\[[^\]\n]{0,10}\])?
+   |\\(?:begin|end)\s?\{(?:align|aligned|alignat|gather|gathered|equation|split|cases
+   |multline|eqnarray|center)\*?\}|\#\#\#\#|\\[\[\]]|\$\$)
 |(?P<repeat>\d{0,9}\.\d{0,40}\\(?:overline|bar)\s?\{\d{1,40}\})
-|(?P<space>[ \t\r\f\v]+|\\[,;:!\ ]|~|&|\\(?:left|right|displaystyle|textstyle|boxed|fbox|mathbf|big|Big|bigg|Bigg|bigl|bigr|quad|qquad|limits)(?![a-zA-Z])|\\[()])
+|(?P<space>[ \t\r\f\v]+|\\[,;:!\ ]|~|&|\\(?:left|right|displaystyle|textstyle|boxed|fbox|mathbf|big|Big|bigg|Bigg|bigl|bigr|quad
+   |qquad|limits)(?![a-zA-Z])|\\[()])
 |(?P<num>(?:\d{1,3}(?:(?:,|\{,\}|\\[,!])\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\w.)])\.\d+)(?:[eE][-+]?\d{1,4}(?!\w))?)
 |(?P<ell>\.\.\.+|…|\\(?:ldots|cdots|dots|dotsb|dotsc)(?![a-zA-Z]))
 |(?P<clash>(?<=\d)[:,](?=\d)|(?<=\d)_(?=[\d{]))
 |(?P<rel>==?(?!>)|≈|~=|\\(?:approx|doteq|simeq)(?![a-zA-Z]))
-|(?P<brk><=|>=|=>|->|[<>≤≥≠→⇒∴∵≡]|!=|:=|\\(?:le|leq|leqslant|ge|geq|geqslant|ne|neq|lt|gt|equiv|Rightarrow|implies|rightarrow|to|iff|Leftrightarrow|therefore|because|mid|in)(?![a-zA-Z]))
-|(?P<op>\*\*|[-+*/^]|(?<=[1-9\d][\d)])[xX](?=\d)|(?<=[1-9])[xX](?=\d)|\\(?:times|cdot|div|ast)(?![a-zA-Z]))
+|(?P<brk><=|>=|=>|->|[<>≤≥≠→⇒∴∵≡]|!=|:=|\\(?:le|leq|leqslant|ge|geq|geqslant|ne|neq|lt|gt|equiv|Rightarrow
+   |implies|rightarrow|to|iff|Leftrightarrow|therefore|because|mid|in)(?![a-zA-Z]))
+|(?P<op>\*\*|[-+*/^]|(?<=[\d)])(?<!\b0)[xX](?=\d)|\\(?:times|cdot|div|ast)(?![a-zA-Z]))
 |(?P<pct>\\?%)
 |(?P<cur>\\?\$|[€£¥])
 |(?P<deg>°|\^\s?\{?\s?\\circ\s?\}?)

@@ -70,8 +70,11 @@ def before(items: Sequence[Lexeme], end: int) -> Side | None:
             needs_operand = True
         else:
             break
-    if needs_operand or i <= stop != -1:
-        return None
+    return None if needs_operand or i <= stop != -1 else _signed(items, first, end, i)
+
+
+def _signed(items: Sequence[Lexeme], first: int, end: int, i: int) -> Side:
+    """Return the expression from ``first`` to ``end``, with the sign that may stand before it, at ``i``."""
     sure = True
     if i >= 0 and _is_sign(items[i]):
         sure = _is_surely_sign(items, i)

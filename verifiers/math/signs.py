@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from verifiers.math.lexemes import ENDS, STARTS, Lexeme
+from verifiers.math.vocabulary import names
 
 __all__ = ["MAX_UNIT_WORDS", "resolved"]
 
 MAX_UNIT_WORDS = 4
 _PARTS = ("num", "/", "num")
-_CONNECTORS = frozenset(
+_CONNECTORS = names(
     "and so then which is are was were he she it they we you i that this there for because since if but or as at when "
-    "while thus hence therefore gives get gets let means leaving plus minus times has have had with a an the to".split()
+    "while thus hence therefore gives get gets let means leaving plus minus times has have had with a an the to"
 )
 _WORD_OPERATORS = {"times": "*", "plus": "+", "minus": "-"}
 

@@ -16,8 +16,8 @@ MAX_LINE_LEXEMES = 3_000
 _ANNOTATION = re.compile(r"<<([^<>=\n]{1,200})=([^<>=\n]{1,80})>>")
 # In such a sentence a false equality may be meant to be false.
 _HEDGE = re.compile(
-    r"\?|\b(?:wrong|incorrect\w*|mistak\w*|(?:is|are|does|do|was) not|not (?:true|equal|right|correct)|isn't|doesn't|false|contradict\w*|impossible|cannot|can't|errors?|"
-    r"typo|unless|neither|suppose|supposing|assum\w+)\b",
+    r"\?|\b(?:wrong|incorrect\w*|mistak\w*|(?:is|are|does|do|was) not|not (?:true|equal|right|correct)|isn't|doesn't"
+    r"|false|contradict\w*|impossible|cannot|can't|errors?|typo|unless|neither|suppose|supposing|assum\w+)\b",
     re.IGNORECASE,
 )
 _SUPPOSED = re.compile(r"\b(?:if|whether|that|when)\s+(?:\w+\s+)?[$\\({\s]*$", re.IGNORECASE)
