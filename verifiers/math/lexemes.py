@@ -31,8 +31,8 @@ _LEXEME = re.compile(
    |\\(?:begin|end)\s?\{(?:align|aligned|alignat|gather|gathered|equation|split|cases
    |multline|eqnarray|center)\*?\}|\#\#\#\#|\\[\[\]]|\$\$)
 |(?P<repeat>\d{0,9}\.\d{0,40}\\(?:overline|bar)\s?\{\d{1,40}\})
-|(?P<space>[ \t\r\f\v]+|\\[,;:!\ ]|~|&|\\(?:left|right|displaystyle|textstyle|boxed|fbox|mathbf|big|Big|bigg|Bigg|bigl|bigr|quad
-   |qquad|limits)(?![a-zA-Z])|\\[()])
+|(?P<space>[ \t\r\f\v]+|\\[,;:!\ ]|~|&|\\(?:left|right|displaystyle|textstyle|boxed|fbox|mathbf|big|Big|bigg|Bigg
+   |bigl|bigr|quad|qquad|limits)(?![a-zA-Z])|\\[()])
 |(?P<num>(?:\d{1,3}(?:(?:,|\{,\}|\\[,!])\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\w.)])\.\d+)(?:[eE][-+]?\d{1,4}(?!\w))?)
 |(?P<ell>\.\.\.+|…|\\(?:ldots|cdots|dots|dotsb|dotsc)(?![a-zA-Z]))
 |(?P<clash>(?<=\d)[:,](?=\d)|(?<=\d)_(?=[\d{]))

@@ -20,6 +20,7 @@ MAX_TREE_DEPTH = 60  # of nodes; comparing and converting recurse a few frames f
 _CHOICE = re.compile(
     r"(?:\\text(?:bf|rm)?\s?\{\s?\(?([A-F])\)[.:]?\s?\}|\(?([A-F])\)[.:]?)(?:\s|\\[ ,;:]|\\q?quad|~)+([^\s=<>+*/^].*)"
 )
+_WRITTEN = re.compile(r"\\(?:text|textbf|textrm|mbox|mathrm)\s?\{\s?([^{}]*\d[^{}]*)\}")  # "\text{12 inches}"
 _LETTER_UNIT = re.compile(r"^[-+]?[\d.,]+\s?[a-zA-Z](?:\^\{?[23]\}?)?$")
 
 
@@ -43,6 +44,8 @@ def readings(text: str) -> list[Reading]:
     plain = prepared(text)
     if not plain:
         raise CannotReadError("it is empty")
+    written = _WRITTEN.fullmatch(plain)
+    plain = plain if written is None else written[1]
     choice = _CHOICE.fullmatch(plain)
     if choice is not None:
         return [

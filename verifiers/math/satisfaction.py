@@ -21,7 +21,7 @@ from verifiers.math.rational import NoValueError
 from verifiers.math.readings import readings
 from verifiers.math.showing import shown
 from verifiers.math.solutions import Solution, solutions
-from verifiers.math.substitution import Function, substituted
+from verifiers.math.substitution import Function, decadic, substituted
 from verifiers.math.tokens import CannotReadError
 from verifiers.math.tree import Add, Call, Degrees, Mul, Node, Num, Percent, Relation, walk
 
@@ -174,17 +174,7 @@ def _conventions(condition: Any, solution: Solution) -> Iterator[tuple[Any, Solu
     if plain and any(call.name in _ANGLES for call in calls):
         yield condition, {**solution, **{n: Degrees(v) for n, v in plain.items()}}, "the angle is in degrees"
     if any(call.name == "log" and len(call.args) == 1 for call in calls):
-        yield _decadic(condition), solution, "logarithms are to the base ten"
-
-
-def _decadic(tree: Any) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
-    if isinstance(tree, Call) and tree.name == "log" and len(tree.args) == 1:
-        return Call("log", (_decadic(tree.args[0]), Num(Fraction(10))))
-    if isinstance(tree, tuple):
-        return tuple(_decadic(part) for part in tree)
-    if hasattr(tree, "__dataclass_fields__"):
-        return type(tree)(*(_decadic(getattr(tree, name)) for name in tree.__dataclass_fields__))
-    return tree
+        yield decadic(condition), solution, "logarithms are to the base ten"
 
 
 def _is_rounding(condition: Condition, solution: Mapping[str, Any], scalars: Scalars) -> bool:

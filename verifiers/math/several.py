@@ -70,7 +70,9 @@ def point(comparison: Comparison, left: Tuple, right: Meaning) -> bool | None:
         return comparison.all_same(zip(left.items, right.items, strict=True))
     if isinstance(right, Matrix):
         if 1 not in (len(right.rows), len(right.rows[0])):
-            return False
+            rows = tuple(item.items for item in left.items if isinstance(item, Tuple))
+            same_length = len(rows) == len(left.items) and len({len(row) for row in rows}) == 1
+            return matrix(comparison, Matrix(rows), right) if same_length else False  # [[1, 2], [3, 4]]
         entries = tuple(entry for row in right.rows for entry in row)
         return point(comparison, left, Tuple(left.opening, entries, left.closing))
     return False

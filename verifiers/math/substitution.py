@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from verifiers.math.tree import Big, Call, Const, Mul, Node, Num, Sym
 
-__all__ = ["Function", "Value", "exactly", "substituted"]
+__all__ = ["Function", "Value", "decadic", "exactly", "substituted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +63,15 @@ def exactly(tree: Any) -> Any:  # noqa: ANN401 - it rebuilds whatever it is give
         return tuple(exactly(part) for part in tree)
     if is_dataclass(tree) and not isinstance(tree, type):
         return replace(tree, **{f.name: exactly(getattr(tree, f.name)) for f in fields(tree)})
+    return tree
+
+
+def decadic(tree: Any) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
+    """Return ``tree`` with logarithms that name no base taken to the base ten, as schools write them."""
+    if isinstance(tree, Call) and tree.name == "log" and len(tree.args) == 1:
+        return Call("log", (decadic(tree.args[0]), Num(Fraction(10))))
+    if isinstance(tree, tuple):
+        return tuple(decadic(part) for part in tree)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return replace(tree, **{f.name: decadic(getattr(tree, f.name)) for f in fields(tree)})
     return tree
