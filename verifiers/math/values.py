@@ -148,11 +148,11 @@ def _doubted(comparison: Comparison, left: Node, right: Node) -> bool | None:
         if left.name.lower() in _CHOICES:
             return comparison.doubt("the same letter, large and small, may be the same choice")
         return False
-    if any(
-        isinstance(part, Call) and part.name == "log" and len(part.args) == 1 for part in walk((left, right))
-    ):
-        if comparison.scalars.equal(decadic(left), decadic(right)):
-            return comparison.doubt("they agree only if logarithms are to the base ten")
+    logarithms = any(
+        isinstance(p, Call) and p.name == "log" and len(p.args) == 1 for p in walk((left, right))
+    )
+    if logarithms and comparison.scalars.equal(decadic(left), decadic(right)):
+        return comparison.doubt("they agree only if logarithms are to the base ten")
     return False
 
 
