@@ -104,8 +104,8 @@ def _step(tree: Node) -> Fraction | None:
 def _conventions(tree: Node, side: Side) -> Iterator[Node]:
     if side.grouped != side.text and side.text.count("/") > 1:
         yield trees(side.grouped)[0]
-    if side.text.startswith("- ") and not side.sure:
-        yield trees(side.text[2:])[0]  # a list's dash
+    if side.dash:
+        yield trees(f"- {side.text}")[0]
     if any(isinstance(part, Percent | Degrees) for part in walk(tree)):
         yield _bare(tree)
         if isinstance(tree, Add) and len(tree.terms) == 2 and not isinstance(tree.terms[0], Percent):

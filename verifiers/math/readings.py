@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from verifiers.math.grammar import AnswerParser
 from verifiers.math.sayings import clock_time, date, known_words, worded
 from verifiers.math.tokens import CannotReadError, Commas, prepared, tokenize
-from verifiers.math.tree import Choice, Mul, Node, Num, Quantity, Text, depth
+from verifiers.math.tree import Choice, Listing, Mul, Node, Num, Quantity, SetOf, Text, Tuple, depth, walk
 from verifiers.math.words import classified, is_prose, plain_words
 
 __all__ = ["MAX_READ_CHARS", "Reading", "readings", "trees"]
 
 MAX_READ_CHARS = 4_000
+MAX_ITEMS = 100  # of a list, a set or a point; more are refused, never cut off
 MAX_WORDS = 40  # of an answer in words
 MAX_TREE_DEPTH = 60  # of nodes; comparing and converting recurse a few frames for each
 
@@ -93,6 +94,8 @@ def _parsed(text: str, commas: Commas) -> Node:
         tree = AnswerParser(classified(tokenize(text, commas))).answer()
     except RecursionError as error:
         raise CannotReadError("it is nested too deeply") from error
+    if any(len(part.items) > MAX_ITEMS for part in walk(tree) if isinstance(part, Listing | SetOf | Tuple)):
+        raise CannotReadError(f"it lists more than {MAX_ITEMS} items")
     if depth(tree) > MAX_TREE_DEPTH:
         raise CannotReadError(f"it is nested deeper than {MAX_TREE_DEPTH} levels")
     return tree

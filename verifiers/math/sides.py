@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from verifiers.math.boundaries import is_clear_before, is_clear_behind
 from verifiers.math.lexemes import ENDS, STARTS, Lexeme
@@ -39,6 +39,9 @@ class Side:
 
     beside: str
     """What kind of lexeme stands at its far end."""
+
+    dash: bool = False
+    """A dash stands before it that may be a list's or a sign."""
 
     units: tuple[str, ...] = ()
     """Words and currency signs that were passed over."""
@@ -75,12 +78,15 @@ def before(items: Sequence[Lexeme], end: int) -> Side | None:
 
 def _signed(items: Sequence[Lexeme], first: int, end: int, i: int) -> Side:
     """Return the expression from ``first`` to ``end``, with the sign that may stand before it, at ``i``."""
-    sure = True
-    if i >= 0 and _is_sign(items[i]):
-        sure = _is_surely_sign(items, i)
-        first, i = i, i - 1
-    edge = items[i] if i >= 0 else None
-    return _side(items, first, end, sure=sure and is_clear_before(items, i), edge=edge)
+    if i < 0 or not _is_sign(items[i]):
+        return _side(items, first, end, sure=is_clear_before(items, i), edge=items[i] if i >= 0 else None)
+    edge = items[i - 1] if i > 0 else None
+    begins = edge is None or edge.kind == "line"
+    if begins and items[i + 1].spaced:
+        return replace(_side(items, first, end, sure=True, edge=edge), dash=items[i].text == "-")
+    # A sign behind words goes on with what they are about: "250 books in all - 135 sold".
+    sure = is_clear_before(items, i - 1) and (edge is None or edge.kind != "word")
+    return _side(items, i, end, sure=sure, edge=edge)
 
 
 def after(items: Sequence[Lexeme], start: int) -> Side | None:
@@ -181,13 +187,6 @@ def _operand_end(items: Sequence[Lexeme], i: int, stop: int) -> int | None:
 
 def _is_sign(one: Lexeme) -> bool:
     return one.kind == "op" and one.text in "+-"
-
-
-def _is_surely_sign(items: Sequence[Lexeme], i: int) -> bool:
-    """Tell a sign from a list's dash, and from one behind words, which goes on with what they are about."""
-    if i == 0 or items[i - 1].kind == "line":
-        return not items[i + 1].spaced
-    return items[i - 1].kind != "word"
 
 
 def _follows_operand(items: Sequence[Lexeme], i: int, stop: int) -> bool:
