@@ -19,12 +19,12 @@ from verifiers.math.conditions import (
     Some,
     Within,
 )
-from verifiers.math.meaning import Piece, Region, meaning, region_of, symbols
+from verifiers.math.meaning import Piece, Region, meaning, region_of
 from verifiers.math.properties import KINDS, has, whole
 from verifiers.math.rational import NoValueError, UndefinedError, decimals_alike
 from verifiers.math.rules import RULES
 from verifiers.math.showing import shown
-from verifiers.math.substitution import exactly
+from verifiers.math.substitution import exactly, free_names
 from verifiers.math.tree import Const, Node, Relation, SetOf, SetOp, Tuple
 
 __all__ = ["Finding", "finding"]
@@ -148,7 +148,7 @@ def _equal(left: Node, right: Node, scalars: Scalars) -> tuple[bool | None, str]
 
 def _undecided(*sides: Node) -> str:
     """Return what is unknown still, in words; nothing when nothing is."""
-    names = sorted({name.removesuffix("()") for side in sides for name in symbols(side)})
+    names = sorted(free_names(sides))
     return f"the answer doesn't say what {', '.join(names[:5])} is" if names else ""
 
 

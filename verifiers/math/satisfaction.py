@@ -15,13 +15,12 @@ from verifiers.math.conditions import Condition
 from verifiers.math.equality import MAX_CLAIM_CHARS, found_answer
 from verifiers.math.holding import Finding, finding
 from verifiers.math.judgement import Judgement
-from verifiers.math.meaning import symbols
 from verifiers.math.naming import Naming
 from verifiers.math.rational import NoValueError
 from verifiers.math.readings import readings
 from verifiers.math.showing import shown
 from verifiers.math.solutions import Solution, solutions
-from verifiers.math.substitution import Function, decadic, substituted
+from verifiers.math.substitution import Function, decadic, free_names, substituted
 from verifiers.math.tokens import CannotReadError
 from verifiers.math.tree import Add, Call, Degrees, Mul, Node, Num, Percent, Relation, walk
 
@@ -30,6 +29,7 @@ __all__ = ["satisfies"]
 MAX_CONDITIONS = 50
 MAX_ROWS = 60  # of the evidence
 MAX_CORNERS = 3  # decimals whose rounding is looked at; each doubles the work
+_BEST_FIRST = (Outcome.CONFIRMED, Outcome.ABSTAINED, Outcome.REFUTED)
 _ANGLES = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
 
 
@@ -65,14 +65,12 @@ def satisfies(answer: str, conditions: Sequence[str], unknowns: Sequence[str], s
     except CannotReadError as error:
         evidence = {"method": "none", "answer": naming.decoded(found)[:200]}
         return Judgement(Outcome.ABSTAINED, str(error)[:500], evidence)
-    checked = _tried(alternatives[0], conditions, read, scalars, naming)
-    if _outcome(checked) is Outcome.REFUTED:
-        for other in alternatives[1:]:
-            if _outcome(_tried(other, conditions, read, scalars, naming)) is Outcome.CONFIRMED:
-                checked = [
-                    _doubted(one, "the answer satisfies it only if it is read in another way")
-                    for one in checked
-                ]
+    tried = []
+    for alternative in alternatives:  # in one way of reading it or another: "1,5" is one number or two
+        tried.append(_tried(alternative, conditions, read, scalars, naming))
+        if _outcome(tried[-1]) is Outcome.CONFIRMED:
+            break
+    checked = next(one for wanted in _BEST_FIRST for one in tried if _outcome(one) is wanted)
     return _judgement(checked, naming.decoded(found), scalars)
 
 
@@ -96,9 +94,7 @@ def _read(text: str, naming: Naming) -> Condition:
 
 def _only_name(conditions: Sequence[Condition]) -> list[str]:
     """Return the one name that occurs; with several, only an answer that names its values can be read."""
-    names = {
-        name for condition in conditions for name in symbols(condition) if not name.endswith(("()", "_"))
-    }
+    names = free_names(tuple(conditions))
     return sorted(names) if len(names) == 1 else []
 
 
@@ -201,12 +197,6 @@ def _is_rounding(condition: Condition, solution: Mapping[str, Any], scalars: Sca
 
 
 # -- concluding -------------------------------------------------------------------------------------------------------
-
-
-def _doubted(one: _Checked, why: str) -> _Checked:
-    if one.finding.holds is not False:
-        return one
-    return _Checked(one.condition, one.solution, Finding(None, one.finding.values, why))
 
 
 def _outcome(checked: Sequence[_Checked]) -> Outcome:

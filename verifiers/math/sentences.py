@@ -8,6 +8,7 @@ from collections.abc import Callable
 from verifiers.math.clauses import ALL, has_relation, split
 from verifiers.math.conditions import Condition, Congruent, Divides, Every, Opposite
 from verifiers.math.predicates import ReadValue, predicate
+from verifiers.math.tokens import CannotReadError
 
 __all__ = ["sentence"]
 
@@ -60,12 +61,14 @@ def _terms(text: str) -> tuple[list[str], list[str]]:
     pieces = split(text, ALL)
     last_clause = max((n for n, piece in enumerate(pieces) if has_relation(piece)), default=-1)
     terms = [re.sub(r"^(?:both|each of|all of)\s+", "", piece) for piece in pieces[last_clause + 1 :]]
+    if not terms:
+        raise CannotReadError("it is said of nothing")
     return pieces[: last_clause + 1], terms
 
 
 def _divides(match: re.Match[str], read_value: ReadValue, read_rest: Callable[[str], Condition]) -> Condition:
     before, terms = _terms(match[1])
-    number, *more = split(match[3], ALL)
+    number, *more = split(match[3], ALL) or [""]
     dividing: list[Condition] = [Divides(read_value(term), read_value(number)) for term in terms]
     found = [read_rest(", ".join(before))] if before else []
     found += [Opposite(one) if match[2] else one for one in dividing]

@@ -6,9 +6,10 @@ from decimal import Context, Decimal
 from fractions import Fraction
 
 from verifiers.math.comparison import Scalars
-from verifiers.math.meaning import meaning, symbols
+from verifiers.math.meaning import meaning
 from verifiers.math.rational import NoValueError
 from verifiers.math.rendering import rendered
+from verifiers.math.substitution import free_names
 from verifiers.math.tree import Node
 
 __all__ = ["number_text", "shown"]
@@ -24,7 +25,7 @@ def shown(node: Node, scalars: Scalars) -> str:
     Raises:
         NeedsAlgebraError: ``scalars`` only knows plain arithmetic and more is needed.
     """
-    if not any(symbols(node)):
+    if not free_names(node):
         try:
             exact = scalars.rational(node)
             value = scalars.number(node) if exact is None else exact

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from verifiers.math.tree import Big, Call, Const, Mul, Node, Num, Sym
+from verifiers.math.tree import Big, Call, Const, Mul, Node, Num, Sym, parts
 
-__all__ = ["Function", "Value", "decadic", "exactly", "substituted"]
+__all__ = ["Function", "Value", "decadic", "exactly", "free_names", "substituted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,22 @@ def _rebuilt(tree: Any, values: Mapping[str, Value]) -> Any:  # noqa: ANN401 - a
     if is_dataclass(tree) and not isinstance(tree, type):
         return replace(tree, **{f.name: substituted(getattr(tree, f.name), values) for f in fields(tree)})
     return tree
+
+
+def free_names(tree: object) -> set[str]:
+    """Return the names in ``tree`` that stand for something unknown; those bound by a sum or an integral don't."""
+    found: set[str] = set()
+    waiting: list[tuple[object, frozenset[str]]] = [(tree, frozenset())]
+    while waiting:
+        part, bound = waiting.pop()
+        if isinstance(part, Sym) and part.name not in bound:
+            found.add(part.name)
+        if isinstance(part, Call) and part.name.endswith(("()", "_")):
+            found.add(part.name.removesuffix("()"))
+        if isinstance(part, Big):
+            bound |= {part.variable}
+        waiting += [(inner, bound) for inner in parts(part)]
+    return found
 
 
 def exactly(tree: Any) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
