@@ -93,14 +93,19 @@ def test_inequalities_sets_and_intervals_agree(verifier: MathVerifier, n: int, l
         assert _verdict(verifier, str(n), condition, unknowns=("n",)).outcome == expected, condition
 
 
-@given(
-    st.text(alphabet="xn123|^=<>+-*/(){}[],;.% \\", max_size=30),
-    st.sampled_from(["n is ", "n divides ", r"n \in ", "n = ", ""]),
-)
-@settings(max_examples=100, deadline=None)
-def test_noise_never_breaks_it(verifier: MathVerifier, noise: str, start: str) -> None:
-    _verdict(verifier, "5", start + noise, unknowns=("n",))
-    _verdict(verifier, noise, "n > 3", unknowns=("n",))
+FRAGMENTS = [
+    "n", "x", "=", "<", "|", "12", "3.5", "1,000", "(", ")", "{", "}", r"\frac{1}{2}", r"\sqrt{2}", "^", "+", "-",
+    "%", "$", "is", "are", "divides", "divisible by", "prime", "even", "between", "and", "or", "mod", r"\pmod{5}",
+    r"\equiv", r"\in", r"\mathbb{Z}", "gcd(", "not", "a positive", "less than", "!", r"\pm", "f(x)", ",", ";",
+    "12:30", "two-digit", "remainder",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=9), st.lists(st.sampled_from(FRAGMENTS), max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_noise_never_breaks_it(verifier: MathVerifier, condition: list[str], answer: list[str]) -> None:
+    _verdict(verifier, "5", " ".join(condition), unknowns=("n",))
+    _verdict(verifier, " ".join(answer), "n > 3", unknowns=("n",))
 
 
 HOSTILE = {
