@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import typer
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cli.console import told
 from cli.lines import File, answer_each, opened
-from verifiers.claims import EqualityClaim, ProgramClaim
+from verifiers.claims import (
+    Collection,
+    EqualityClaim,
+    MathClaim,
+    ProgramClaim,
+    SatisfiesClaim,
+    StepsClaim,
+)
 from verifiers.verdicts import Verdict
 from worker.submission.lines import MAX_ANSWER_CHARS, MAX_PROMPT_CHARS, Line
 
@@ -33,10 +40,38 @@ LineT = TypeVar("LineT", bound=ClaimLine)
 
 
 class MathLine(ClaimLine):
-    """One claim for ``verify math``."""
+    """One claim for ``verify math``: an equality, conditions on an answer, or the steps of a text."""
 
-    gold: Annotated[str, Field(max_length=MAX_ANSWER_CHARS * LONGER)]
-    answer: Annotated[str, Field(max_length=MAX_ANSWER_CHARS * LONGER)]
+    gold: Annotated[str, Field(max_length=MAX_ANSWER_CHARS * LONGER)] | None = None
+    answer: Annotated[str, Field(max_length=MAX_ANSWER_CHARS * LONGER)] | None = None
+    collection: Collection = "set"
+    conditions: Annotated[list[str], Field(min_length=1)] | None = None
+    unknowns: list[str] = Field(default_factory=list)
+    text: Annotated[str, Field(max_length=MAX_PROMPT_CHARS * LONGER)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_claim(self) -> MathLine:
+        given = {name for name in ("gold", "answer", "conditions", "text") if getattr(self, name) is not None}
+        if given not in ({"gold", "answer"}, {"answer", "conditions"}, {"text"}):
+            raise ValueError(
+                'is no claim: give "gold" and "answer", or "answer" and "conditions" (and "unknowns"), or "text" alone'
+            )
+        if self.unknowns and self.conditions is None:
+            raise ValueError("has unknowns without conditions: add conditions, or remove unknowns")
+        if self.collection != "set" and self.gold is None:
+            raise ValueError("has a collection without a gold: add gold, or remove collection")
+        return self
+
+    @property
+    def claim(self) -> MathClaim:
+        """What the verifier is asked."""
+        if self.conditions is not None:
+            return SatisfiesClaim(
+                answer=self.answer or "", conditions=self.conditions, unknowns=self.unknowns
+            )
+        if self.text is not None:
+            return StepsClaim(text=self.text)
+        return EqualityClaim(gold=self.gold or "", answer=self.answer or "", collection=self.collection)
 
 
 class CodeLine(ClaimLine):
@@ -71,7 +106,9 @@ def _verify() -> None:
 
 @verify.command("math")
 def verify_math(file: File, timeout_s: Timeout = 5.0) -> None:
-    """Judge whether answers are the same: lines of {"id", "gold", "answer"}.
+    """Judge mathematics: whether answers are equal, satisfy conditions, or a text's arithmetic is right.
+
+    Lines of {"id", "gold", "answer", "collection"?}, {"id", "answer", "conditions", "unknowns"?} or {"id", "text"}.
 
     Example:
 
@@ -82,7 +119,7 @@ def verify_math(file: File, timeout_s: Timeout = 5.0) -> None:
     _judge_file(
         file,
         MathLine,
-        lambda line: EqualityClaim(gold=line.gold, answer=line.answer),
+        lambda line: line.claim,
         MathVerifier,
         timeout_s=timeout_s,
     )

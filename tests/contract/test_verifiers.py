@@ -1,4 +1,4 @@
-"""Every verifier keeps these promises; a new one is one more entry in ``CASES``."""
+"""Every verifier keeps these promises, for each kind of its claims; a new one is one more entry in ``CASES``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from verifiers.claims import EqualityClaim, ProgramClaim
+from verifiers.claims import EqualityClaim, ProgramClaim, SatisfiesClaim, StepsClaim
 from verifiers.code.verifier import CodeVerifier
 from verifiers.math.verifier import MathVerifier
 from verifiers.verdicts import Outcome, Verdict, Verifier
@@ -50,6 +50,22 @@ CASES = {
         false=EqualityClaim(gold="2", answer="3"),
         unreadable=EqualityClaim(gold="((((", answer="5"),
         endless=EqualityClaim(gold="9**9**9**9", answer="9**9**9**9 + 1"),
+        endless_outcomes=frozenset({Outcome.ABSTAINED}),
+    ),
+    "math: satisfies": Case(
+        verifier=MathVerifier,
+        true=SatisfiesClaim(answer=r"\sqrt{2}", conditions=["x^2 = 2"], unknowns=["x"]),
+        false=SatisfiesClaim(answer="3", conditions=["x^2 = 2"], unknowns=["x"]),
+        unreadable=SatisfiesClaim(answer="3", conditions=["as above"], unknowns=["x"]),
+        endless=SatisfiesClaim(answer="3", conditions=["e^{e^{e^{e^{e^{x}}}}} = 2"], unknowns=["x"]),
+        endless_outcomes=frozenset({Outcome.ABSTAINED}),
+    ),
+    "math: steps": Case(
+        verifier=MathVerifier,
+        true=StepsClaim(text="So 3 * 4 = 12, and 12 - 5 = 7."),
+        false=StepsClaim(text="So 3 * 4 = 13, and 13 - 5 = 8."),
+        unreadable=StepsClaim(text="The answer is obvious."),
+        endless=StepsClaim(text=r"$\sqrt{\sqrt{2}+\sqrt{3}}+\sqrt[3]{5}=3.1$ " * 900),
         endless_outcomes=frozenset({Outcome.ABSTAINED}),
     ),
 }

@@ -136,7 +136,7 @@ class _Child:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise ChildDiedError(f"the comparison was killed after {timeout_s:g} s")
+                    raise ChildDiedError(f"it was killed after {timeout_s:g} s")
                 part = os.read(self._process.stdout.fileno(), 65_536)
                 if not part or len(self._buffer) > MAX_REPLY_BYTES:
                     raise ChildDiedError("its child process died, at its limit of CPU time or memory")

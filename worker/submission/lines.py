@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from reasoner.relations import COSINE
+from verifiers.claims import Collection
 
 MAX_PROMPT_CHARS = 200_000  # far beyond any model's context; protects the database, not the model
 MAX_ANSWER_CHARS = 100_000
 MAX_CHAINS = 256
+MAX_CONDITIONS = 50
 MAX_CHAIN_TOKENS = (
     8_000_000  # far beyond any context; as many chains as a task may have still sum up to an int4
 )
@@ -19,6 +21,8 @@ MAX_CHAIN_TOKENS = (
 ProgramLanguage = Literal["python", "javascript"]
 Kind = Literal["math", "code", "diagnosis", "qa", "text"]
 Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
+Condition = Annotated[str, Field(min_length=1, max_length=4_000)]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -57,11 +61,38 @@ class CodeVerification(Line):
 
 
 class MathVerification(Line):
-    """Compare each answer with a reference answer."""
+    """Compare each answer with a reference, put it into conditions, or check the arithmetic of its chains."""
 
     verifier: Literal["math"]
-    reference: Annotated[str, Field(min_length=1, max_length=MAX_ANSWER_CHARS)]
+    reference: Annotated[str, Field(min_length=1, max_length=MAX_ANSWER_CHARS)] | None = None
+    collection: Collection = "set"
+    """Whether repetitions count in a reference of several values (``multiset``), and their order too (``list``)."""
+
+    conditions: Annotated[list[Condition], Field(min_length=1, max_length=MAX_CONDITIONS)] | None = None
+    """LaTeX or plain text; the answer must satisfy them all."""
+
+    unknowns: Annotated[list[Name], Field(max_length=MAX_CONDITIONS)] = []
+    """The names in the conditions, in the order of an answer like ``(3, 4)``."""
+
+    steps: bool = False
+    """Check every equality that the chains state."""
+
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> MathVerification:
+        n_asked = (self.reference is not None) + (self.conditions is not None) + self.steps
+        if n_asked != 1:
+            problem = "asks nothing" if n_asked == 0 else "asks several things at once"
+            raise ValueError(
+                f'{problem}: give one of "reference", "conditions" and "steps": true; '
+                "for several, add a verification each"
+            )
+        if self.unknowns and self.conditions is None:
+            raise ValueError("has unknowns without conditions: add conditions, or remove unknowns")
+        if self.collection != "set" and self.reference is None:
+            raise ValueError("has a collection without a reference: add a reference, or remove collection")
+        return self
 
 
 Verification = Annotated[CodeVerification | MathVerification, Field(discriminator="verifier")]

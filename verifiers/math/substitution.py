@@ -1,0 +1,93 @@
+"""Put values in the place of names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from verifiers.math.tree import Big, Call, Const, Mul, Node, Num, Sym, parts
+
+__all__ = ["Function", "Value", "decadic", "exactly", "free_names", "substituted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """What a name that is applied stands for: ``f(x) = 2x + 1``."""
+
+    parameters: tuple[str, ...]
+    body: Node
+
+
+Value = Node | Function
+
+
+def substituted(tree: Any, values: Mapping[str, Value]) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
+    """Return ``tree`` with every name in ``values`` replaced; names bound by a sum or an integral stay."""
+    match tree:
+        case Sym(name) | Const(name) if name in values:
+            value = values[name]
+            return tree if isinstance(value, Function) else value
+        case Call(name, args) if name.removesuffix("()") in values and name.endswith("()"):
+            return _applied(values[name.removesuffix("()")], substituted(args, values), tree)
+        case Big(_, variable) if variable in values:
+            return _rebuilt(tree, {n: v for n, v in values.items() if n != variable})
+        case _:
+            return _rebuilt(tree, values)
+
+
+def _applied(value: Value, args: tuple[Node, ...], call: Call) -> Node:
+    """``f(3)``; or ``h(3)`` where h is a number, which is a product."""
+    if isinstance(value, Function):
+        if len(args) != len(value.parameters):
+            return call
+        inside: Node = substituted(value.body, dict(zip(value.parameters, args, strict=True)))
+        return inside
+    return Mul((value, args[0])) if len(args) == 1 else call
+
+
+def _rebuilt(tree: Any, values: Mapping[str, Value]) -> Any:  # noqa: ANN401 - as above
+    if isinstance(tree, tuple):
+        return tuple(substituted(part, values) for part in tree)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return replace(tree, **{f.name: substituted(getattr(tree, f.name), values) for f in fields(tree)})
+    return tree
+
+
+def free_names(tree: object) -> set[str]:
+    """Return the names in ``tree`` that stand for something unknown; those bound by a sum or an integral don't."""
+    found: set[str] = set()
+    waiting: list[tuple[object, frozenset[str]]] = [(tree, frozenset())]
+    while waiting:
+        part, bound = waiting.pop()
+        if isinstance(part, Sym) and part.name not in bound:
+            found.add(part.name)
+        if isinstance(part, Call) and part.name.endswith(("()", "_")):
+            found.add(part.name.removesuffix("()"))
+        if isinstance(part, Big):
+            bound |= {part.variable}
+        waiting += [(inner, bound) for inner in parts(part)]
+    return found
+
+
+def exactly(tree: Any) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
+    """Return ``tree`` with decimals taken at their word, not as roundings of something else."""
+    if isinstance(tree, Num):
+        return Num(tree.value)
+    if isinstance(tree, tuple):
+        return tuple(exactly(part) for part in tree)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return replace(tree, **{f.name: exactly(getattr(tree, f.name)) for f in fields(tree)})
+    return tree
+
+
+def decadic(tree: Any) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
+    """Return ``tree`` with logarithms that name no base taken to the base ten, as schools write them."""
+    if isinstance(tree, Call) and tree.name == "log" and len(tree.args) == 1:
+        return Call("log", (decadic(tree.args[0]), Num(Fraction(10))))
+    if isinstance(tree, tuple):
+        return tuple(decadic(part) for part in tree)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return replace(tree, **{f.name: decadic(getattr(tree, f.name)) for f in fields(tree)})
+    return tree
