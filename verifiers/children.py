@@ -113,8 +113,12 @@ class Child:
         reply: dict[str, Any] = json.loads(line)
         return reply
 
+    def end(self) -> None:
+        """End the process, from any thread; one that waits for its reply sees it die and must still ``kill`` it."""
+        self._process.kill()
+
     def kill(self) -> None:
-        """End the process at once."""
+        """End the process at once and let go of its pipes."""
         self._process.kill()
         self.forget()
         self._process.wait()

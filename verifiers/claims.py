@@ -38,3 +38,17 @@ class ProgramClaim:
 
     seed: int = 0
     """Of the random numbers that the tests and the program draw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntailmentClaim:
+    """Who accepts the premise accepts the hypothesis."""
+
+    premise: str
+    """May be long; hostile."""
+
+    hypothesis: str
+    """A sentence or a few; hostile."""
+
+    both_directions: bool = False
+    """The claim is that each entails the other: they say the same."""
