@@ -34,7 +34,7 @@ def main() -> None:
 def _plain(one: NliScores | UnreadableError) -> dict[str, Any]:
     if isinstance(one, UnreadableError):
         return {"unread": str(one)}
-    # Six digits: what is beyond them depends on which pairs share a batch.
+    # What is beyond some five digits depends on which pairs share a batch.
     return {
         "entailment": round(one.entailment, 6),
         "neutral": round(one.neutral, 6),

@@ -13,8 +13,9 @@ from verifiers.children import Child, ChildDiedError
 from verifiers.entailment.calibration import FILE_NAME, Calibration, write_calibration
 from verifiers.entailment.checkpoint import Checkpoint, missing_libraries, open_checkpoint
 from verifiers.entailment.fitting import ScoredRow, fit_calibration
-from verifiers.entailment.nli import START_S, TransformersNli, child_environment
+from verifiers.entailment.nli import TransformersNli
 from verifiers.entailment.rows import Row
+from verifiers.entailment.runner import START_S, child_environment
 from verifiers.errors import ModelUnavailableError, VerifierError
 from verifiers.nli import NliScores
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from verifiers.errors import VerifierError
+from verifiers.nli import NliScores
 
 LINGER_S = 0.005  # a first pair waits so long for others; nothing beside one forward pass
 UNIT_PAIRS = 64
@@ -14,6 +15,17 @@ UNIT_CHARS = {"cpu": 12_000, "cuda": 200_000}
 """Padded characters of one request at most, about four to a token; a longer pair goes alone."""
 
 MAX_WAITING = 4_096  # pairs; who brings more waits until there is room
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Nothing can be told of a pair: it is too long, holds no words, or took too long."""
+
+    reason: str
+    out_of_time: bool = False
+
+
+Result = NliScores | Unread | VerifierError
 
 
 @dataclass(eq=False, slots=True)
@@ -26,7 +38,7 @@ class Job:
     alone: bool = False
     """Its request failed in company, and it is asked once more by itself."""
 
-    result: object = None
+    result: Result | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -34,10 +46,11 @@ class Job:
         """How long it is, roughly, to the model."""
         return len(self.premise) + len(self.hypothesis) + 10
 
-    def finish(self, result: object) -> None:
-        """Hand the result to the thread that waits."""
-        self.result = result
-        self.done.set()
+    def finish(self, result: Result) -> None:
+        """Hand the result to the thread that waits; the first one stands."""
+        if not self.done.is_set():
+            self.result = result
+            self.done.set()
 
 
 class Microbatches:
@@ -65,13 +78,16 @@ class Microbatches:
                 rest = rest[room:]
                 self._changed.notify_all()
 
-    def put_back(self, jobs: Sequence[Job]) -> None:
-        """Queue jobs again, each to be asked alone, before all others."""
+    def put_back(self, jobs: Sequence[Job]) -> bool:
+        """Queue jobs again, each to be asked alone, before all others; return whether the queue is still open."""
         with self._changed:
+            if self._closed:
+                return False
             for job in jobs:
                 job.alone = True
             self._waiting[:0] = jobs
             self._changed.notify_all()
+            return True
 
     def take(self, device: str) -> list[Job]:
         """Return the next request: the oldest job and those most like it; none when the queue is closed."""

@@ -1,46 +1,34 @@
-"""A transformers model as an ``NliModel``: one child process for all threads, killed when it takes too long."""
+"""A transformers model as an ``NliModel``, for all threads of a process."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from verifiers.children import Child, ChildDiedError
 from verifiers.entailment.checkpoint import Checkpoint, missing_libraries
-from verifiers.entailment.microbatches import Job, Microbatches
+from verifiers.entailment.microbatches import Job, Unread
+from verifiers.entailment.runner import Runner
 from verifiers.errors import ModelUnavailableError, VerifierError
 from verifiers.nli import NliModel, NliScores
 
-__all__ = ["TransformersNli", "Unread"]
+__all__ = ["NOTHING_READ", "TransformersNli", "Unread"]
 
-START_S = 600.0  # to import torch and load 2 GB, on a machine that is busy with other things
-CLOSE_S = 10.0  # a model that is just being loaded is not waited for: its process ends with ours
 PATIENCE_S = 60.0  # for one pair of ``score``, whose callers name no limit
-MAX_REPLY_BYTES = 1_000_000
 MAX_HYPOTHESIS_CHARS = (
     20_000  # no text of so many has so few tokens as are read; longer ones are not even tokenised
 )
 MAX_PREMISE_CHARS = 400_000
 NOTHING_READ = NliScores(entailment=0.0, neutral=1.0, contradiction=0.0, n_windows=0)
-HANDED_ON = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "HOME")
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """Nothing can be told of a pair: it is too long, holds no words, or took too long."""
-
-    reason: str
-    out_of_time: bool = False
+"""What is said of a pair that can't be read, to those who ask for nothing but scores."""
 
 
 class TransformersNli:
     """Scores pairs with a sequence-classification checkpoint; safe from any thread and after a fork.
 
     The model is loaded by a child process with the first pair. Pairs that are asked at about the same time share
-    forward passes, whoever asks; a score is a function of its pair alone, up to about the sixth digit.
+    forward passes, whoever asks; a score is a function of its pair alone, up to about the fifth digit.
     """
 
     def __init__(self, open_it: Callable[[], Checkpoint]) -> None:
@@ -52,14 +40,7 @@ class TransformersNli:
         self._open = open_it
         self._found: Checkpoint | None = None
         self._lock = threading.Lock()
-        self._closed = False
-        self._start_over()
-
-    def _start_over(self) -> None:
-        self._owner = os.getpid()
-        self._batches = Microbatches()
-        self._thread: threading.Thread | None = None
-        self._child: Child | None = None
+        self._runner: Runner | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -105,130 +86,34 @@ class TransformersNli:
         Raises:
             VerifierError: The model could not be loaded or broke; says nothing about the texts.
         """
-        why = missing_libraries()
-        if why is not None:
-            raise ModelUnavailableError(why)
-        self._begin()
-        results: list[NliScores | Unread | Job] = [
-            _too_long(*pair) or Job(*pair, timeout_s) for pair in pairs
-        ]
-        jobs = [job for job in results if isinstance(job, Job)]
-        self._batches.put(jobs)
-        for job in jobs:
-            job.done.wait()
+        results: list[Unread | Job] = [_too_long(*pair) or Job(*pair, timeout_s) for pair in pairs]
+        self._running().ask([job for job in results if isinstance(job, Job)])
         return [_outcome(one) if isinstance(one, Job) else one for one in results]
 
     def close(self) -> None:
-        """Kill the child; whoever waits, and later callers, get a ``VerifierError``."""
+        """Let go of the weights; whoever waits gets a ``VerifierError``, whoever comes later loads them again."""
         with self._lock:
-            self._closed = True
-            if os.getpid() != self._owner:
-                return
-            child, thread = self._child, self._thread
-        for job in self._batches.close():
-            job.finish(VerifierError("the entailment model was closed"))
-        if child is not None:
-            child.end()
-        if thread is not None:
-            thread.join(CLOSE_S)
+            runner, self._runner = self._runner, None
+        if runner is not None and runner.owner == os.getpid():
+            runner.stop()
 
-    def _begin(self) -> None:
-        """Start the thread that runs the model, unless it runs.
+    def _running(self) -> Runner:
+        """Return the runner, started if it isn't.
 
         Raises:
-            ModelUnavailableError: There is no usable checkpoint.
-            VerifierError: The model is closed.
+            ModelUnavailableError: The libraries or a usable checkpoint are missing.
         """
-        if os.getpid() != self._owner:  # forked: the thread and the child are our parent's
-            self._lock = threading.Lock()
-            if self._child is not None:
-                self._child.forget()
-            self._start_over()
+        runner = self._runner
+        if runner is not None and runner.owner != os.getpid():  # forked: thread and child are our parent's
+            self._lock, self._runner = threading.Lock(), None
+            runner.forget()
         with self._lock:
-            if self._closed:
-                raise VerifierError("the entailment model is closed")
-            _ = self.checkpoint.calibration  # a bad one must fail its callers, not the thread
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="nli", daemon=True)
-                self._thread.start()
-
-    def _serve(self) -> None:
-        device = "cpu"
-        while unit := self._batches.take(device):
-            try:
-                device = self._ready_child().first["device"]
-                self._run(unit)
-            except VerifierError as error:
-                for job in unit:
-                    job.finish(error)
-            except Exception as error:  # noqa: BLE001 - a bug must reach those who wait, who would wait for ever
-                for job in unit:
-                    job.finish(VerifierError(f"the entailment model broke: {type(error).__name__}: {error}"))
-        self._drop_child()
-
-    def _run(self, unit: list[Job]) -> None:
-        limit_s = unit[0].timeout_s
-        try:
-            reply = self._ready_child().ask(
-                {"pairs": [(job.premise, job.hypothesis) for job in unit]}, limit_s
-            )
-        except ChildDiedError as error:
-            self._drop_child()
-            late = Unread(f"the model took more than {limit_s:g} s", out_of_time=True)
-            self._failed(unit, late if error.out_of_time else VerifierError(f"the model broke: {error}"))
-            return
-        if "error" in reply:
-            self._failed(unit, VerifierError(f"the model broke: {reply['error']}"))
-            return
-        for job, one in zip(unit, reply["scores"], strict=True):
-            job.finish(Unread(one["unread"]) if "unread" in one else NliScores(**one))
-
-    def _failed(self, unit: list[Job], result: object) -> None:
-        """Tell a job alone what happened; several are asked again, each alone, so that only the culprit is told."""
-        if len(unit) > 1 and not self._closed:
-            self._batches.put_back(unit)
-            return
-        for job in unit:
-            job.finish(result)
-
-    def _ready_child(self) -> Child:
-        if self._child is not None and self._child.is_alive():
-            return self._child
-        self._drop_child()
-        checkpoint = self.checkpoint
-        arguments = [
-            str(checkpoint.folder.absolute()),
-            ",".join(checkpoint.labels),
-            str(checkpoint.calibration.temperature),
-        ]
-        try:
-            child = Child(
-                "verifiers.entailment.child",
-                arguments,
-                start_s=START_S,
-                max_reply_bytes=MAX_REPLY_BYTES,
-                environment=child_environment(),
-            )
-        except OSError as error:
-            raise VerifierError(f"cannot start a process for the entailment model: {error}") from error
-        except ChildDiedError as error:
-            raise ModelUnavailableError(f"{checkpoint.name} could not be loaded: {error}") from error
-        if "error" in child.first:
-            child.kill()
-            raise ModelUnavailableError(f"{checkpoint.name} could not be loaded: {child.first['error']}")
-        with self._lock:
-            self._child = child
-            closed = self._closed
-        if closed:
-            child.kill()
-            raise VerifierError("the entailment model was closed")
-        return child
-
-    def _drop_child(self) -> None:
-        with self._lock:
-            child, self._child = self._child, None
-        if child is not None:
-            child.kill()
+            if self._runner is None:
+                why = missing_libraries()
+                if why is not None:
+                    raise ModelUnavailableError(why)
+                self._runner = Runner(self.checkpoint)
+            return self._runner
 
 
 def _too_long(premise: str, hypothesis: str) -> Unread | None:
@@ -240,23 +125,16 @@ def _too_long(premise: str, hypothesis: str) -> Unread | None:
 
 
 def _outcome(job: Job) -> NliScores | Unread:
-    result = job.result
-    if isinstance(result, NliScores | Unread):
-        return result
-    if isinstance(result, ModelUnavailableError):
-        raise ModelUnavailableError(str(result)) from result
-    raise VerifierError(str(result))
+    """Return what became of the job.
 
-
-def child_environment() -> dict[str, str]:
-    """Return the variables that a process with torch is given."""
-    ours: dict[str, Any] = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
-    return {
-        **ours,
-        "HF_HUB_OFFLINE": "1",  # a verdict never waits for somebody's server, and never fetches other weights
-        "TOKENIZERS_PARALLELISM": "false",
-        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads would starve the rest of a shared machine
-    }
+    Raises:
+        VerifierError: It did, in another thread; each caller gets an error of its own.
+    """
+    if isinstance(job.result, VerifierError):
+        raise type(job.result)(str(job.result)) from job.result
+    if job.result is None:  # a bug, if ever
+        raise VerifierError("the entailment model gave no answer")
+    return job.result
 
 
 if TYPE_CHECKING:
