@@ -19,7 +19,7 @@ from verifiers.entailment.runner import START_S, child_environment
 from verifiers.errors import ModelUnavailableError, VerifierError
 from verifiers.nli import NliScores
 
-N_EPOCHS = 4
+N_EPOCHS = 3
 STALL_S = 600.0  # for a few steps
 MAX_REPLY_BYTES = 10_000
 
