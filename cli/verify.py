@@ -13,6 +13,7 @@ from cli.console import told
 from cli.lines import File, answer_each, opened
 from verifiers.claims import (
     Collection,
+    EntailmentClaim,
     EqualityClaim,
     MathClaim,
     ProgramClaim,
@@ -20,6 +21,7 @@ from verifiers.claims import (
     StepsClaim,
 )
 from verifiers.verdicts import Verdict
+from worker.settings import settings
 from worker.submission.lines import MAX_ANSWER_CHARS, MAX_PROMPT_CHARS, Line
 
 verify = typer.Typer(help="Judge claims without any service.", no_args_is_help=True)
@@ -87,6 +89,14 @@ class CodeLine(ClaimLine):
     inner: Literal["never", "allowed"] = "never"
 
 
+class EntailmentLine(ClaimLine):
+    """One claim for ``verify entailment``."""
+
+    premise: Annotated[str, Field(max_length=MAX_PROMPT_CHARS * LONGER)]
+    hypothesis: Annotated[str, Field(max_length=MAX_PROMPT_CHARS * LONGER)]
+    both_directions: bool = False
+
+
 class ManyVerifier(Protocol):
     """What the commands need of a verifier."""
 
@@ -142,6 +152,40 @@ def verify_code(file: File, timeout_s: Timeout = 10.0) -> None:
         CodeLine,
         lambda line: ProgramClaim(**line.model_dump(exclude={"id"})),
         CodeVerifier,
+        timeout_s=timeout_s,
+    )
+
+
+@verify.command("entailment")
+def verify_entailment(
+    file: File,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0.01, help="Seconds for one claim once the model works on it.")
+    ] = 30.0,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", help="A pulled model's name or a folder, in place of MERGEREASONER_NLI_MODEL."
+        ),
+    ] = None,
+) -> None:
+    """Judge whether premises support hypotheses: lines of {"id", "premise", "hypothesis", "both_directions"?}.
+
+    With both_directions the claim is that the two say the same. Needs `make entailment` once.
+
+    Example:
+
+        merge-reasoner verify entailment claims.jsonl
+    """
+    from verifiers.entailment.verifier import EntailmentVerifier  # noqa: PLC0415 (likewise)
+    from worker.models.nli import nli_of  # noqa: PLC0415 (likewise)
+
+    here = settings()
+    _judge_file(
+        file,
+        EntailmentLine,
+        lambda line: EntailmentClaim(**line.model_dump(exclude={"id"})),
+        lambda: EntailmentVerifier(nli_of(model or here.nli_model, here.models_dir)),
         timeout_s=timeout_s,
     )
 

@@ -74,3 +74,17 @@ class ProgramClaim:
 
     inner: Literal["never", "allowed"] = "never"
     """Whether tests that need the program's internals may run in its process: a pass there can be forged by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntailmentClaim:
+    """Who accepts the premise accepts the hypothesis."""
+
+    premise: str
+    """May be long; hostile."""
+
+    hypothesis: str
+    """A sentence or a few; hostile."""
+
+    both_directions: bool = False
+    """The claim is that each entails the other: they say the same."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from verifiers.claims import EqualityClaim, ProgramClaim, SatisfiesClaim, StepsClaim
+from tests.nli import trained_model
+from verifiers.claims import EntailmentClaim, EqualityClaim, ProgramClaim, SatisfiesClaim, StepsClaim
 from verifiers.code.verifier import CodeVerifier
+from verifiers.entailment.verifier import EntailmentVerifier
 from verifiers.math.verifier import MathVerifier
 from verifiers.verdicts import Outcome, Verdict, Verifier
 
@@ -22,7 +24,7 @@ TIMEOUT_S = 5.0
 class Case:
     """One verifier, and claims of its kind whose verdicts are beyond doubt."""
 
-    verifier: type[Any]
+    verifier: Callable[[], Any]
     true: Any
     false: Any
     unreadable: Any
@@ -43,6 +45,18 @@ CASES = {
         unreadable=ProgramClaim(program="def f(x):\n    return x", tests="this is no test"),
         endless=ProgramClaim(program="def f(x):\n    while True: pass", tests="assert f(1) == 2"),
         endless_outcomes=frozenset({Outcome.REFUTED}),
+    ),
+    "entailment": Case(
+        verifier=lambda: EntailmentVerifier.of_folder(trained_model()),
+        true=EntailmentClaim(
+            premise="Paris is the capital of France.", hypothesis="The capital of France is Paris."
+        ),
+        false=EntailmentClaim(
+            premise="We have enough money to buy the house.", hypothesis="We don't have any money."
+        ),
+        unreadable=EntailmentClaim(premise="\ud800\u2603", hypothesis=""),
+        endless=EntailmentClaim(premise="The road goes on. " * 2_200, hypothesis="The road has an end."),
+        endless_outcomes=frozenset({Outcome.ABSTAINED}),
     ),
     "math": Case(
         verifier=MathVerifier,

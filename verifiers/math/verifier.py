@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from verifiers.children import ChildDiedError
 from verifiers.claims import MathClaim
 from verifiers.math.judgement import Judgement
-from verifiers.math.pool import ChildDiedError, Pool
+from verifiers.math.pool import Pool
 from verifiers.math.requests import judged_without_algebra, request_of
 from verifiers.verdicts import Outcome, Verdict, Verifier
 

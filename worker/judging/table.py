@@ -29,6 +29,15 @@ def _embedding(place: Surroundings) -> Judge:
     return EmbeddingJudge(LazyEmbedder(place.settings.models_dir))
 
 
+def _entailment(place: Surroundings) -> Judge:
+    from verifiers.entailment.verifier import EntailmentVerifier
+    from worker.judging.entailment import EntailmentJudge
+    from worker.models.nli import nli_of
+
+    settings = place.settings
+    return EntailmentJudge(EntailmentVerifier(nli_of(settings.nli_model, settings.models_dir)))
+
+
 def _math(_place: Surroundings) -> Judge:
     from verifiers.math.verifier import MathVerifier
     from worker.judging.math import MathJudge
@@ -39,6 +48,7 @@ def _math(_place: Surroundings) -> Judge:
 JUDGES: Mapping[str, Callable[[Surroundings], Judge]] = {
     "code": _code,
     "embedding": _embedding,
+    "entailment": _entailment,
     "math": _math,
 }
 """Per verifier, how its judge is opened; ``worker.messages.VERIFY`` names its queue."""

@@ -95,7 +95,32 @@ class MathVerification(Line):
         return self
 
 
-Verification = Annotated[CodeVerification | MathVerification, Field(discriminator="verifier")]
+ANSWER = "{answer}"
+"""Where a template has the answer."""
+
+
+class EntailmentVerification(Line):
+    """Ask whether a text supports each answer or contradicts it."""
+
+    verifier: Literal["entailment"]
+    premise: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)]
+    hypothesis: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ANSWER
+    """What is said of the premise when ``{answer}`` is the answer."""
+
+    timeout_s: Annotated[float, Field(ge=1, le=300)] = 30.0
+    """At least 1: the model is unloaded when it takes longer, and everybody waits until it is back."""
+
+    @field_validator("hypothesis")
+    @classmethod
+    def _has_a_place(cls, hypothesis: str) -> str:
+        if ANSWER not in hypothesis:
+            raise ValueError(f"has no {ANSWER}: every answer would be the same claim")
+        return hypothesis
+
+
+Verification = Annotated[
+    CodeVerification | EntailmentVerification | MathVerification, Field(discriminator="verifier")
+]
 
 
 class GivenChain(Line):
@@ -129,7 +154,7 @@ class Options(Line):
     token_budget: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     """Of all chains of the task together."""
 
-    equivalence: Literal["exact", "symbolic", "behavioural", "embedding"] | None = None
+    equivalence: Literal["exact", "symbolic", "behavioural", "embedding", "entailment"] | None = None
     cosine: Share = COSINE
     """Least cosine of two answers that are the same, under the equivalence ``embedding``."""
 
@@ -176,10 +201,11 @@ class TaskLine(Line):
 
     @model_validator(mode="after")
     def _is_told_apart_by_meaning(self) -> TaskLine:
-        if self.options.equivalence == "embedding" and self.kind in {"math", "code"}:
+        meaning = self.options.equivalence
+        if meaning in {"embedding", "entailment"} and self.kind in {"math", "code"}:
             instead = "symbolic" if self.kind == "math" else "behavioural"
             raise ValueError(
-                f"options.equivalence embedding is not for kind {self.kind}, whose different answers read alike: "
+                f"options.equivalence {meaning} is not for kind {self.kind}, whose different answers read alike: "
                 f'write "{instead}", or leave it out'
             )
         return self
