@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from verifiers.passages import Passage, Retriever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,3 +40,14 @@ class ProgramClaim:
 
     seed: int = 0
     """Of the random numbers that the tests and the program draw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportClaim:
+    """The reference documents support this statement."""
+
+    statement: str
+    """Every sentence of it must be supported; hostile."""
+
+    source: Sequence[Passage] | Retriever
+    """The passages to search, or what searches them."""

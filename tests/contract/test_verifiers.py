@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from verifiers.claims import EqualityClaim, ProgramClaim
+from verifiers.claims import EqualityClaim, ProgramClaim, SupportClaim
 from verifiers.code.verifier import CodeVerifier
+from verifiers.facts.chunking import passages_of
+from verifiers.facts.overlap import OverlapNli
+from verifiers.facts.verifier import FactsVerifier
 from verifiers.math.verifier import MathVerifier
 from verifiers.verdicts import Outcome, Verdict, Verifier
 
@@ -23,7 +26,7 @@ TIMEOUT_S = 5.0
 class Case:
     """One verifier, and claims of its kind whose verdicts are beyond doubt."""
 
-    verifier: type[Any]
+    verifier: Callable[[], Any]
     true: Any
     false: Any
     unreadable: Any
@@ -36,6 +39,8 @@ class Case:
     """A program that loops fails its tests; an answer nobody can compute is not a wrong one."""
 
 
+FLU = passages_of("flu", "Fever is common in flu. A rash is not common in flu.")
+
 CASES = {
     "code": Case(
         verifier=CodeVerifier,
@@ -44,6 +49,14 @@ CASES = {
         unreadable=ProgramClaim(program="def f(x):\n    return x", tests="this is no test"),
         endless=ProgramClaim(program="def f(x):\n    while True: pass", tests="assert f(1) == 2"),
         endless_outcomes=frozenset({Outcome.REFUTED}),
+    ),
+    "facts": Case(
+        verifier=lambda: FactsVerifier(OverlapNli()),
+        true=SupportClaim(statement="Fever is common in flu.", source=FLU),
+        false=SupportClaim(statement="A rash is common in flu.", source=FLU),
+        unreadable=SupportClaim(statement="\x00 ...", source=FLU),
+        endless=SupportClaim(statement="Fever is common. " * 1_000, source=FLU),
+        endless_outcomes=frozenset({Outcome.ABSTAINED}),
     ),
     "math": Case(
         verifier=MathVerifier,
