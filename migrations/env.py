@@ -9,9 +9,11 @@ from typing import Any
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
-from db import ledger
+from db import documents, ledger
 from db.session import driver_url
 
+TABLES = (ledger.DecisionRow, documents.PassageRow)  # modules that between them import every table
+METADATA = TABLES[0].metadata
 LOCK_TIMEOUT = "4s"  # a migration must not queue behind users, and users behind it
 
 
@@ -32,7 +34,7 @@ def run() -> None:
         connection.commit()
         context.configure(
             connection=connection,
-            target_metadata=ledger.DecisionRow.metadata,  # the ledger knows every table
+            target_metadata=METADATA,
             compare_server_default=True,
             transaction_per_migration=True,
             include_name=is_described_by_a_model,

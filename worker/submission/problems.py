@@ -50,7 +50,7 @@ FIXES = {
 
 
 # Pydantic names the member of a union it tried; to an author that is noise within the path.
-UNION_TAGS = {"str", "int", "float", "list[str]", "code", "math"}
+UNION_TAGS = {"str", "int", "float", "list[str]", "code", "facts", "math"}
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, str, str, str]:
@@ -70,7 +70,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, str, s
         problem = str(context["error"]).replace(" at line 1 column", ", at column")
         return "-", "invalid_json", f"is not valid JSON ({problem})", "write one JSON object per line"
     if kind == "union_tag_not_found":
-        return field, "missing_field", "has no verifier", 'add "verifier": "code" or "math"'
+        return field, "missing_field", "has no verifier", 'add "verifier": "code", "facts" or "math"'
     if kind == "union_tag_invalid":
         known = str(context["expected_tags"]).replace("'", '"')
         return field, "invalid_value", f'knows no verifier "{context["tag"]}"', f"use one of {known}"
