@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,13 +78,16 @@ def rank(
     )
 
 
-def cosines_to(query: Vectors, vectors: Vectors) -> list[float | None]:
-    """Return the cosine of each row to the query's row; ``None`` where one of the two is NaN."""
+def cosines_to(query: NDArray[np.floating[Any]], vectors: NDArray[np.floating[Any]]) -> list[float | None]:
+    """Return the cosine of each row to the query's row; ``None`` where one of the two is NaN.
+
+    Rounded to six digits, so that vectors kept as float32 are ranked as those that never left memory.
+    """
     if np.isnan(query).any() or not len(vectors):
         return [None] * len(vectors)
     with np.errstate(invalid="ignore"):  # a row of NaN is a passage too long to embed
         products = vectors @ query
-    return [None if np.isnan(product) else float(product) for product in products]
+    return [None if np.isnan(product) else round(float(product), 6) for product in products]
 
 
 def _order(scores: Sequence[float | None]) -> list[int]:

@@ -31,7 +31,8 @@ from worker.store.transactions import Store
 
 CANDIDATES = 200  # of each ranking; beyond them reciprocal rank fusion gives next to nothing
 KEPT_COLLECTIONS = 4  # whose vectors stay in memory: 1.5 kB a passage
-COMMON = 0.5  # a term that more of the passages hold chooses no candidates, if there are rarer ones
+LARGE = 10_000  # passages of a collection from which common terms alone make no candidate
+COMMON = 0.5  # share of the passages that hold a common term
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ class CollectionRetriever:
             return {}
         source["embedder"] = key
         source["n_embedded"] = len(embedded.places)
-        products = cosines_to(row, embedded.vectors.astype(np.float64))
+        products = cosines_to(row.astype(np.float32), embedded.vectors)
         return {
             place: cosine
             for place, cosine in zip(embedded.places, products, strict=True)
@@ -167,7 +168,12 @@ class CollectionRetriever:
 
 
 def _weights(statistics: Statistics) -> dict[str, float]:
-    """Return what each term counts in choosing candidates; very common ones only if there are no others."""
-    held = {term: n for term, n in statistics.holding.items() if n}
-    rarer = {term: n for term, n in held.items() if n <= COMMON * statistics.n_passages}
-    return {term: inverse_frequency(statistics, term) for term in rarer or held}
+    """Return what each term counts in choosing candidates.
+
+    In a large collection common terms count only if there are no others: they would make half of it candidates.
+    """
+    held = [term for term, n in statistics.holding.items() if n]
+    if statistics.n_passages >= LARGE:
+        rarer = [term for term in held if statistics.holding[term] <= COMMON * statistics.n_passages]
+        held = rarer or held
+    return {term: inverse_frequency(statistics, term) for term in held}
