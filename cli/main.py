@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from cli.audit import audit
 from cli.batches import cancel, results_command, status, submit
+from cli.calibrate import calibrate
+from cli.console import Exit
 from cli.demo import demo
+from cli.merge import merge
 from cli.models import models
-from cli.offline import merge, verify
 from cli.pool import pool
 from cli.services import down, migrate_command, up, worker
+from cli.verify import verify
 
 app = typer.Typer(
     name="merge-reasoner",
@@ -35,12 +40,16 @@ app.command()(worker)
 app.command("migrate")(migrate_command)
 app.add_typer(verify, name="verify")
 app.add_typer(audit, name="audit")
+app.add_typer(calibrate, name="calibrate")
 app.add_typer(models, name="models")
 app.add_typer(pool, name="pool")
 
 
 def main() -> None:
     """Run the command line."""
+    if sys.stdout is None:  # closed by whoever started us: there is nowhere to answer to
+        sys.stderr.write("error: standard output is closed; redirect it to /dev/null to throw it away\n")
+        sys.exit(Exit.USAGE)
     app()
 
 

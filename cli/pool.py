@@ -12,7 +12,8 @@ from rich.table import Column, Table
 from cli.console import Exit, JsonFlag, err, fail, out, plain, print_json, shown, told
 from cli.lines import File, judged_lines, opened
 from reasoner.errors import InsufficientCalibrationDataError
-from worker.merging import Judges
+from worker.judging.protocol import Surroundings
+from worker.judging.table import Judges
 from worker.pooling import Pool, PooledTask, PoolLine, pooled_task
 from worker.pooling import pool as pool_of
 from worker.settings import settings
@@ -66,7 +67,7 @@ def report(file: File, output: Output = None, as_json: JsonFlag = False) -> None
 def _read(file: Path) -> tuple[list[PooledTask], int]:
     tasks: list[PooledTask] = []
     n_bad = 0
-    with opened(file) as stream, Judges(settings().models_dir) as judges:
+    with opened(file) as stream, Judges(Surroundings(settings=settings())) as judges:
         for line in judged_lines(stream, PoolLine, file, id_field="custom_id"):
             if isinstance(line, LineProblem):
                 n_bad += 1

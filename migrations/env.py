@@ -9,11 +9,9 @@ from typing import Any
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
-from db import documents, ledger
 from db.session import driver_url
+from db.tables import METADATA
 
-TABLES = (ledger.DecisionRow, documents.PassageRow)  # modules that between them import every table
-METADATA = TABLES[0].metadata
 LOCK_TIMEOUT = "4s"  # a migration must not queue behind users, and users behind it
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
+from typing import Protocol, TypeVar
 
 from reasoner.chains import Chain
 from reasoner.decisions import Judgement
@@ -12,13 +13,24 @@ from reasoner.outcomes import Outcome
 from worker.kinds import KINDS
 from worker.store.texts import digest
 from worker.store.verdicts import Judged
-from worker.submission.lines import CodeVerification, MathVerification, TaskLine
+from worker.submission.lines import CodeVerification, TaskLine
+
+SpecT = TypeVar("SpecT")
 
 EQUIVALENCE = "equivalence"
 """The candidate of the one verdict that tells which of a task's answers are the same."""
 
 RELATING = {"symbolic": "math", "embedding": "embedding"}
 """Which verifier gives that verdict, per equivalence that needs one."""
+
+
+class Answered(Protocol):
+    """Anything that has an answer, or none."""
+
+    @property
+    def answer(self) -> str | None:
+        """The answer."""
+        ...
 
 
 def equivalence_of(line: TaskLine) -> str:
@@ -53,19 +65,25 @@ def verifiers_needed(line: TaskLine, answers: Sequence[str | None]) -> list[str]
     return sorted(needed) if n_distinct else []
 
 
-def code_specs(line: TaskLine) -> list[tuple[int, CodeVerification]]:
-    """Return the task's test specs with their positions among its verifications."""
-    return [(i, spec) for i, spec in enumerate(line.verify) if isinstance(spec, CodeVerification)]
+def specs_of(line: TaskLine, kind: type[SpecT]) -> list[tuple[int, SpecT]]:
+    """Return the task's specs of one kind with their positions among its verifications."""
+    return [(i, spec) for i, spec in enumerate(line.verify) if isinstance(spec, kind)]
 
 
-def math_specs(line: TaskLine) -> list[tuple[int, MathVerification]]:
-    """Return the task's reference answers with their positions among its verifications."""
-    return [(i, spec) for i, spec in enumerate(line.verify) if isinstance(spec, MathVerification)]
+def answers_of(said: Iterable[Answered]) -> list[str | None]:
+    """Return the answer of each chain."""
+    return [one.answer for one in said]
 
 
 def candidate_key(spec: int, form: str) -> str:
     """Return the key of the claim that the answer of this normal form satisfies the task's spec."""
     return f"answer:{spec}:{digest(form)}"
+
+
+def judged_form(judged: Judged) -> str | None:
+    """Return the digest of the normal form that a verdict is about; ``None`` when it is about no single answer."""
+    kind, _, rest = judged.candidate.partition(":")
+    return rest.rpartition(":")[2] if kind == "answer" else None
 
 
 def pairs_of(forms: Sequence[str]) -> list[tuple[str, str]]:
@@ -116,7 +134,7 @@ def _judged_pairs(judged: Sequence[Judged]) -> Relation:
 
 def _behavioural(line: TaskLine, judged: Sequence[Judged]) -> Relation:
     """Two programs are the same when every spec saw the same outputs and came to the same conclusion about both."""
-    specs = [i for i, _ in code_specs(line)]
+    specs = [i for i, _ in specs_of(line, CodeVerification)]
     seen: dict[tuple[int, str], tuple[object, ...] | None] = {}
     for one in judged:
         behaviour = one.verdict.evidence.get("behaviour")

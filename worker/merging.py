@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -15,14 +13,12 @@ from reasoner.consensus import consensus_gain, merge_operator
 from reasoner.decisions import Decision, Thresholds
 from reasoner.early_exit import Policy
 from reasoner.risk import compare_with_singleton
-from verifiers.code.verifier import CodeVerifier
-from verifiers.math.verifier import MathVerifier
-from worker.claims import EQUIVALENCE, verifiers_needed
+from worker.claims import EQUIVALENCE
 from worker.deciding import decide_task, thresholds_of
-from worker.embedders.shelf import LazyEmbedder
 from worker.errors import WeightsError
 from worker.exiting import simulate_exit
-from worker.judges import judge_code, judge_embedding, judge_math
+from worker.judging.protocol import Saying
+from worker.judging.table import Judges
 from worker.sampling import recorded_chains
 from worker.store.verdicts import Judged
 from worker.submission.lines import MAX_CHAINS, GivenChain, TaskLine
@@ -33,53 +29,6 @@ class MergeLine(TaskLine):
     """A task line that brings its chains."""
 
     chains: Annotated[list[GivenChain], Field(min_length=1, max_length=MAX_CHAINS)]
-
-
-class Judges:
-    """The verifiers of one process, each started when a task first needs it.
-
-    Args:
-        models_dir: Where the sentence model is, for tasks that ask for it.
-    """
-
-    def __init__(self, models_dir: Path) -> None:
-        self._code: CodeVerifier | None = None
-        self._math: MathVerifier | None = None
-        self._embedder = LazyEmbedder(models_dir)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the verifiers."""
-        for verifier in (self._code, self._math):
-            if verifier is not None:
-                verifier.close()
-        self._code = self._math = None
-
-    def judge(self, line: TaskLine, answers: Sequence[str | None]) -> list[Judged]:
-        """Return a verdict on every claim the answers give rise to.
-
-        Raises:
-            ModelUnavailableError: The task asks for embeddings, and the extra or the weights are missing.
-            VerifierError: A verifier broke.
-        """
-        judged: list[Judged] = []
-        for name in verifiers_needed(line, answers):
-            if name == "code":
-                self._code = self._code or CodeVerifier()
-                judged += judge_code(self._code, line, answers)
-            elif name == "embedding":
-                judged += judge_embedding(self._embedder, line, answers)
-            else:
-                self._math = self._math or MathVerifier()
-                judged += judge_math(self._math, line, answers)
-        return judged
 
 
 class Merger:
@@ -119,7 +68,11 @@ class Merger:
 
     def _decide(self, line: MergeLine) -> dict[str, Any]:
         chains = recorded_chains(line)
-        judged = self._judges.judge(line, [chain.answer for chain in chains])
+        said = [
+            Saying(answer=chain.answer, text=given.text)
+            for chain, given in zip(chains, line.chains, strict=True)
+        ]
+        judged = self._judges.judge(line, said)
         decision = decide_task(
             line,
             chains,

@@ -17,7 +17,9 @@ from reasoner.fitted import FittedMerge, LabelledTask, fit_merge
 from reasoner.model_weights import Record, fit_model_weights
 from reasoner.pool import PoolReport, PoolTask, effective_rivals, pool_report
 from worker.claims import normaliser_of, relation
-from worker.merging import Judges, MergeLine
+from worker.judging.protocol import Saying
+from worker.judging.table import Judges
+from worker.merging import MergeLine
 from worker.sampling import recorded_chains
 
 
@@ -106,7 +108,8 @@ def _clusters(
     """Return of each normal form the first of its cluster."""
     weights = Counter([form for form in (*forms, *labels) if form is not None])
     unverified = line.model_copy(update={"verify": []})  # the label judges here, no verifier does
-    judged = judges.judge(unverified, [*(chain.answer for chain in chains), *line.labels])
+    answers = [*(chain.answer for chain in chains), *line.labels]
+    judged = judges.judge(unverified, [Saying(answer=answer) for answer in answers])
     groups = partition(weights, relation(unverified, judged), linkage=line.options.linkage)
     return {form: group[0] for group in groups for form in group}
 

@@ -84,34 +84,14 @@ def _generate_given(place: Workplace) -> Stage:
     return partial(generate_given, place.desk)
 
 
-def _verify_code(place: Workplace) -> Stage:
-    from verifiers.code.verifier import CodeVerifier
-    from worker.judges import judge_code
+def _verify(place: Workplace, *, verifier: str) -> Stage:
+    from worker.judging.protocol import Surroundings
+    from worker.judging.table import JUDGES
     from worker.stages.verify import verify
 
-    verifier = CodeVerifier()
-    place.closing.callback(verifier.close)
-    return partial(verify, place.desk, verifier="code", judge=partial(judge_code, verifier))
-
-
-def _verify_math(place: Workplace) -> Stage:
-    from verifiers.math.verifier import MathVerifier
-    from worker.judges import judge_math
-    from worker.stages.verify import verify
-
-    verifier = MathVerifier()
-    place.closing.callback(verifier.close)
-    return partial(verify, place.desk, verifier="math", judge=partial(judge_math, verifier))
-
-
-def _verify_embedding(place: Workplace) -> Stage:
-    from worker.embedders.shelf import LazyEmbedder
-    from worker.judges import judge_embedding
-    from worker.stages.verify import verify
-
-    # Loaded with the first task that asks for it: most installations never do, and need not have the extra.
-    embedder = LazyEmbedder(place.desk.settings.models_dir)
-    return partial(verify, place.desk, verifier="embedding", judge=partial(judge_embedding, embedder))
+    judge = JUDGES[verifier](Surroundings(settings=place.desk.settings, store=place.desk.store))
+    place.closing.callback(judge.close)
+    return partial(verify, place.desk, verifier=verifier, judge=judge.judge)
 
 
 def _decide(place: Workplace) -> Stage:
@@ -123,9 +103,7 @@ def _decide(place: Workplace) -> Stage:
 STAGES: dict[str, Callable[[Workplace], Stage]] = {
     GENERATE: _generate,
     GENERATE_GIVEN: _generate_given,
-    VERIFY["code"]: _verify_code,
-    VERIFY["embedding"]: _verify_embedding,
-    VERIFY["math"]: _verify_math,
+    **{queue: partial(_verify, verifier=verifier) for verifier, queue in VERIFY.items()},
     DECIDE: _decide,
 }
 """Each queue and how its stage is set up. A role is a set of queues; adding a stage is a line here."""

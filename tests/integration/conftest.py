@@ -13,9 +13,12 @@ from sqlalchemy import create_engine, text
 
 from db.migrate import migrate
 from db.session import connect
+from tests.integration.bench import Outbox
 from worker.embedded.services import Services
 from worker.errors import ServiceError
+from worker.keeper import LeaseKeeper
 from worker.settings import Settings
+from worker.stages.desk import Desk
 from worker.store.transactions import Store
 
 TEMPLATE = "migrated"
@@ -60,6 +63,19 @@ def store(settings: Settings) -> Iterator[Store]:
     engine = connect(settings.database_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def outbox() -> Outbox:
+    return Outbox()
+
+
+@pytest.fixture
+def desk(store: Store, settings: Settings, outbox: Outbox) -> Iterator[Desk]:
+    keeper = LeaseKeeper(store, lease_s=settings.lease_s)
+    keeper.start()
+    yield Desk(store=store, publisher=outbox, keeper=keeper, settings=settings, holder="test")
+    keeper.stop()
 
 
 def _url(services: Services, name: str) -> str:

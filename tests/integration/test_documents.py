@@ -203,7 +203,7 @@ def test_a_tenant_sees_and_changes_its_own_documents_only(store: Store) -> None:
 )
 def test_hostile_documents_and_queries_are_text_and_nothing_else(store: Store, hostile: str) -> None:
     put(store, {**TEXTS, "bad' OR '1'='1": hostile})
-    assert search(store, hostile[:5000] + "\x00\ud800").found
+    assert len(search(store, hostile[:5000] + "\x00\ud800 fever").found) > 1
     assert ids(search(store, "rash in measles"))[0] == ("measles", 0)
     assert len(list(list_documents(store, "c", tenant="default"))) == 5
     claim = SupportClaim(

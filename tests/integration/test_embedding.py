@@ -16,7 +16,8 @@ from reasoner.outcomes import Outcome
 from worker.embedders.minilm import DIMENSIONS, MODEL, MiniLM
 from worker.embedders.protocol import Embedder
 from worker.errors import ModelFetchError
-from worker.judges import judge_embedding
+from worker.judging.embedding import EmbeddingJudge
+from worker.judging.protocol import Saying
 from worker.models.shelf import locate, pull_model
 from worker.settings import Settings
 from worker.submission.lines import TaskLine
@@ -113,9 +114,13 @@ def test_one_bridging_chain_joins_two_answers_under_single_linkage_only(embedder
     assert sizes(embedder, task(*attack, linkage="complete")) == [5, 3]
 
 
+def sayings(*answers: str) -> list[Saying]:
+    return [Saying(answer=answer) for answer in answers]
+
+
 def test_the_verdict_keeps_every_pair_with_its_cosine(embedder: Embedder) -> None:
     line = TaskLine.model_validate(task(MONDAY, TUESDAY, "at 9"))
-    (judged,) = judge_embedding(embedder, line, [MONDAY, TUESDAY, "at 9"])
+    (judged,) = EmbeddingJudge(embedder).judge(line, sayings(MONDAY, TUESDAY, "at 9"), tenant="t")
     assert judged.verdict.version == f"{MODEL}@8199be6f699a395f"
     assert judged.limits == {"cosine": 0.95}
     pairs = judged.verdict.evidence["pairs"]
@@ -126,7 +131,7 @@ def test_the_verdict_keeps_every_pair_with_its_cosine(embedder: Embedder) -> Non
 def test_a_text_too_long_for_the_model_stays_alone_and_the_verdict_says_so(embedder: Embedder) -> None:
     long = "the same long beginning " * 80
     line = TaskLine.model_validate(task(long + "yes", long + "no"))
-    (judged,) = judge_embedding(embedder, line, [long + "yes", long + "no"])
+    (judged,) = EmbeddingJudge(embedder).judge(line, sayings(long + "yes", long + "no"), tenant="t")
     assert judged.verdict.outcome is Outcome.ABSTAINED
     assert "too long" in judged.verdict.reason
     assert sizes(embedder, task(long + "yes", long + "no")) == [1, 1]

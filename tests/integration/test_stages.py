@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,14 +15,15 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import text
 
+from tests.integration.bench import Outbox, query, send
 from verifiers.errors import SandboxUnavailableError
 from verifiers.math.verifier import MathVerifier
 from worker.embedders.shelf import LazyEmbedder
 from worker.engines.protocol import ChainRequest
 from worker.engines.replay import RecordedChain, ReplayEngine
 from worker.errors import EngineUnavailableError
-from worker.judges import judge_embedding, judge_math
-from worker.keeper import LeaseKeeper
+from worker.judging.embedding import EmbeddingJudge
+from worker.judging.math import MathJudge
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, VERIFY
 from worker.settings import Settings
 from worker.stages.decide import decide
@@ -37,7 +35,6 @@ from worker.store.batches import cancel_batch, results
 from worker.store.chains import Generated, save_generated
 from worker.store.leases import claim_tasks, note_fault
 from worker.store.transactions import Store
-from worker.submitting import Submission, submit
 
 pytestmark = pytest.mark.services
 
@@ -47,35 +44,6 @@ CHAINS = [
     for answer in ("2", "2.0", "3", r"\frac{4}{2}", "2", "2", "2", "2")
 ]
 MATH_LINE = {"custom_id": "m", "kind": "math", "prompt": PROMPT, "options": {"early_exit": "none"}}
-
-
-class Outbox:
-    """A publisher that keeps what it is given: the test is the broker, and decides what arrives when."""
-
-    def __init__(self) -> None:
-        self.queues: dict[str, list[UUID]] = defaultdict(list)
-
-    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> None:
-        self.queues[queue] += [task_id for task_id, _ in tasks]
-
-    def take(self, queue: str) -> list[UUID]:
-        return self.queues.pop(queue, [])
-
-    def depth(self, queue: str) -> int:
-        return len(self.queues.get(queue, []))
-
-
-@pytest.fixture
-def outbox() -> Outbox:
-    return Outbox()
-
-
-@pytest.fixture
-def desk(store: Store, settings: Settings, outbox: Outbox) -> Iterator[Desk]:
-    keeper = LeaseKeeper(store, lease_s=settings.lease_s)
-    keeper.start()
-    yield Desk(store=store, publisher=outbox, keeper=keeper, settings=settings, holder="test")
-    keeper.stop()
 
 
 @pytest.fixture
@@ -89,26 +57,6 @@ def math() -> Iterator[MathVerifier]:
     verifier = MathVerifier()
     yield verifier
     verifier.close()
-
-
-def send(
-    desk: Desk, *lines: object, key: str | None = None, tmp_path: Path = Path("/nonexistent")
-) -> Submission:
-    content = "\n".join(json.dumps(line) for line in lines).encode()
-    return submit(
-        desk.store,
-        desk.publisher,
-        io.BytesIO(content),
-        file="f.jsonl",
-        error_file=tmp_path / "errors.jsonl",
-        settings=desk.settings,
-        key=key,
-    )
-
-
-def query(store: Store, statement: str, **values: object) -> list[Any]:
-    with store.begin() as connection:
-        return list(connection.execute(text(statement), values).all())
 
 
 def age_leases(store: Store) -> None:
@@ -125,7 +73,7 @@ def age_leases(store: Store) -> None:
 def run_all(desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier) -> None:
     generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
     generate_given(desk, outbox.take(GENERATE_GIVEN))
-    verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=partial(judge_math, math))
+    verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=MathJudge(math).judge)
     decide(desk, outbox.take(DECIDE))
 
 
@@ -153,7 +101,7 @@ def test_every_message_delivered_three_times_leaves_one_set_of_rows(
     desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier, store: Store
 ) -> None:
     send(desk, MATH_LINE, {**MATH_LINE, "custom_id": "n"})
-    engine, judge = ReplayEngine({PROMPT: CHAINS}), partial(judge_math, math)
+    engine, judge = ReplayEngine({PROMPT: CHAINS}), MathJudge(math).judge
     ids = outbox.take(GENERATE)
     for _ in range(3):
         generate(desk, ids, engine=engine, pool=pool)
@@ -200,7 +148,7 @@ def test_a_flushed_broker_loses_nothing(
     made = send(desk, MATH_LINE)
     stages: tuple[Callable[[], None], ...] = (
         lambda: generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool),
-        lambda: verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=partial(judge_math, math)),
+        lambda: verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=MathJudge(math).judge),
         lambda: decide(desk, outbox.take(DECIDE)),
     )
     for stage in stages:
@@ -320,7 +268,7 @@ def test_a_request_that_the_engine_refuses_fails_the_task_with_the_reason(
 def test_a_broken_verifier_is_tried_again_and_never_says_no(
     desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
 ) -> None:
-    def broken(*_: object) -> Any:
+    def broken(*_: object, tenant: str) -> Any:
         raise SandboxUnavailableError("the sandbox is gone")
 
     made = send(desk, MATH_LINE)
@@ -364,7 +312,7 @@ def test_cosines_are_asked_for_once_and_the_decision_reads_them_from_the_record(
         desk,
         outbox.take(VERIFY["embedding"]),
         verifier="embedding",
-        judge=partial(judge_embedding, Compass()),
+        judge=EmbeddingJudge(Compass()).judge,
     )
     decide(desk, outbox.take(DECIDE))
     (line,) = results(store, made.batch_id)
@@ -381,7 +329,7 @@ def test_without_the_sentence_model_a_task_fails_and_says_how_to_get_it(
     generate_given(desk, outbox.take(GENERATE_GIVEN))
     ids = outbox.take(VERIFY["embedding"])
     for _ in range(desk.settings.max_deliveries):
-        judge = partial(judge_embedding, LazyEmbedder(tmp_path / "no models"))
+        judge = EmbeddingJudge(LazyEmbedder(tmp_path / "no models")).judge
         verify(desk, ids, verifier="embedding", judge=judge)
         query(store, "UPDATE verifications SET not_before = NULL RETURNING 1")
     (line,) = results(store, made.batch_id)

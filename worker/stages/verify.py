@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 from uuid import UUID
 
 from verifiers.errors import VerifierError
+from worker.judging.protocol import Said
 from worker.stages.desk import Desk, patiently
 from worker.store.chains import load_chains
 from worker.store.leases import (
@@ -24,8 +26,14 @@ logger = logging.getLogger(__name__)
 
 LINGER_S = 0.1  # verdicts that come quickly share a transaction; a slow one waits for nobody
 
-Judge = Callable[[TaskLine, Sequence[str | None]], list[Judged]]
-"""Judges every claim that a task's answers give rise to."""
+
+class Judge(Protocol):
+    """Judges every claim of one kind that a task's chains give rise to."""
+
+    def __call__(self, line: TaskLine, said: Sequence[Said], *, tenant: str) -> list[Judged]:
+        """See ``worker.judging.protocol.Judge``."""
+        ...
+
 
 
 def verify(desk: Desk, ids: Sequence[UUID], *, verifier: str, judge: Judge) -> None:
@@ -45,7 +53,7 @@ def verify(desk: Desk, ids: Sequence[UUID], *, verifier: str, judge: Judge) -> N
         ready: list[tuple[HeldTask, list[Judged]]] = []
         since = time.monotonic()
         for task in held:
-            judged = _judged(desk, task, [c.answer for c in chains[task.id]], verifier=verifier, judge=judge)
+            judged = _judged(desk, task, chains[task.id], verifier=verifier, judge=judge)
             if judged is not None:
                 ready.append((task, judged))
             if time.monotonic() - since > LINGER_S:
@@ -55,10 +63,10 @@ def verify(desk: Desk, ids: Sequence[UUID], *, verifier: str, judge: Judge) -> N
 
 
 def _judged(
-    desk: Desk, task: HeldTask, answers: Sequence[str | None], *, verifier: str, judge: Judge
+    desk: Desk, task: HeldTask, said: Sequence[Said], *, verifier: str, judge: Judge
 ) -> list[Judged] | None:
     try:
-        return judge(task.line, answers)
+        return judge(task.line, said, tenant=task.tenant)
     except VerifierError as error:
         _give_back(desk, task, error, verifier=verifier)
         return None
