@@ -63,6 +63,9 @@ class Retrieved:
     source: dict[str, Any] = field(default_factory=dict)
     """What was searched, as it stands in the evidence: JSON values."""
 
+    problem: str = ""
+    """Why nothing could be found, where there is more to say than that."""
+
 
 class Retriever(Protocol):
     """Searches one set of documents; safe to call from any thread."""

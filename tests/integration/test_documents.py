@@ -180,7 +180,7 @@ def test_a_tenant_sees_and_changes_its_own_documents_only(store: Store) -> None:
     put(store, {"a": "Plans of tenant two.", "b": "Plans."}, tenant="two", embedder=CountedLetters())
     assert ids(search(store, "secrets plans", tenant="one", embedder=CountedLetters())) == [("a", 0)]
     assert search(store, "secrets", tenant="two").found == ()
-    assert search(store, "secrets", tenant="three").source == {"collection": "c", "missing": True}
+    assert search(store, "secrets", tenant="three").problem == 'there is no collection "c"'
     assert [one.n_documents for one in list_collections(store, tenant="one")] == [1]
     assert list(list_documents(store, "c", tenant="three")) == []
     assert drop_documents(store, "c", ["a"], tenant="three") is None

@@ -14,10 +14,12 @@ MAX_QUOTE_CHARS = 240  # in a reason, which is one line; the evidence quotes mor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bars:
-    """Probabilities from which a relation counts as found, in [0, 1]."""
+    """Probabilities from which a relation counts as found, in [0, 1]; one above 1 is never reached."""
 
-    entails: float = 0.8
-    contradicts: float = 0.8
+    entails: float = 0.95
+    contradicts: float = 0.95
+    label: str = "uncalibrated"
+    """Where they come from; part of the verifier's version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ def conclude(sentence: str, retrieved: Retrieved, scores: Sequence[NliScores], b
             f"none of the {len(found)} passages found says whether it is so",
         )
     else:
-        outcome, reason = Outcome.ABSTAINED, "nothing found in the documents"
+        outcome, reason = Outcome.ABSTAINED, retrieved.problem or "nothing found in the documents"
     return Finding(
         sentence=sentence,
         outcome=outcome,

@@ -9,7 +9,7 @@ from verifiers.facts.terms import terms_of
 from verifiers.nli import NliScores
 
 COVERED = 0.8  # share of the hypothesis' words that one sentence of the premise must hold
-SURE, REST = 0.9, 0.05
+SURE, REST = 0.96, 0.02
 _NEGATIONS = frozenset(["no", "not", "never", "none", "nor", "neither", "without", "cannot", "n't", "rarely"])
 
 

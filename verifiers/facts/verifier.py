@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,8 @@ class FactsVerifier:
     Args:
         nli: Stays the caller's to close.
         embedder: For claims that bring their passages; ``None`` searches those by words alone.
-        bars: What counts as entailed and contradicted.
+        bars: Returns what counts as entailed and contradicted; asked with every batch, since it may come from a
+            file beside the weights.
         n_passages: Passages judged for each sentence; each costs a run of the model.
         why_no_embedder: Stands in the evidence when there is none.
     """
@@ -67,20 +68,24 @@ class FactsVerifier:
         nli: NliModel,
         *,
         embedder: SentenceModel | None = None,
-        bars: Bars | None = None,
+        bars: Callable[[], Bars] = Bars,
         n_passages: int = N_PASSAGES,
         why_no_embedder: str = "no sentence model was given",
     ) -> None:
         self._nli = nli
         self._embedder = embedder
-        self._bars = bars or Bars()
+        self._bars = bars
         self._n_passages = n_passages
         self._why_no_embedder = why_no_embedder
 
     @property
     def version(self) -> str:
-        """Ours, and the model's: another checkpoint may say otherwise of the same passages."""
-        return f"1+{self._nli.name}@{self._nli.revision}"
+        """Ours, the model's and the bars': whatever can change a verdict about the same passages.
+
+        Raises:
+            VerifierError: The model is not there.
+        """
+        return f"1+{self._nli.name}@{self._nli.revision}/{self._bars().label}"
 
     def verify(self, claim: SupportClaim, *, timeout_s: float) -> Verdict:
         """Judge whether the documents support the statement; what they don't settle is an abstention.
@@ -106,7 +111,8 @@ class FactsVerifier:
         prepared: dict[int, Retriever] = {}
         readings = [self._read(claim, prepared, deadline) for claim in claims]
         self._score([reading for reading in readings if not reading.refusal], deadline)
-        return [self._verdict(reading) for reading in readings]
+        version, bars = self.version, self._bars()
+        return [self._verdict(reading, bars, version) for reading in readings]
 
     def close(self) -> None:
         """Let go of nothing: the models are the caller's."""
@@ -153,33 +159,34 @@ class FactsVerifier:
                 reading.scores.append(score)
                 reading.elapsed_s += each_s
 
-    def _verdict(self, reading: _Reading) -> Verdict:
+    def _verdict(self, reading: _Reading, bars: Bars, version: str) -> Verdict:
         evidence: dict[str, Any] = {
             "nli": {"model": self._nli.name, "revision": self._nli.revision},
-            "bars": asdict(self._bars),
+            "bars": asdict(bars),
         }
         if reading.refusal:
             outcome, reason = Outcome.ABSTAINED, reading.refusal
         else:
-            findings = self._findings(reading)
+            findings = _findings(reading, bars)
             outcome, reason = aggregate(findings)
             first = reading.retrieved[0]
             evidence |= {"retrieval": {"method": first.method, **first.source}, **evidence_of(findings)}
         return Verdict(
             verifier=self.name,
-            version=self.version,
+            version=version,
             outcome=outcome,
             reason=reason,
             elapsed_s=reading.elapsed_s,
             evidence=evidence,
         )
 
-    def _findings(self, reading: _Reading) -> list[Finding]:
-        scores = iter(reading.scores)
-        return [
-            conclude(sentence, retrieved, [next(scores) for _ in retrieved.found], self._bars)
-            for sentence, retrieved in zip(reading.sentences, reading.retrieved, strict=True)
-        ]
+
+def _findings(reading: _Reading, bars: Bars) -> list[Finding]:
+    scores = iter(reading.scores)
+    return [
+        conclude(sentence, retrieved, [next(scores) for _ in retrieved.found], bars)
+        for sentence, retrieved in zip(reading.sentences, reading.retrieved, strict=True)
+    ]
 
 
 def _judgeable(statement: str, reading: _Reading) -> list[str]:

@@ -109,7 +109,12 @@ class CollectionRetriever:
         try:
             collection = find_collection(self._store, self._name, tenant=self._tenant)
             if collection is None:
-                return Retrieved(found=(), method="bm25", source={"collection": self._name, "missing": True})
+                return Retrieved(
+                    found=(),
+                    method="bm25",
+                    source={"collection": self._name},
+                    problem=f'there is no collection "{self._name}"',
+                )
             return self._search(collection, readable(query), n=n)
         except StoreUnavailableError as error:
             raise DocumentsUnavailableError(f"the documents cannot be read: {error}") from error

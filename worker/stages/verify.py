@@ -35,7 +35,6 @@ class Judge(Protocol):
         ...
 
 
-
 def verify(desk: Desk, ids: Sequence[UUID], *, verifier: str, judge: Judge) -> None:
     """Judge those of ``ids`` that wait for ``verifier`` and whose turn nobody holds."""
     held = patiently(

@@ -223,6 +223,12 @@ class TaskLine(Line):
         return self.chains is not None or self.candidates is not None
 
     @property
+    def collections(self) -> list[tuple[int, str]]:
+        """The collections it names, each with the place of the verification that does."""
+        facts = [(i, spec) for i, spec in enumerate(self.verify) if isinstance(spec, FactsVerification)]
+        return [(i, spec.collection) for i, spec in facts if spec.collection is not None]
+
+    @property
     def labels(self) -> list[str]:
         """Every answer that counts as right; empty when the truth is not known."""
         if self.label is None:

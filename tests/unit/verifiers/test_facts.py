@@ -72,7 +72,7 @@ def test_an_answer_is_supported_only_if_each_of_its_sentences_is() -> None:
 def test_the_evidence_quotes_the_passages_with_ids_ranks_and_scores() -> None:
     evidence = judge("Fever is common in influenza").evidence
     assert evidence["nli"] == {"model": "word-overlap", "revision": "1"}
-    assert evidence["bars"] == {"entails": 0.8, "contradicts": 0.8}
+    assert evidence["bars"] == {"entails": 0.95, "contradicts": 0.95, "label": "uncalibrated"}
     assert evidence["retrieval"] == {
         "method": "bm25",
         "n_passages": 2,
@@ -84,12 +84,12 @@ def test_the_evidence_quotes_the_passages_with_ids_ranks_and_scores() -> None:
     assert (best["document"], best["passage"], best["start"]) == ("flu", 0, 0)
     assert best["quote"] == DOCUMENTS["flu"]
     assert best["bm25_rank"] == 1
-    assert best["entailment"] == 0.9
+    assert best["entailment"] == 0.96
     assert (best["cosine"], best["cosine_rank"]) == (None, None)
 
 
 def test_a_verdict_names_the_model_it_rests_on() -> None:
-    assert judge("Fever is common").version == "1+word-overlap@1"
+    assert judge("Fever is common").version == "1+word-overlap@1/uncalibrated"
 
 
 @pytest.mark.parametrize(
