@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from worker.errors import SubmissionError
@@ -15,6 +15,24 @@ JSON_LINES = (".jsonl", ".ndjson")
 MAX_TITLE_CHARS = 200
 
 _HEADING = re.compile(r"\A\s*#{1,6}[^\S\n]+([^\n]+)")
+
+
+def read_all(paths: Sequence[Path], *, max_bytes: int) -> Iterator[ReferenceDocument | LineProblem]:
+    """Yield the documents of all files, or what is wrong; an id that an earlier file gave is wrong, too.
+
+    Raises:
+        SubmissionError: As for ``read_documents``.
+    """
+    first: dict[str, int] = {}
+    for number, path in enumerate(paths):
+        for found in read_documents(path, max_bytes=max_bytes):
+            if isinstance(found, ReferenceDocument) and first.setdefault(found.id, number) != number:
+                problem = f'"{found.id[:80]}" stands in {paths[first[found.id]].name} already'
+                yield _problem(
+                    path, "duplicate_id", problem, "give every document an id of its own", field="id"
+                )
+            else:
+                yield found
 
 
 def read_documents(path: Path, *, max_bytes: int) -> Iterator[ReferenceDocument | LineProblem]:
@@ -66,13 +84,8 @@ def _text_document(path: Path, content: bytes, *, max_bytes: int) -> ReferenceDo
     return ReferenceDocument(id=identifier, text=text, title=title)
 
 
-def _problem(path: Path, code: str, problem: str, fix: str) -> LineProblem:
+def _problem(path: Path, code: str, problem: str, fix: str, *, field: str = "-") -> LineProblem:
+    where = path.as_posix()[:MAX_ID_CHARS]
     return LineProblem(
-        file=path.name,
-        line=1,
-        field="-",
-        code=code,
-        problem=problem,
-        fix=fix,
-        custom_id=path.as_posix()[:200],
+        file=path.name, line=1, field=field, code=code, problem=problem, fix=fix, custom_id=where
     )
