@@ -14,7 +14,7 @@ from rich.table import Table
 from cli.connection import current_settings, reading
 from cli.console import Exit, JsonFlag, clipped, err, fail, out, plain, print_json, shown, told
 from verifiers.passages import Found
-from worker.documents.importing import Import, import_documents
+from worker.documents.importing import TOGETHER, Import, import_documents
 from worker.documents.reading import read_all
 from worker.documents.retriever import CollectionRetriever, Shelf
 from worker.embedders.shelf import embedder_if_here
@@ -221,7 +221,8 @@ def _good(files: Sequence[Path], log: ProblemLog, *, max_bytes: int) -> Iterator
 
 def _told_progress(done: Import) -> None:
     n = done.n_added + done.n_changed + done.n_unchanged
-    err.print(f"· {n} documents", end="\r" if err.is_terminal else "\n")
+    if n >= TOGETHER:
+        err.print(f"· {n} documents", end="\r" if err.is_terminal else "\n")
 
 
 def _tell_import(
