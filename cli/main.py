@@ -14,6 +14,7 @@ from cli.demo import demo
 from cli.docs import docs
 from cli.merge import merge
 from cli.models import models
+from cli.nli import calibrate_nli, pull_nli_command, train_nli
 from cli.pool import pool
 from cli.services import down, migrate_command, up, worker
 from cli.verify import verify
@@ -43,6 +44,9 @@ app.add_typer(verify, name="verify")
 app.add_typer(audit, name="audit")
 app.add_typer(docs, name="docs")
 app.add_typer(calibrate, name="calibrate")
+models.command("pull-nli")(pull_nli_command)
+models.command()(train_nli)
+models.command()(calibrate_nli)
 app.add_typer(models, name="models")
 app.add_typer(pool, name="pool")
 

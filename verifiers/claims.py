@@ -43,6 +43,20 @@ class ProgramClaim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EntailmentClaim:
+    """Who accepts the premise accepts the hypothesis."""
+
+    premise: str
+    """May be long; hostile."""
+
+    hypothesis: str
+    """A sentence or a few; hostile."""
+
+    both_directions: bool = False
+    """The claim is that each entails the other: they say the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SupportClaim:
     """The reference documents support this statement."""
 

@@ -20,7 +20,7 @@ SpecT = TypeVar("SpecT")
 EQUIVALENCE = "equivalence"
 """The candidate of the one verdict that tells which of a task's answers are the same."""
 
-RELATING = {"symbolic": "math", "embedding": "embedding"}
+RELATING = {"symbolic": "math", "embedding": "embedding", "entailment": "entailment"}
 """Which verifier gives that verdict, per equivalence that needs one."""
 
 
@@ -109,7 +109,7 @@ def judgements(line: TaskLine, chains: Sequence[Chain], judged: Sequence[Judged]
 def relation(line: TaskLine, judged: Sequence[Judged]) -> Relation:
     """Return the task's equivalence as far as the stored verdicts know it; what they don't know is "cannot tell"."""
     match equivalence_of(line):
-        case "symbolic" | "embedding":
+        case "symbolic" | "embedding" | "entailment":
             return _judged_pairs(judged)
         case "behavioural":
             return _behavioural(line, judged)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from verifiers.children import ChildDiedError
 from verifiers.claims import EqualityClaim
 from verifiers.math.equality import Judgement, decide_without_algebra
-from verifiers.math.pool import ChildDiedError, Pool
+from verifiers.math.pool import Pool
 from verifiers.verdicts import Outcome, Verdict, Verifier
 
 __all__ = ["MathVerifier"]

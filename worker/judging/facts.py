@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from verifiers.claims import SupportClaim
+from verifiers.entailment.nli import TransformersNli
 from verifiers.errors import DocumentsUnavailableError
 from verifiers.facts.chunking import passages_of
+from verifiers.facts.conclusion import Bars
 from verifiers.facts.verifier import FactsVerifier
 from verifiers.nli import NliModel
 from verifiers.passages import Passage, Retriever
@@ -17,7 +19,7 @@ from worker.judging.protocol import Said
 from worker.store.texts import digest
 from worker.store.transactions import Store
 from worker.store.verdicts import Judged
-from worker.submission.lines import ANSWER_PLACE, FactsVerification, ReferenceDocument, TaskLine
+from worker.submission.lines import ANSWER, FactsVerification, ReferenceDocument, TaskLine
 
 
 class FactsJudge:
@@ -56,7 +58,7 @@ class FactsJudge:
     def _spec(self, i: int, spec: FactsVerification, forms: dict[str, str], *, tenant: str) -> list[Judged]:
         source = self._source(spec, tenant=tenant)
         claims = [
-            SupportClaim(statement=spec.statement.replace(ANSWER_PLACE, answer), source=source)
+            SupportClaim(statement=spec.statement.replace(ANSWER, answer), source=source)
             for answer in forms.values()
         ]
         verdicts = self._verifier.verify_many(claims, timeout_s=spec.timeout_s)
@@ -95,6 +97,16 @@ class FactsJudge:
     def close(self) -> None:
         """See ``Judge``."""
         self._nli.close()
+
+
+def bars_of(nli: TransformersNli) -> Bars:
+    """Return the thresholds that the model was calibrated to, or the careful defaults.
+
+    Raises:
+        ModelUnavailableError: The model is not on this machine.
+    """
+    found = nli.checkpoint.calibration
+    return Bars(entails=found.confirm, contradicts=found.refute, label=found.label)
 
 
 def cut(documents: Sequence[ReferenceDocument]) -> list[Passage]:

@@ -18,8 +18,6 @@ MAX_CHAIN_TOKENS = (
     8_000_000  # far beyond any context; as many chains as a task may have still sum up to an int4
 )
 
-ANSWER_PLACE = "{answer}"
-
 Kind = Literal["math", "code", "diagnosis", "qa", "text"]
 Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -64,6 +62,29 @@ class MathVerification(Line):
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
 
 
+ANSWER = "{answer}"
+"""Where a template has the answer."""
+
+
+class EntailmentVerification(Line):
+    """Ask whether a text supports each answer or contradicts it."""
+
+    verifier: Literal["entailment"]
+    premise: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)]
+    hypothesis: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ANSWER
+    """What is said of the premise when ``{answer}`` is the answer."""
+
+    timeout_s: Annotated[float, Field(ge=1, le=300)] = 30.0
+    """At least 1: the model is unloaded when it takes longer, and everybody waits until it is back."""
+
+    @field_validator("hypothesis")
+    @classmethod
+    def _has_a_place(cls, hypothesis: str) -> str:
+        if ANSWER not in hypothesis:
+            raise ValueError(f"has no {ANSWER}: every answer would be the same claim")
+        return hypothesis
+
+
 class ReferenceDocument(Line):
     """One document that statements are checked against."""
 
@@ -86,7 +107,7 @@ class FactsVerification(Line):
     """Check what each answer states against reference documents: the task's own, or a collection."""
 
     verifier: Literal["facts"]
-    statement: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ANSWER_PLACE
+    statement: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ANSWER
     """What is checked; ``{answer}`` stands for the answer."""
 
     documents: Annotated[list[ReferenceDocument], Field(min_length=1, max_length=MAX_DOCUMENTS)] | None = None
@@ -106,13 +127,14 @@ class FactsVerification(Line):
     @field_validator("statement")
     @classmethod
     def _is_about_the_answer(cls, statement: str) -> str:
-        if ANSWER_PLACE not in statement:
+        if ANSWER not in statement:
             raise ValueError("says the same whatever the answer: write {answer} where the answer belongs")
         return statement
 
 
 Verification = Annotated[
-    CodeVerification | FactsVerification | MathVerification, Field(discriminator="verifier")
+    CodeVerification | EntailmentVerification | FactsVerification | MathVerification,
+    Field(discriminator="verifier"),
 ]
 
 
@@ -147,7 +169,7 @@ class Options(Line):
     token_budget: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     """Of all chains of the task together."""
 
-    equivalence: Literal["exact", "symbolic", "behavioural", "embedding"] | None = None
+    equivalence: Literal["exact", "symbolic", "behavioural", "embedding", "entailment"] | None = None
     cosine: Share = COSINE
     """Least cosine of two answers that are the same, under the equivalence ``embedding``."""
 
@@ -194,10 +216,11 @@ class TaskLine(Line):
 
     @model_validator(mode="after")
     def _is_told_apart_by_meaning(self) -> TaskLine:
-        if self.options.equivalence == "embedding" and self.kind in {"math", "code"}:
+        meaning = self.options.equivalence
+        if meaning in {"embedding", "entailment"} and self.kind in {"math", "code"}:
             instead = "symbolic" if self.kind == "math" else "behavioural"
             raise ValueError(
-                f"options.equivalence embedding is not for kind {self.kind}, whose different answers read alike: "
+                f"options.equivalence {meaning} is not for kind {self.kind}, whose different answers read alike: "
                 f'write "{instead}", or leave it out'
             )
         return self
