@@ -183,6 +183,7 @@ def verify_facts(
 
         merge-reasoner verify facts claims.jsonl --documents handbook.jsonl
     """
+    from verifiers.facts.memory import MemoryRetriever  # noqa: PLC0415 (likewise)
     from verifiers.facts.verifier import FactsVerifier  # noqa: PLC0415 (likewise)
     from worker.embedders.shelf import embedder_if_here  # noqa: PLC0415 (likewise)
     from worker.judging.facts import bars_of, cut  # noqa: PLC0415 (likewise)
@@ -190,9 +191,10 @@ def verify_facts(
 
     with told():
         here = settings()
-        shared = cut(list(_good_documents(documents or [], max_bytes=here.max_line_bytes)))
+        given = list(_good_documents(documents or [], max_bytes=here.max_line_bytes))
         nli = nli_of(model or here.nli_model, here.models_dir)
         embedder, why = embedder_if_here(here.models_dir)
+        shared = MemoryRetriever(cut(given), model=embedder, why_no_model=why)
 
     def claim_of(line: FactsLine) -> SupportClaim:
         source = shared if line.documents is None else cut(line.documents)
