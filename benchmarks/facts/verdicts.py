@@ -25,7 +25,7 @@ from verifiers.facts.conclusion import Bars
 from verifiers.facts.memory import MemoryRetriever
 from verifiers.facts.overlap import OverlapNli
 from verifiers.facts.verifier import FactsVerifier
-from verifiers.nli import NliModel
+from verifiers.nli import NliModel, NliScores
 from verifiers.passages import Passage
 from worker.embedders.minilm import MiniLM
 from worker.judging.facts import bars_of
@@ -43,6 +43,25 @@ class Case:
     statement: str
     is_true: bool
     told: Passage
+
+
+class Remembered:
+    """A model that scores each pair once, so that several bars are tried on the same scores."""
+
+    def __init__(self, nli: NliModel) -> None:
+        self._nli = nli
+        self._scores: dict[tuple[str, str], NliScores] = {}
+        self.name, self.revision = nli.name, nli.revision
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[NliScores]:
+        """See ``NliModel``."""
+        new = list(dict.fromkeys(pair for pair in pairs if pair not in self._scores))
+        self._scores.update(zip(new, self._nli.score(new) if new else [], strict=True))
+        return [self._scores[pair] for pair in pairs]
+
+    def close(self) -> None:
+        """See ``NliModel``."""
+        self._nli.close()
 
 
 def finding_cases(known: Knowledge, rng: np.random.Generator, n: int) -> list[Case]:
@@ -87,7 +106,7 @@ def _case(known: Knowledge, c: int, findings: Sequence[int], *, is_true: bool) -
 def measured(
     verifier: FactsVerifier, cases: Sequence[Case], *, source: MemoryRetriever | None
 ) -> dict[str, object]:
-    """Return outcomes per truth, accuracy among the decided, and statements per second.
+    """Return outcomes per truth, accuracy among the decided, and how long it took, less what was scored before.
 
     Args:
         verifier: The one measured.
@@ -109,17 +128,18 @@ def measured(
         "decided": (right + wrong) / len(cases),
         "accuracy of decided": right / max(1, right + wrong),
         "interval": wilson(right, right + wrong),
-        "statements per s": len(cases) / seconds,
+        "seconds": seconds,
     }
 
 
 def models(name: str) -> dict[str, tuple[NliModel, Bars]]:
     """Return the model of this name at its calibrated bars and at even odds, and the baseline of shared words."""
     here = settings()
-    nli = nli_of(name, here.models_dir)
+    loaded = nli_of(name, here.models_dir)
+    nli = Remembered(loaded)
     return {
         "shared words": (OverlapNli(), Bars()),
-        f"{name}, calibrated bars": (nli, bars_of(nli)),
+        f"{name}, calibrated bars": (nli, bars_of(loaded)),
         f"{name}, bars 0.5": (nli, Bars(entails=0.5, contradicts=0.5, label="even")),
     }
 
@@ -149,7 +169,6 @@ def main() -> None:
                 row = measured(verifier, cases, source=source)
                 numbers[f"{kind}; {where}; {name}"] = row
                 print(_shown(f"{kind} | {where} | {name}", row), flush=True)
-        nli.close()
     save(given.out, "verdicts", numbers)
 
 
@@ -157,8 +176,8 @@ def _shown(what: str, row: dict[str, object]) -> str:
     accuracy, interval = row["accuracy of decided"], row["interval"]
     assert isinstance(accuracy, float)
     assert isinstance(interval, tuple)
-    share, speed = f"{row['decided']:.3f}", f"{row['statements per s']:.1f}"
-    return f"| {what} | {share} | {shown_share(accuracy, interval)} | {row['counts']} | {speed} |"
+    share, took = f"{row['decided']:.3f}", f"{row['seconds']:.0f} s"
+    return f"| {what} | {share} | {shown_share(accuracy, interval)} | {row['counts']} | {took} |"
 
 
 if __name__ == "__main__":
