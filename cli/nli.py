@@ -12,6 +12,7 @@ import typer
 from cli.console import JsonFlag, err, fail, out, print_json, told
 from cli.models import LINE_EVERY_S, told_progress
 from verifiers.entailment.calibration import Calibration
+from verifiers.entailment.fitting import TARGET_PRECISION
 from verifiers.entailment.making import N_EPOCHS, Report, calibrate, make_model
 from verifiers.entailment.rows import Row, RowError, read_rows
 from worker.models.encoder import encoder_folder
@@ -23,6 +24,10 @@ Rows = Annotated[
     typer.Argument(
         help="JSON lines of {premise, hypothesis, label}, gzipped or not; e.g. tests/data/mnli/rows.jsonl.gz."
     ),
+]
+
+Precision = Annotated[
+    float, typer.Option("--precision", min=0.5, max=0.999, help="What share of its verdicts should be right.")
 ]
 
 
@@ -61,6 +66,7 @@ def train_nli(
     n_epochs: Annotated[
         int, typer.Option("--epochs", min=1, max=50, help="Passes over the rows.")
     ] = N_EPOCHS,
+    precision: Precision = TARGET_PRECISION,
     force: Annotated[bool, typer.Option("--force", help="Train it again if it is there.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -82,7 +88,9 @@ def train_nli(
     some = _read(rows)
     with told(), told_progress() as report, encoder_folder(models_dir, progress=report) as base:
         try:
-            made = make_model(base, some, folder, source=rows.name, report=_reporter(), n_epochs=n_epochs)
+            made = make_model(
+                base, some, folder, source=rows.name, report=_reporter(), n_epochs=n_epochs, target=precision
+            )
         except ValueError as error:
             raise fail(f"{rows}: {error}") from error
         _tell(name, folder, made, as_json=as_json)
@@ -94,6 +102,7 @@ def calibrate_nli(
         str | None,
         typer.Option("--model", help="A pulled model's name or a folder; else MERGEREASONER_NLI_MODEL."),
     ] = None,
+    precision: Precision = TARGET_PRECISION,
     as_json: JsonFlag = False,
 ) -> None:
     """Choose a model's thresholds from labelled rows of yours, none of which it may have been trained on.
@@ -112,7 +121,7 @@ def calibrate_nli(
     with told():
         checkpoint = find_nli(name, settings.models_dir)
         try:
-            made = calibrate(checkpoint, some, source=rows.name, report=_reporter())
+            made = calibrate(checkpoint, some, source=rows.name, report=_reporter(), target=precision)
         except ValueError as error:
             raise fail(f"{rows}: {error}") from error
         _tell(name, nli_folder(name, settings.models_dir), made, as_json=as_json)

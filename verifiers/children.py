@@ -108,7 +108,7 @@ class Child:
                 parts.append(os.read(self._process.stdout.fileno(), 65_536))
                 n_bytes += len(parts[-1])
                 if not parts[-1] or n_bytes > self._max_reply_bytes:
-                    raise ChildDiedError("its child process died, at its limit of CPU time or memory")
+                    raise ChildDiedError("its child process died, perhaps at a limit of CPU time or memory")
         line, _, self._buffer = b"".join(parts).partition(b"\n")
         reply: dict[str, Any] = json.loads(line)
         return reply

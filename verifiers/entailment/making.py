@@ -12,14 +12,14 @@ from pathlib import Path
 from verifiers.children import Child, ChildDiedError
 from verifiers.entailment.calibration import FILE_NAME, Calibration, write_calibration
 from verifiers.entailment.checkpoint import Checkpoint, missing_libraries, open_checkpoint
-from verifiers.entailment.fitting import ScoredRow, fit_calibration
+from verifiers.entailment.fitting import TARGET_PRECISION, ScoredRow, fit_calibration
 from verifiers.entailment.nli import TransformersNli
 from verifiers.entailment.rows import Row
 from verifiers.entailment.runner import START_S, child_environment
 from verifiers.errors import ModelUnavailableError, VerifierError
 from verifiers.nli import NliScores
 
-N_EPOCHS = 4
+N_EPOCHS = 3
 STALL_S = 600.0  # for a few steps
 MAX_REPLY_BYTES = 10_000
 
@@ -28,7 +28,14 @@ Report = Callable[[str, int, int], None]
 
 
 def make_model(
-    base: Path, rows: Sequence[Row], folder: Path, *, source: str, report: Report, n_epochs: int = N_EPOCHS
+    base: Path,
+    rows: Sequence[Row],
+    folder: Path,
+    *,
+    source: str,
+    report: Report,
+    n_epochs: int = N_EPOCHS,
+    target: float = TARGET_PRECISION,
 ) -> Calibration:
     """Train on the rows' training part, calibrate on their calibration part; the test part is not looked at.
 
@@ -39,6 +46,7 @@ def make_model(
         source: Of the rows, in words, for the calibration.
         report: Told about progress.
         n_epochs: Passes over the training part.
+        target: Precision of verdicts to calibrate for.
 
     Raises:
         ModelUnavailableError: Libraries or the encoder are missing.
@@ -53,13 +61,20 @@ def make_model(
         made = Path(workshop) / folder.name
         _train([row for row in rows if row.part == "train"], base, made, n_epochs=n_epochs, report=report)
         held_out = [row for row in rows if row.part == "calibration"]
-        calibration = calibrate(open_checkpoint(made), held_out, source=source, report=report)
+        calibration = calibrate(open_checkpoint(made), held_out, source=source, report=report, target=target)
         shutil.rmtree(folder, ignore_errors=True)
         made.replace(folder)
     return calibration
 
 
-def calibrate(checkpoint: Checkpoint, rows: Sequence[Row], *, source: str, report: Report) -> Calibration:
+def calibrate(
+    checkpoint: Checkpoint,
+    rows: Sequence[Row],
+    *,
+    source: str,
+    report: Report,
+    target: float = TARGET_PRECISION,
+) -> Calibration:
     """Fit temperature and thresholds to rows the model was not trained on, and store them beside its weights.
 
     Args:
@@ -67,6 +82,7 @@ def calibrate(checkpoint: Checkpoint, rows: Sequence[Row], *, source: str, repor
         rows: Held out.
         source: Of the rows, in words.
         report: Told about progress.
+        target: Precision of verdicts.
 
     Raises:
         VerifierError: The model broke.
@@ -84,7 +100,7 @@ def calibrate(checkpoint: Checkpoint, rows: Sequence[Row], *, source: str, repor
                        if isinstance(one, NliScores)]  # fmt: skip
     finally:
         model.close()
-    calibration = fit_calibration(scored, revision=checkpoint.revision, source=source)
+    calibration = fit_calibration(scored, revision=checkpoint.revision, source=source, target=target)
     write_calibration(checkpoint.folder / FILE_NAME, calibration)
     return calibration
 

@@ -83,18 +83,21 @@ class Runner:
             reply = child.ask({"pairs": [(job.premise, job.hypothesis) for job in unit]}, limit_s)
         except ChildDiedError as error:
             self._drop_child()
-            late = Unread(f"the model took more than {limit_s:g} s", out_of_time=True)
-            self._failed(unit, late if error.out_of_time else VerifierError(f"the model broke: {error}"))
+            if error.out_of_time:
+                late = Unread(f"the model took more than {limit_s:g} s", out_of_time=True)
+                self._failed(unit, late, again=len(unit) > 1)
+            else:  # it may have died before, so that even a pair alone gets a second try
+                self._failed(unit, VerifierError(f"the model broke: {error}"), again=True)
             return
         if "error" in reply:
-            self._failed(unit, VerifierError(f"the model broke: {reply['error']}"))
+            self._failed(unit, VerifierError(f"the model broke: {reply['error']}"), again=len(unit) > 1)
             return
         for job, one in zip(unit, reply["scores"], strict=True):
             job.finish(Unread(one["unread"]) if "unread" in one else NliScores(**one))
 
-    def _failed(self, unit: list[Job], result: Unread | VerifierError) -> None:
-        """Tell a job alone what happened; several are asked again, each alone, so that only the culprit is told."""
-        if len(unit) > 1 and self._batches.put_back(unit):
+    def _failed(self, unit: list[Job], result: Unread | VerifierError, *, again: bool) -> None:
+        """Ask the jobs again, each alone and once, so that only the culprit is told what happened."""
+        if again and not unit[0].alone and self._batches.put_back(unit):
             return
         for job in unit:
             job.finish(result)

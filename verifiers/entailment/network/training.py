@@ -18,8 +18,8 @@ from verifiers.entailment.network.loading import load_tokenizer
 from verifiers.entailment.rows import Row
 
 MAX_TOKENS = 128  # of a pair while learning; a longer premise is cut
-BATCH = 32
-LEARNING_RATE = 2e-4  # for encoders of some 20 million parameters; larger ones diverge
+BATCH = 16
+LEARNING_RATE = 1e-4  # for encoders of some 20 million parameters; larger ones want less
 LARGEST_NORM = 1.0
 WARM_UP = 0.06
 POOL = 20  # batches drawn together and sorted by length, so that little is padding
