@@ -13,9 +13,7 @@ from verifiers.facts.sentences import readable
 from verifiers.facts.terms import terms_of
 from verifiers.passages import Passage, Retrieved
 
-MAX_EMBEDDED = 200  # a sentence model needs some 15 ms a passage; of more passages, the best by words are embedded
-    400  # a sentence model needs some 10 ms a passage; of more passages, the best by words are embedded
-)
+MAX_EMBEDDED = 200  # a sentence model needs some 15 ms a passage; of more, the best by words are embedded
 
 
 class MemoryRetriever:

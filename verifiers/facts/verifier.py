@@ -108,7 +108,10 @@ class FactsVerifier:
             timeout_s: As for one claim; of all of them together, so many times that.
         """
         deadline = time.monotonic() + timeout_s * max(1, len(claims))
-        version, bars = self.version, self._bars()  # asked first: without a model there is nothing to search for
+        version, bars = (
+            self.version,
+            self._bars(),
+        )  # asked first: without a model there is nothing to search for
         prepared: dict[int, Retriever] = {}
         readings = [self._read(claim, prepared, deadline) for claim in claims]
         self._score([reading for reading in readings if not reading.refusal], deadline)
