@@ -11,6 +11,7 @@ from cli.batches import cancel, results_command, status, submit
 from cli.calibrate import calibrate
 from cli.console import Exit
 from cli.demo import demo
+from cli.docs import docs
 from cli.merge import merge
 from cli.models import models
 from cli.nli import calibrate_nli, pull_nli_command, train_nli
@@ -41,6 +42,7 @@ app.command()(worker)
 app.command("migrate")(migrate_command)
 app.add_typer(verify, name="verify")
 app.add_typer(audit, name="audit")
+app.add_typer(docs, name="docs")
 app.add_typer(calibrate, name="calibrate")
 models.command("pull-nli")(pull_nli_command)
 models.command()(train_nli)

@@ -127,7 +127,7 @@ def worker(
         typer.Option(
             "--queues",
             help="Comma-separated: generate, generate.given, verify.code, verify.embedding, verify.entailment, "
-            "verify.math, decide, reconcile; or beat.",
+            "verify.facts, verify.math, decide, reconcile; or beat.",
         ),
     ],
 ) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import typer
 from pydantic import Field, model_validator
 
-from cli.console import told
+from cli.console import fail, told
 from cli.lines import File, answer_each, opened
 from verifiers.claims import (
     Collection,
@@ -19,14 +19,21 @@ from verifiers.claims import (
     ProgramClaim,
     SatisfiesClaim,
     StepsClaim,
+    SupportClaim,
 )
 from verifiers.verdicts import Verdict
+from worker.documents.reading import read_all
 from worker.settings import settings
-from worker.submission.lines import MAX_ANSWER_CHARS, MAX_PROMPT_CHARS, Line
+from worker.submission.lines import MAX_ANSWER_CHARS, MAX_PROMPT_CHARS, Line, ReferenceDocument
+from worker.submission.problems import LineProblem
 
 verify = typer.Typer(help="Judge claims without any service.", no_args_is_help=True)
 
 Timeout = Annotated[float, typer.Option("--timeout", min=0.01, help="CPU seconds for one claim.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="A pulled model's name or a folder, in place of MERGEREASONER_NLI_MODEL."),
+]
 LONGER = (
     100  # times what a task line may hold: a claim too long for its verifier is an abstention, not a bad line
 )
@@ -97,6 +104,14 @@ class EntailmentLine(ClaimLine):
     both_directions: bool = False
 
 
+class FactsLine(ClaimLine):
+    """One claim for ``verify facts``."""
+
+    statement: Annotated[str, Field(max_length=MAX_PROMPT_CHARS * LONGER)]
+    documents: list[ReferenceDocument] | None = None
+    """Its own; those of ``--documents`` when left out."""
+
+
 class ManyVerifier(Protocol):
     """What the commands need of a verifier."""
 
@@ -162,12 +177,7 @@ def verify_entailment(
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=0.01, help="Seconds for one claim once the model works on it.")
     ] = 30.0,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", help="A pulled model's name or a folder, in place of MERGEREASONER_NLI_MODEL."
-        ),
-    ] = None,
+    model: Model = None,
 ) -> None:
     """Judge whether premises support hypotheses: lines of {"id", "premise", "hypothesis", "both_directions"?}.
 
@@ -188,6 +198,66 @@ def verify_entailment(
         lambda: EntailmentVerifier(nli_of(model or here.nli_model, here.models_dir)),
         timeout_s=timeout_s,
     )
+
+
+@verify.command("facts")
+def verify_facts(
+    file: File,
+    documents: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--documents",
+            help="Documents for every line without its own, as for `docs add`; may be repeated.",
+        ),
+    ] = None,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.01, help="Seconds for one claim.")] = 60.0,
+    model: Model = None,
+) -> None:
+    """Judge whether documents support statements: lines of {"id", "statement", "documents"?: [{"id", "text"}]}.
+
+    Needs `make entailment` once; searches by meaning, too, where `make embedding` was done.
+
+    Examples:
+
+        merge-reasoner verify facts claims.jsonl
+
+        merge-reasoner verify facts claims.jsonl --documents handbook.jsonl
+    """
+    from verifiers.facts.memory import MemoryRetriever  # noqa: PLC0415 (likewise)
+    from verifiers.facts.verifier import FactsVerifier  # noqa: PLC0415 (likewise)
+    from worker.embedders.shelf import embedder_if_here  # noqa: PLC0415 (likewise)
+    from worker.judging.facts import bars_of, cut  # noqa: PLC0415 (likewise)
+    from worker.models.nli import nli_of  # noqa: PLC0415 (likewise)
+
+    with told():
+        here = settings()
+        given = list(_good_documents(documents or [], max_bytes=here.max_line_bytes))
+        nli = nli_of(model or here.nli_model, here.models_dir)
+        embedder, why = embedder_if_here(here.models_dir)
+        shared = MemoryRetriever(cut(given), model=embedder, why_no_model=why)
+
+    def claim_of(line: FactsLine) -> SupportClaim:
+        source = shared if line.documents is None else cut(line.documents)
+        return SupportClaim(statement=line.statement, source=source)
+
+    try:
+        _judge_file(
+            file,
+            FactsLine,
+            claim_of,
+            lambda: FactsVerifier(nli, embedder=embedder, bars=lambda: bars_of(nli), why_no_embedder=why),
+            timeout_s=timeout_s,
+        )
+    finally:
+        nli.close()
+
+
+def _good_documents(files: Sequence[Path], *, max_bytes: int) -> Iterator[ReferenceDocument]:
+    """Yield the documents of the files; one that is wrong ends the command, since verdicts would be without it."""
+    for found in read_all(files, max_bytes=max_bytes):
+        if isinstance(found, LineProblem):
+            raise fail(str(found))
+        yield found
 
 
 def _judge_file(

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from verifiers.passages import Passage, Retriever
+
 Collection = Literal["set", "multiset", "list"]
 """What several values make: in a multiset repetitions count, in a list the order does too."""
 
@@ -88,3 +90,14 @@ class EntailmentClaim:
 
     both_directions: bool = False
     """The claim is that each entails the other: they say the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportClaim:
+    """The reference documents support this statement."""
+
+    statement: str
+    """Every sentence of it must be supported; hostile."""
+
+    source: Sequence[Passage] | Retriever
+    """The passages to search, or what searches them."""

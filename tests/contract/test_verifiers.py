@@ -11,9 +11,19 @@ from typing import Any
 import pytest
 
 from tests.nli import trained_model
-from verifiers.claims import EntailmentClaim, EqualityClaim, ProgramClaim, SatisfiesClaim, StepsClaim
+from verifiers.claims import (
+    EntailmentClaim,
+    EqualityClaim,
+    ProgramClaim,
+    SatisfiesClaim,
+    StepsClaim,
+    SupportClaim,
+)
 from verifiers.code.verifier import CodeVerifier
 from verifiers.entailment.verifier import EntailmentVerifier
+from verifiers.facts.chunking import passages_of
+from verifiers.facts.overlap import OverlapNli
+from verifiers.facts.verifier import FactsVerifier
 from verifiers.math.verifier import MathVerifier
 from verifiers.verdicts import Outcome, Verdict, Verifier
 
@@ -37,6 +47,8 @@ class Case:
     """A program that loops fails its tests; an answer nobody can compute is not a wrong one."""
 
 
+FLU = passages_of("flu", "Fever is common in flu. A rash is not common in flu.")
+
 CASES = {
     "code": Case(
         verifier=CodeVerifier,
@@ -56,6 +68,14 @@ CASES = {
         ),
         unreadable=EntailmentClaim(premise="\ud800\u2603", hypothesis=""),
         endless=EntailmentClaim(premise="The road goes on. " * 2_200, hypothesis="The road has an end."),
+        endless_outcomes=frozenset({Outcome.ABSTAINED}),
+    ),
+    "facts": Case(
+        verifier=lambda: FactsVerifier(OverlapNli()),
+        true=SupportClaim(statement="Fever is common in flu.", source=FLU),
+        false=SupportClaim(statement="A rash is common in flu.", source=FLU),
+        unreadable=SupportClaim(statement="\x00 ...", source=FLU),
+        endless=SupportClaim(statement="Fever is common. " * 1_000, source=FLU),
         endless_outcomes=frozenset({Outcome.ABSTAINED}),
     ),
     "math": Case(

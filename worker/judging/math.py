@@ -33,7 +33,13 @@ class MathJudge:
     def __init__(self, verifier: MathVerifier) -> None:
         self._verifier = verifier
 
-    def judge(self, line: TaskLine, said: Sequence[Said]) -> list[Judged]:
+    def judge(
+        self,
+        line: TaskLine,
+        said: Sequence[Said],
+        *,
+        tenant: str,  # noqa: ARG002 (looks nothing up)
+    ) -> list[Judged]:
         """See ``Judge``."""
         forms = distinct_answers(line, answers_of(said))
         found: list[Judged] = []

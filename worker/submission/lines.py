@@ -14,6 +14,8 @@ MAX_PROMPT_CHARS = 200_000  # far beyond any model's context; protects the datab
 MAX_ANSWER_CHARS = 100_000
 MAX_CHAINS = 256
 MAX_CONDITIONS = 50
+MAX_ID_CHARS = 200
+MAX_DOCUMENTS = 200  # of one task; more belong into a collection
 MAX_CHAIN_TOKENS = (
     8_000_000  # far beyond any context; as many chains as a task may have still sum up to an int4
 )
@@ -118,8 +120,56 @@ class EntailmentVerification(Line):
         return hypothesis
 
 
+class ReferenceDocument(Line):
+    """One document that statements are checked against."""
+
+    id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
+    text: Annotated[str, Field(min_length=1)]
+    """As long as a line may be."""
+
+    title: Annotated[str, Field(max_length=1000)] = ""
+    """Searched and judged together with every passage of the text."""
+
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("metadata")
+    @classmethod
+    def _is_storable(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        return storable_metadata(metadata)
+
+
+class FactsVerification(Line):
+    """Check what each answer states against reference documents: the task's own, or a collection."""
+
+    verifier: Literal["facts"]
+    statement: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ANSWER
+    """What is checked; ``{answer}`` stands for the answer."""
+
+    documents: Annotated[list[ReferenceDocument], Field(min_length=1, max_length=MAX_DOCUMENTS)] | None = None
+    collection: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> FactsVerification:
+        if (self.documents is None) == (self.collection is None):
+            raise ValueError("needs documents to check against: give either documents or collection")
+        ids = [document.id for document in self.documents or ()]
+        repeated = next((one for i, one in enumerate(ids) if one in ids[:i]), None)
+        if repeated is not None:
+            raise ValueError(f'has two documents "{repeated[:80]}": give every document an id of its own')
+        return self
+
+    @field_validator("statement")
+    @classmethod
+    def _is_about_the_answer(cls, statement: str) -> str:
+        if ANSWER not in statement:
+            raise ValueError("says the same whatever the answer: write {answer} where the answer belongs")
+        return statement
+
+
 Verification = Annotated[
-    CodeVerification | EntailmentVerification | MathVerification, Field(discriminator="verifier")
+    CodeVerification | EntailmentVerification | FactsVerification | MathVerification,
+    Field(discriminator="verifier"),
 ]
 
 
@@ -213,9 +263,7 @@ class TaskLine(Line):
     @field_validator("metadata")
     @classmethod
     def _is_storable(cls, metadata: dict[str, Any]) -> dict[str, Any]:
-        if _has_unstorable_number(metadata):
-            raise ValueError("holds a number that JSON cannot keep: write NaN and infinities as strings")
-        return metadata
+        return storable_metadata(metadata)
 
     @model_validator(mode="after")
     def _has_one_source(self) -> TaskLine:
@@ -246,11 +294,28 @@ class TaskLine(Line):
         return self.chains is not None or self.candidates is not None
 
     @property
+    def collections(self) -> list[tuple[int, str]]:
+        """The collections it names, each with the place of the verification that does."""
+        facts = [(i, spec) for i, spec in enumerate(self.verify) if isinstance(spec, FactsVerification)]
+        return [(i, spec.collection) for i, spec in facts if spec.collection is not None]
+
+    @property
     def labels(self) -> list[str]:
         """Every answer that counts as right; empty when the truth is not known."""
         if self.label is None:
             return []
         return self.label if isinstance(self.label, list) else [str(self.label)]
+
+
+def storable_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return ``metadata`` as it is.
+
+    Raises:
+        ValueError: It holds a number that JSON has no word for.
+    """
+    if _has_unstorable_number(metadata):
+        raise ValueError("holds a number that JSON cannot keep: write NaN and infinities as strings")
+    return metadata
 
 
 def _has_unstorable_number(value: Any) -> bool:  # noqa: ANN401 (any JSON value)
