@@ -61,6 +61,7 @@ class Lanes(Generic[SizeT, LaneT]):
         self._max_lanes = max_lanes or 2 * n_processors
         self._n_ahead = n_ahead
         self._idle: list[tuple[SizeT, LaneT]] = []
+        self._n_used = 0
         self._ahead: deque[Future[LaneT]] = deque()
         self._forget()
 
@@ -73,7 +74,7 @@ class Lanes(Generic[SizeT, LaneT]):
         """
         if self._owner != os.getpid():  # lanes of the process that this one was forked from are not ours
             self._forget()
-        with self._queue.turn():
+        with self._queue.turn(), self._counted():
             lane = self._take(size)
             try:
                 yield lane
@@ -85,6 +86,16 @@ class Lanes(Generic[SizeT, LaneT]):
                     self._idle.append((size, lane))
             else:
                 self._later(lane.close)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._n_used += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_used -= 1
 
     def close(self) -> None:
         """End the lanes that nobody uses."""
@@ -103,7 +114,7 @@ class Lanes(Generic[SizeT, LaneT]):
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._queue = Queue(self._max_lanes)
-        self._idle, self._ahead = [], deque()
+        self._idle, self._ahead, self._n_used = [], deque(), 0
         # Threads that stay: bubblewrap ends when the thread that started it does.
         self._starter = ThreadPoolExecutor(_N_STARTING, thread_name_prefix="sandbox-starter")
 
@@ -128,7 +139,7 @@ class Lanes(Generic[SizeT, LaneT]):
                         found = entry[1]
                         break
                     stale.append(entry[1])
-            if found is None and len(self._idle) >= self._max_lanes:
+            while found is None and self._idle and len(self._idle) + self._n_used > self._max_lanes:
                 stale.append(self._idle.pop(0)[1])
         for lane in stale:
             lane.close()
