@@ -314,6 +314,7 @@ class Trial {
       return new Conclusion('refuted', `the tests use a name that the program does not define: ${oneLine(error)}`, { failed: true });
     }
     if (error instanceof SyntaxError && /does not provide an export/.test(error.message)) {
+      if (!/module '[./]/.test(error.message)) return new Conclusion('abstained', `the tests cannot be run here: ${oneLine(error)}`);
       return new Conclusion('refuted', `the program does not define what the tests import: ${oneLine(error)}`);
     }
     if (!current) return new Conclusion('refuted', `the tests stopped with ${oneLine(error)}`, { failed: true });
