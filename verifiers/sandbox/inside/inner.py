@@ -19,8 +19,9 @@ from typing import Any
 from verifiers.sandbox.inside import asserts, codec, fixtures, judge, kernel, names, pytest_names, suite, wire
 from verifiers.sandbox.inside.asserts import Ended, Recorder
 from verifiers.sandbox.inside.codec import Value
+from verifiers.sandbox.inside.conclusion import Conclusion
 from verifiers.sandbox.inside.inner_fixtures import FIXTURES
-from verifiers.sandbox.inside.judge import Conclusion, Trial
+from verifiers.sandbox.inside.judge import Trial
 from verifiers.sandbox.inside.link import ProgramFatal, UnsupportedTestError
 
 _MAX_DEPTH = 20

@@ -11,24 +11,13 @@ import types
 from typing import Any
 
 from verifiers.sandbox.inside import names, wire
-from verifiers.sandbox.inside.asserts import MAX_TEXT, RECORDER, Assertion, Ended, Recorder, Rewriter
+from verifiers.sandbox.inside.asserts import MAX_TEXT, RECORDER, Ended, Recorder, Rewriter
 from verifiers.sandbox.inside.behaviour import observe
 from verifiers.sandbox.inside.codec import Value
+from verifiers.sandbox.inside.conclusion import MAX_REPORTED, Conclusion, one_line, reported, state_of
 from verifiers.sandbox.inside.confine import confine
 from verifiers.sandbox.inside.link import Link, ProgramFatal, UnsupportedTestError
 from verifiers.sandbox.inside.proxies import Proxy
-
-MAX_REPORTED = 50  # assertions spelled out in the evidence
-
-
-class Conclusion(Exception):  # noqa: N818 - how a trial ends, not an error
-    """Raised when the outcome is known."""
-
-    def __init__(self, outcome: str, reason: str, **facts: Value) -> None:
-        super().__init__(reason)
-        self.outcome = outcome
-        self.reason = reason
-        self.facts = facts
 
 
 class Trial:
@@ -93,20 +82,20 @@ class Trial:
             if error is not self._link.last_raised:
                 raise
             conclusion = Conclusion(
-                "refuted", f"the program raises {_one_line(error)} when it is only looked at"
+                "refuted", f"the program raises {one_line(error)} when it is only looked at"
             )
         done = self._recorder.assertions
         return {
             "outcome": conclusion.outcome,
             "reason": conclusion.reason,
-            "assertions": [[a.line, a.text, _state(a), a.failure] for a in done[:MAX_REPORTED]],
+            "assertions": [[a.line, a.text, state_of(a), a.failure] for a in done[:MAX_REPORTED]],
             "n_assertions": len(done),
             "n_passed": sum(a.passed for a in done),
             "own_comparisons": self._link.n_trusted,
             "own_helpers": self._helpers,
             "first_failure": next(([a.line, a.text, a.failure] for a in done if a.failure is not None), None),
             "n_tests": len(self._results),
-            "tests": [[r.name[:MAX_TEXT], r.state, r.detail] for r in _reported(self._results)],
+            "tests": [[r.name[:MAX_TEXT], r.state, r.detail] for r in reported(self._results)],
             **conclusion.facts,
         }
 
@@ -187,7 +176,7 @@ class Trial:
             tree = ast.parse(self._tests, "tests")
             compile(tree, "tests", "exec")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise Conclusion("abstained", f"the tests are not valid Python: {_one_line(error)}") from error
+            raise Conclusion("abstained", f"the tests are not valid Python: {one_line(error)}") from error
         found = names.framework(tree)
         if found:
             raise Conclusion(
@@ -209,11 +198,9 @@ class Trial:
                 "refuted", f"the program {fatal.reason}", stopped=fatal.kind, where="its top level"
             ) from fatal
         except SyntaxError as error:
-            raise Conclusion("refuted", f"the program is not valid Python: {_one_line(error)}") from error
+            raise Conclusion("refuted", f"the program is not valid Python: {one_line(error)}") from error
         except Exception as error:
-            raise Conclusion(
-                "refuted", f"the program raises {_one_line(error)} while it is loaded"
-            ) from error
+            raise Conclusion("refuted", f"the program raises {one_line(error)} while it is loaded") from error
 
     def _tested(self, tree: ast.Module) -> str | None:
         return self._entry_point or names.called_function(tree)
@@ -322,7 +309,7 @@ class Trial:
         if error is self._link.last_raised or failed is None:
             return self._raised(error)
         if current is not None:
-            current.failure = _one_line(error).removeprefix("AssertionError: ")
+            current.failure = one_line(error).removeprefix("AssertionError: ")
         return Conclusion(
             "refuted", f"line {failed.line}: {failed.text} failed: {failed.failure}", failed=True
         )
@@ -333,21 +320,21 @@ class Trial:
         in_a_test: dict[str, Value] = {"failed": True} if self._in_suite else {}
         if isinstance(error, ImportError) and error.name in self._own_modules:
             return Conclusion(
-                "refuted", f"the program does not define what the tests import: {_one_line(error)}"
+                "refuted", f"the program does not define what the tests import: {one_line(error)}"
             )
         if isinstance(error, ImportError) and not of_program:
             return Conclusion(
-                "abstained", f"the tests need what the sandbox does not have: {_one_line(error)}"
+                "abstained", f"the tests need what the sandbox does not have: {one_line(error)}"
             )
         if isinstance(error, NameError) and not of_program:
             return Conclusion(
-                "refuted", f"the tests use a name that the program does not define: {_one_line(error)}"
+                "refuted", f"the tests use a name that the program does not define: {one_line(error)}"
             )
         if current is None:
-            return Conclusion("refuted", f"the tests stopped with {_one_line(error)}", **in_a_test)
-        current.failure = _one_line(error)
+            return Conclusion("refuted", f"the tests stopped with {one_line(error)}", **in_a_test)
+        current.failure = one_line(error)
         return Conclusion(
-            "refuted", f"line {current.line}: {current.text} raised {_one_line(error)}", failed=True
+            "refuted", f"line {current.line}: {current.text} raised {one_line(error)}", failed=True
         )
 
     def _count(self, remark: str = "", *, needs_assertions: bool = True) -> Conclusion:
@@ -383,24 +370,6 @@ class Trial:
         if module != names.PROGRAM and module not in self._helpers:
             self._helpers.append(module)
         return value
-
-
-def _reported(results: list[Ended]) -> list[Ended]:
-    """Return the first results, and the first that failed if it came later."""
-    failed = next((result for result in results[MAX_REPORTED:] if result.state == "failed"), None)
-    no_earlier = all(result.state != "failed" for result in results[:MAX_REPORTED])
-    return results[:MAX_REPORTED] + ([failed] if failed and no_earlier else [])
-
-
-def _state(assertion: Assertion) -> str:
-    if assertion.failure is not None:
-        return "failed"
-    return "passed" if assertion.n_passed else "not reached"
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:MAX_TEXT]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def main(report_fd: int, link_fd: int, *limits: int) -> None:

@@ -2,7 +2,8 @@
 // JavaScript values as plain data: what may cross between the judge and the judged, and nothing else.
 //
 // A scalar stands for itself; everything else is a JSON array that begins with its tag:
-//   ["l"|"s"|"m"|"o"|"O", items, frozen?]  array, Set, Map, object, object without prototype: by value
+//   ["l"|"s"|"m"|"o"|"O", items, frozen?]  array, Set, Map, object, object without prototype: by value; an array's
+//                          properties that are no items of it come fourth
 //   ["r", n]               the n-th mutable container of the call's table: identity and cycles
 //   ["u"] ["n", text] ["i", digits] ["-"]  undefined; NaN, infinities and -0; BigInt; a hole of an array
 //   ["D", ms] ["re", source, flags] ["ta", kind, hex]  Date, RegExp, typed arrays and buffers
@@ -18,6 +19,7 @@ const {
 
 const MAX_DEPTH = 100;
 const MAX_NODES = 1_000_000;
+const ITEM = /^(?:0|[1-9]\d{0,9})$/;
 const MAX_PATTERN = 10_000; // characters of a regular expression
 const HOLE = ['-'];
 const NUMBERS = { nan: NaN, inf: Infinity, '-inf': -Infinity, '-0': -0 };
@@ -97,8 +99,10 @@ class Encoder {
     this.depth += 1;
     if (this.depth > MAX_DEPTH) throw new CodecError('a value nested too deeply');
     const node = [tag, this.items(value, tag)];
+    const named = tag === 'l' ? this.named(value) : [];
     this.depth -= 1;
-    if (Object.isFrozen(value)) node.push(1);
+    if (Object.isFrozen(value) || named.length) node.push(Object.isFrozen(value) ? 1 : 0);
+    if (named.length) node.push(named);
     return node;
   }
 
@@ -133,6 +137,11 @@ class Encoder {
     const keys = Reflect.ownKeys(value).filter((key) => Object.prototype.propertyIsEnumerable.call(value, key));
     this.count(keys.length);
     return keys.map((key) => [this.encode(key), this.encode(value[key])]);
+  }
+
+  /** Return the properties of an array that are no items of it, such as the index of a match. */
+  named(array) {
+    return Object.keys(array).filter((key) => !ITEM.test(key)).map((key) => [key, this.encode(array[key])]);
   }
 
   count(nItems) {
@@ -221,6 +230,7 @@ class Decoder {
     if (tag === 'l') {
       container.length = items.length;
       items.forEach((item, i) => { if (!isHole(item)) container[i] = this.decode(item); });
+      (node[3] || []).forEach(([key, item]) => define(container, propertyKey(key), this.decode(item)));
     } else if (tag === 's') {
       items.forEach((item) => container.add(this.decode(item)));
     } else if (tag === 'm') {

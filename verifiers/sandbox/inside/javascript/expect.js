@@ -2,7 +2,7 @@
 // `expect(value).toBe(...)` as Jest and Vitest have it: the matchers that tests of programs use.
 
 const { AssertionError } = require('node:assert');
-const { isDeepStrictEqual } = require('node:util');
+const { isDeepStrictEqual, types } = require('node:util');
 const { shortly } = require('./proxies.js');
 
 const MATCHERS = {
@@ -93,12 +93,10 @@ function require1(value, not, name, expected) {
 function plain(value, depth = 0) {
   if (typeof value !== 'object' || value === null || depth > 100) return value;
   if (Array.isArray(value)) return Array.from(value, (item) => plain(item, depth + 1));
-  const prototype = Object.getPrototypeOf(value);
+  if (types.isDate(value) || types.isRegExp(value) || types.isPromise(value) || ArrayBuffer.isView(value)) return value;
   if (value instanceof Map) return new Map([...value].map(([key, item]) => [key, plain(item, depth + 1)]));
   if (value instanceof Set) return new Set([...value].map((item) => plain(item, depth + 1)));
   if (value instanceof Error) return { message: value.message };
-  const isBuiltin = prototype !== null && prototype !== Object.prototype && /\[native code\]/.test(prototype.constructor);
-  if (isBuiltin) return value;
   const entries = Object.keys(value).map((key) => [key, plain(value[key], depth + 1)]);
   return Object.fromEntries(entries.filter(([, item]) => item !== undefined));
 }

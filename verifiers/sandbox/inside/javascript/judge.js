@@ -10,6 +10,7 @@ const { makeExpect } = require('./expect.js');
 const { Link } = require('./link.js');
 const { Modules, SUPPLIED } = require('./modules.js');
 const { Recorder, cut } = require('./asserts.js');
+const { Conclusion, Judging } = require('./judging.js');
 const { Suite } = require('./suite.js');
 const { shortly } = require('./proxies.js');
 
@@ -17,60 +18,6 @@ const MAX_REPORTED = 50; // assertions spelled out in the evidence
 const MODULE_ONLY = /import|export|await is only valid/;
 const FAILS_BY_HAND = /\bthrow\b|\bprocess\s*\.\s*exit\s*\(|\bfail\s*\(/;
 const exitCode = Symbol('exit code');
-
-/** How a trial ends. */
-class Conclusion extends Error {
-  constructor(outcome, reason, facts = {}) {
-    super(reason);
-    this.outcome = outcome;
-    this.reason = reason;
-    this.facts = facts;
-  }
-}
-
-/** Notes how each test ended; some ends are the end of all tests. */
-class Judging {
-  constructor(trial) {
-    this.trial = trial;
-    this.assert = trial.assert;
-    this.results = [];
-    this.fatal = null;
-    this.failed = null;
-    this.nRequests = 0;
-  }
-
-  begin() {
-    this.trial.recorder.forget();
-    this.trial.stray = null;
-    this.nRequests = this.trial.link.nRequests;
-  }
-
-  end(name, error, hasError = true) {
-    const stray = this.trial.stray;
-    const conclusion = this.trial.explained(error, hasError || stray) || (stray && this.trial.explained(stray.error, true));
-    if (!conclusion) {
-      this.results.push([name, 'passed', null]);
-      return;
-    }
-    this.results.push([name, 'failed', conclusion.reason]);
-    if (!conclusion.facts.failed) {
-      this.fatal = this.fatal || conclusion;
-    } else if (!this.failed) {
-      conclusion.reason = `${name}: ${conclusion.reason}`;
-      this.failed = conclusion;
-    }
-  }
-
-  skip(name, reason) {
-    const { link } = this.trial;
-    if (link.nRequests !== this.nRequests) {
-      // It asked the program something first: a program must not choose which tests it has to pass.
-      link.cannot(`${name} skips itself depending on the program`);
-      this.fatal = this.fatal || this.trial.explained(undefined, false);
-    }
-    this.results.push([name, 'skipped', cut(String(reason))]);
-  }
-}
 
 /** One program before one set of tests. */
 class Trial {
@@ -367,6 +314,7 @@ class Trial {
       return new Conclusion('refuted', `the tests use a name that the program does not define: ${oneLine(error)}`, { failed: true });
     }
     if (error instanceof SyntaxError && /does not provide an export/.test(error.message)) {
+      if (!/module '[./]/.test(error.message)) return new Conclusion('abstained', `the tests cannot be run here: ${oneLine(error)}`);
       return new Conclusion('refuted', `the program does not define what the tests import: ${oneLine(error)}`);
     }
     if (!current) return new Conclusion('refuted', `the tests stopped with ${oneLine(error)}`, { failed: true });

@@ -5,28 +5,20 @@
 // arguments and never expected values, and what it answers is only ever taken as the program's own word.
 
 const fs = require('node:fs');
-const { createRequire } = require('node:module');
-const path = require('node:path');
-const { pathToFileURL } = require('node:url');
 const { inspect, types } = require('node:util');
-const vm = require('node:vm');
 const wire = require('./wire.js');
 const { CodecError, Decoder, Encoder } = require('./codec.js');
+const { Program } = require('./program.js');
 // Taken before a program can redefine them: its top level shares the global scope with this module.
 const {
-  Error, JSON, Map, Number, Object, Promise, Reflect, Set, String, SyntaxError, clearTimeout, process, setImmediate,
+  Error, JSON, Map, Number, Object, Promise, Reflect, Set, String, clearTimeout, process, setImmediate,
   setTimeout,
 } = globalThis;
 
-const FOLDER = '/tmp/program';
 const MAX_HANDLES = 50_000;
-const MAX_NAMES = 3000;
 const MAX_TEXT = 200_000; // characters of a text asked for by the tests
 const MAX_PROPERTIES = 20; // of an error
 const MAX_NESTED_ERRORS = 4;
-const IDENTIFIER = /[\p{ID_Start}$_][\p{ID_Continue}$]*/gu;
-// What shows that a program is a module and no script.
-const MODULE_ONLY = /import|export|await is only valid/;
 
 class Judged {
   constructor(fd) {
@@ -39,10 +31,8 @@ class Judged {
     this.settled = new Map(); // handle of a promise: how it ended
     this.wake = () => {};
     this.promised = new Map(); // promises of the tests: how to settle ours
-    this.builtins = new Set(Reflect.ownKeys(globalThis));
+    this.program = new Program();
     this.writing = new Set(); // errors: they may hold each other, in circles too
-    this.own = null; // the program's exports
-    this.names = [];
   }
 
   async serve() {
@@ -128,7 +118,7 @@ class Judged {
     const own = [];
     let builtin = 'Error';
     for (let kind = classOf(value); typeof kind === 'function' && own.length < 20; kind = Object.getPrototypeOf(kind)) {
-      if (kind === globalThis[kind.name] && this.builtins.has(kind.name)) {
+      if (kind === globalThis[kind.name] && this.program.builtins.has(kind.name)) {
         builtin = kind.name;
         break;
       }
@@ -176,7 +166,7 @@ class Judged {
       case 'g':
         return globalThis[node[1]];
       case 'X': {
-        const kind = this.builtins.has(node[1]) ? globalThis[node[1]] : Error;
+        const kind = this.program.builtins.has(node[1]) ? globalThis[node[1]] : Error;
         const error = new kind(node[3]);
         if (error.name !== node[2]) Object.defineProperty(error, 'name', { value: node[2], configurable: true });
         return error;
@@ -231,85 +221,6 @@ class Judged {
     return [encoder.encode(result), changes];
   }
 
-  // Loading
-
-  writeFiles(files, program) {
-    for (const [name, source] of [...Object.entries(files), ['solution.js', program]]) {
-      const file = path.join(FOLDER, name);
-      fs.mkdirSync(path.dirname(file), { recursive: true });
-      fs.writeFileSync(file, source);
-    }
-    process.chdir(FOLDER);
-  }
-
-  /** Run the program's top level; return what it exports and the names that it defines. */
-  async load(program, files) {
-    this.writeFiles(files, program);
-    const file = path.join(FOLDER, 'solution.js');
-    let script = null;
-    try {
-      script = new vm.Script(program, { filename: file, importModuleDynamically: DYNAMIC });
-    } catch (error) {
-      if (!(error instanceof SyntaxError && MODULE_ONLY.test(error.message))) throw error;
-    }
-    if (script) this.runScript(script, program, file);
-    else await this.runModule(program);
-    return this.about();
-  }
-
-  runScript(script, program, file) {
-    const module = { exports: {}, id: file, filename: file, loaded: false, children: [], paths: [] };
-    const require = createRequire(file); // its `main` is this file, so no program takes itself for the one started
-    const locals = { module, exports: module.exports, require, __filename: file, __dirname: FOLDER };
-    for (const [name, value] of Object.entries(locals)) {
-      Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
-      NEVER.add(name);
-    }
-    script.runInThisContext();
-    this.own = module.exports;
-    this.names = this.topLevel(program);
-  }
-
-  async runModule(program) {
-    const file = path.join(FOLDER, 'solution.mjs');
-    fs.writeFileSync(file, program);
-    this.own = await import(pathToFileURL(file).href);
-    this.names = [];
-  }
-
-  about() {
-    const exported = canHaveKeys(this.own) ? Object.keys(this.own) : [];
-    const names = [...new Set([...exported, ...this.names])].slice(0, MAX_NAMES);
-    return [names, typeof this.own === 'function' ? this.opaque(this.own) : ['u']];
-  }
-
-  /** Return which identifiers of the program's text are names of its top level: nothing else knows const and let. */
-  topLevel(program) {
-    const found = [];
-    for (const name of new Set(program.match(IDENTIFIER) || [])) {
-      if (found.length >= MAX_NAMES) break;
-      if (this.lookUp(name)[0]) found.push(name);
-    }
-    return found;
-  }
-
-  lookUp(name) {
-    if (NEVER.has(name)) return [false];
-    let value;
-    try {
-      value = vm.runInThisContext(`(${name})`);
-    } catch {
-      return [false];
-    }
-    if (!this.builtins.has(name)) return [true, value];
-    return [PRISTINE.has(name) && !Object.is(value, PRISTINE.get(name)), value]; // a builtin that it redefines
-  }
-
-  get(name) {
-    if (canHaveKeys(this.own) && Object.hasOwn(this.own, name)) return [true, this.own[name]];
-    return this.names.includes(name) ? this.lookUp(name) : [false];
-  }
-
   /** Let the event loop turn until one of these promises is settled, or some milliseconds are over. */
   async turn(waiting, milliseconds) {
     await new Promise((resolve) => {
@@ -330,17 +241,6 @@ class Judged {
     }
     return [found, process.getActiveResourcesInfo().length <= this.nResources];
   }
-}
-
-const NEVER = new Set(['this', 'true', 'false', 'null', 'super']);
-const PRISTINE = new Map(Reflect.ownKeys(globalThis).flatMap((name) => {
-  const property = Object.getOwnPropertyDescriptor(globalThis, name);
-  return 'value' in property ? [[name, property.value]] : []; // what has a getter is not looked at
-}));
-const DYNAMIC = vm.constants && vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
-
-function canHaveKeys(value) {
-  return (typeof value === 'object' && value !== null) || typeof value === 'function';
 }
 
 function text(value) {
@@ -374,13 +274,17 @@ function keysInChain(value) {
 }
 
 const ASYNCHRONOUS = {
-  load: Judged.prototype.load,
+  async load(program, files) {
+    await this.program.load(program, files);
+    const { own, names } = this.program;
+    return [names, typeof own === 'function' ? this.opaque(own) : ['u']];
+  },
   turn: Judged.prototype.turn,
 };
 
 const OPERATIONS = {
   get(name) {
-    const [found, value] = this.get(name);
+    const [found, value] = this.program.get(name);
     return found ? [true, this.encoder().encode(value)] : [false, ['u']];
   },
   call(target, self, table, args) {

@@ -9,7 +9,8 @@ const HARMLESS = new Set([
   'assert/strict', 'buffer', 'crypto', 'events', 'path', 'perf_hooks', 'querystring', 'stream', 'string_decoder',
   'timers/promises', 'timers', 'url', 'util', 'zlib', 'async_hooks',
 ]);
-const FRAMEWORKS = new Set(['node:test', 'test', '@jest/globals', 'vitest', 'mocha']);
+const NODE_TEST = new Set(['node:test', 'test']);
+const FRAMEWORKS = new Set(['@jest/globals', 'vitest', 'mocha']);
 const PROGRAM = 'solution';
 const SUPPLIED = ['assert', 'expect', 'test', 'it', 'describe', 'suite', 'before', 'after', 'beforeEach', 'afterEach',
   'beforeAll', 'afterAll', 'jest', 'vi', 'sinon', 'chai', 'should', 'cy'];
@@ -45,7 +46,8 @@ class Modules {
     const bare = String(name).replace(/^node:/, '');
     if (bare === 'assert') return this.assert;
     if (bare === 'assert/strict') return this.assert.strict;
-    if (FRAMEWORKS.has(name)) return name.endsWith('test') ? this.nodeTest() : { ...this.globals };
+    if (NODE_TEST.has(name)) return this.nodeTest();
+    if (FRAMEWORKS.has(name)) return { ...this.globals };
     if (HARMLESS.has(bare)) return own(`node:${bare}`);
     if (/^\.{0,2}\//.test(name)) return this.ofProgram(name);
     throw this.link.cannot(`the tests need what the sandbox does not have: the module ${JSON.stringify(name)}`);
@@ -71,7 +73,7 @@ class Modules {
 
   /** Return the names that `import` can take from a module, and the module's default. */
   exportsOf(name, module) {
-    if (FRAMEWORKS.has(name) && name.endsWith('test')) return { ...this.framework, default: module };
+    if (NODE_TEST.has(name)) return { ...this.framework, default: module };
     const isRecord = (typeof module === 'object' && module !== null) || typeof module === 'function';
     const found = Object.fromEntries((isRecord ? Object.keys(module) : []).map((key) => [key, module[key]]));
     return { default: module, ...found };

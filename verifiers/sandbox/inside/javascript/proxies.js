@@ -48,20 +48,28 @@ class Proxies {
     // A bound function can be called and constructed, and has no property that a stand-in would have to show.
     const target = kind === 'f' ? function () {}.bind() : Object.create(null);
     Object.defineProperty(target, inspect.custom, { value: () => this.shown(handle, label), configurable: true });
-    return new Proxy(target, kind === 'f' ? this.functionTraps(handle, label) : this.traps(handle, label, prototype));
+    const made = new Proxy(
+      target, kind === 'f' ? this.functionTraps(handle, label, () => made) : this.traps(handle, label, prototype),
+    );
+    return made;
   }
 
-  functionTraps(handle, name) {
+  functionTraps(handle, name, self) {
     return {
       ...this.traps(handle, name, 0),
-      apply: (_, self, args) => this.called(name, args, () => this.link.call('call', handle, name, self, args)),
-      construct: (_, args) => this.called(`new ${name}`, args, () => {
-        const made = this.link.call('new', handle, name, undefined, args);
-        if (typeof made !== 'object' && typeof made !== 'function') throw this.link.violated('constructed no object');
-        return made;
-      }),
+      apply: (_, owner, args) => this.called(name, args, () => this.link.call('call', handle, name, owner, args)),
+      construct: (_, args, newTarget) => {
+        if (newTarget !== self()) throw this.link.cannot('the tests derive a class of their own from a class of the program');
+        return this.called(`new ${name}`, args, () => this.constructed(handle, name, args));
+      },
       getPrototypeOf: () => Function.prototype,
     };
+  }
+
+  constructed(handle, name, args) {
+    const made = this.link.call('new', handle, name, undefined, args);
+    if (typeof made !== 'object' && typeof made !== 'function') throw this.link.violated('constructed no object');
+    return made;
   }
 
   called(name, args, call) {
