@@ -11,6 +11,7 @@ from verifiers.math.comparison import Scalars
 from verifiers.math.rational import NoValueError
 from verifiers.math.readings import trees
 from verifiers.math.sides import Side
+from verifiers.math.substitution import rebuilt
 from verifiers.math.tokens import CannotReadError
 from verifiers.math.tree import (
     Add,
@@ -29,7 +30,7 @@ from verifiers.math.tree import (
     walk,
 )  # fmt: skip
 
-__all__ = ["Computed", "agree", "computed"]
+__all__ = ["Computed", "agree", "computed", "may_agree"]
 
 NOISE = Fraction(1, 10**12)  # relative error of a calculator that computes in binary
 CALCULATED_PLACES = 10  # a decimal that long was computed, not written
@@ -52,8 +53,8 @@ class Computed:
     step: Fraction | None = None
     """The last place of a decimal that stands alone."""
 
-    places: int = 0
-    """The most digits that a decimal in it has behind its point."""
+    decimals: tuple[Num, ...] = ()
+    """The decimals in it, as written."""
 
     @classmethod
     def of(cls, value: Fraction) -> Computed:
@@ -90,8 +91,8 @@ def computed(side: Side, scalars: Scalars) -> Computed | str:
     except (NoValueError, CannotReadError):
         return "unread"
     exact = all(not isinstance(part, Const | Call) for part in walk(tree))
-    places = max((part.places or 0 for part in walk(tree) if isinstance(part, Num)), default=0)
-    return Computed(value, exact, others, _step(tree), places)
+    decimals = tuple(part for part in walk(tree) if isinstance(part, Num) and part.places)
+    return Computed(value, exact, others, _step(tree), decimals)
 
 
 def _step(tree: Node) -> Fraction | None:
@@ -114,31 +115,35 @@ def _conventions(tree: Node, side: Side) -> Iterator[Node]:
 
 
 def _bare(tree: Any) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
-    if isinstance(tree, Percent | Degrees):
-        return _bare(tree.value)
-    if isinstance(tree, tuple):
-        return tuple(_bare(part) for part in tree)
-    if hasattr(tree, "__dataclass_fields__"):
-        return type(tree)(*(_bare(getattr(tree, name)) for name in tree.__dataclass_fields__))
-    return tree
+    return rebuilt(tree, lambda part: _bare(part.value) if isinstance(part, Percent | Degrees) else None)
 
 
-def agree(left: Computed, right: Computed, *, about: bool, roundings: set[Fraction]) -> bool:
+def agree(left: Computed, right: Computed, *, about: bool) -> bool:
     """Tell whether two sides are equal in some convention, a decimal being rounded or cut off to the digits shown.
 
     Args:
         left: What one side is worth.
         right: What the other is worth.
         about: Stated as about equal.
-        roundings: Decimals that were rounded earlier in the chain; grows by those of this equality.
     """
-    for a in (left.value, *left.others):
-        for b in (right.value, *right.others):
-            if a == b or _close(a, b, left, right, about=about):
-                if a != b:
-                    roundings.update(side.value for side in (left, right) if side.step)
-                return True
-    return False
+    return any(
+        a == b or _close(a, b, left, right, about=about)
+        for a in (left.value, *left.others)
+        for b in (right.value, *right.others)
+    )
+
+
+def may_agree(left: Computed, right: Computed, *, rounded: set[Fraction]) -> bool:
+    """Tell whether two sides that differ may do so because decimals in them were rounded earlier in the chain.
+
+    Args:
+        left: What one side is worth.
+        right: What the other is worth.
+        rounded: The decimals that were; each may be off by one in its last place.
+    """
+    used = [one for side in (left, right) for one in side.decimals if one.value in rounded and one.value]
+    slack = sum((Fraction(1, 10 ** (one.places or 0)) / abs(one.value) for one in used), Fraction(0))
+    return abs(left.value - right.value) <= slack * max(abs(left.value), abs(right.value))
 
 
 def _close(a: Fraction, b: Fraction, left: Computed, right: Computed, *, about: bool) -> bool:
@@ -146,7 +151,8 @@ def _close(a: Fraction, b: Fraction, left: Computed, right: Computed, *, about: 
     size = max(abs(a), abs(b))
     if about:
         return difference <= ABOUT * size
-    if max(left.places, right.places) >= CALCULATED_PLACES and difference <= NOISE * size:
+    places = [one.places or 0 for side in (left, right) for one in side.decimals]
+    if max(places, default=0) >= CALCULATED_PLACES and difference <= NOISE * size:
         return True
     if _is_rounding(a, left.step, b) or _is_rounding(b, right.step, a):
         return True

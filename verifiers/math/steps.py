@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from reasoner.outcomes import Outcome
-from verifiers.math.arithmetic import Computed, agree, computed
+from verifiers.math.arithmetic import Computed, agree, computed, may_agree
 from verifiers.math.comparison import Scalars
 from verifiers.math.judgement import Judgement
 from verifiers.math.showing import number_text
@@ -50,19 +50,19 @@ def check_steps(text: str, scalars: Scalars) -> Judgement:
         )
     counts: Counter[str] = Counter()
     false: list[_False] = []
-    roundings: set[Fraction] = set()
+    rounded: set[Fraction] = set()
     for statement in statements(text):
         if sum(counts.values()) >= MAX_STATEMENTS:
             counts["left unread"] += 1
             break
-        said, wrong = _checked(statement, scalars, roundings)
+        said, wrong = _checked(statement, scalars, rounded)
         counts[said] += 1
         if wrong is not None and not any(wrong.start == one.start for one in false):
             false.append(wrong)
     return _judgement(text, counts, false, scalars)
 
 
-def _checked(statement: Statement, scalars: Scalars, roundings: set[Fraction]) -> tuple[str, _False | None]:
+def _checked(statement: Statement, scalars: Scalars, rounded: set[Fraction]) -> tuple[str, _False | None]:
     """Return what became of one statement: ``holds``, ``false``, ``doubtful``, ``unknowns`` or ``unread``."""
     left, right = statement.left, statement.right
     if left is None or right is None:
@@ -75,11 +75,14 @@ def _checked(statement: Statement, scalars: Scalars, roundings: set[Fraction]) -
             return side, None
     one, other = sides
     assert isinstance(one, Computed) and isinstance(other, Computed)  # noqa: S101, PT018 - strings returned above
-    if agree(one, other, about=statement.about, roundings=roundings):
+    if agree(one, other, about=statement.about):
+        if one.value != other.value:
+            rounded.update(side.value for side in (one, other) if side.step)
         return "holds", None
-    if statement.then and agree(one, Computed.of(Fraction(statement.then)), about=False, roundings=roundings):
+    if statement.then and agree(one, Computed.of(Fraction(statement.then)), about=False):
         return "holds", None  # 3 + 4 = 7 * 2 = 14: sloppy, but each step of it is right
-    if statement.hedged or not (left.sure and right.sure) or _units_differ(left, right):
+    unclear = statement.hedged or not (left.sure and right.sure) or _units_differ(left, right)
+    if unclear or may_agree(one, other, rounded=rounded):
         return "doubtful", None
     value = one if right.bare or not left.bare else other
     return "false", _False(left.start, right.end, number_text(value.value, exact=value.exact))

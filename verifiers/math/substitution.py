@@ -1,15 +1,15 @@
-"""Put values in the place of names."""
+"""Put values in the place of names, and other parts in the place of parts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from verifiers.math.tree import Big, Call, Const, Mul, Node, Num, Sym, parts
 
-__all__ = ["Function", "Value", "decadic", "exactly", "free_names", "substituted"]
+__all__ = ["Function", "Value", "decadic", "exactly", "free_names", "rebuilt", "substituted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +23,40 @@ class Function:
 Value = Node | Function
 
 
-def substituted(tree: Any, values: Mapping[str, Value]) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
+Change = Callable[[Any], Any]
+"""What stands in the place of a part of a tree; ``None`` when its own parts are to be looked at."""
+
+
+def rebuilt(tree: Any, change: Change) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
+    """Return ``tree`` with its outermost parts that ``change`` knows replaced."""
+    changed = change(tree)
+    return _inside(tree, change) if changed is None else changed
+
+
+def _inside(tree: Any, change: Change) -> Any:  # noqa: ANN401 - as above
+    if isinstance(tree, tuple):
+        return tuple(rebuilt(part, change) for part in tree)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return replace(tree, **{f.name: rebuilt(getattr(tree, f.name), change) for f in fields(tree)})
+    return tree
+
+
+def substituted(tree: Any, values: Mapping[str, Value]) -> Any:  # noqa: ANN401 - as above
     """Return ``tree`` with every name in ``values`` replaced; names bound by a sum or an integral stay."""
-    match tree:
-        case Sym(name) | Const(name) if name in values:
-            value = values[name]
-            return tree if isinstance(value, Function) else value
-        case Call(name, args) if name.removesuffix("()") in values and name.endswith("()"):
-            return _applied(values[name.removesuffix("()")], substituted(args, values), tree)
-        case Big(_, variable) if variable in values:
-            return _rebuilt(tree, {n: v for n, v in values.items() if n != variable})
-        case _:
-            return _rebuilt(tree, values)
+
+    def change(part: Any) -> Any:  # noqa: ANN401 - as above
+        match part:
+            case Sym(name) | Const(name) if name in values:
+                value = values[name]
+                return part if isinstance(value, Function) else value
+            case Call(name, args) if name.endswith("()") and name.removesuffix("()") in values:
+                return _applied(values[name.removesuffix("()")], substituted(args, values), part)
+            case Big(_, variable) if variable in values:
+                return substituted(part, {n: v for n, v in values.items() if n != variable})
+            case _:
+                return None
+
+    return rebuilt(tree, change)
 
 
 def _applied(value: Value, args: tuple[Node, ...], call: Call) -> Node:
@@ -45,14 +67,6 @@ def _applied(value: Value, args: tuple[Node, ...], call: Call) -> Node:
         inside: Node = substituted(value.body, dict(zip(value.parameters, args, strict=True)))
         return inside
     return Mul((value, args[0])) if len(args) == 1 else call
-
-
-def _rebuilt(tree: Any, values: Mapping[str, Value]) -> Any:  # noqa: ANN401 - as above
-    if isinstance(tree, tuple):
-        return tuple(substituted(part, values) for part in tree)
-    if is_dataclass(tree) and not isinstance(tree, type):
-        return replace(tree, **{f.name: substituted(getattr(tree, f.name), values) for f in fields(tree)})
-    return tree
 
 
 def free_names(tree: object) -> set[str]:
@@ -71,23 +85,17 @@ def free_names(tree: object) -> set[str]:
     return found
 
 
-def exactly(tree: Any) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
+def exactly(tree: Any) -> Any:  # noqa: ANN401 - as above
     """Return ``tree`` with decimals taken at their word, not as roundings of something else."""
-    if isinstance(tree, Num):
-        return Num(tree.value)
-    if isinstance(tree, tuple):
-        return tuple(exactly(part) for part in tree)
-    if is_dataclass(tree) and not isinstance(tree, type):
-        return replace(tree, **{f.name: exactly(getattr(tree, f.name)) for f in fields(tree)})
-    return tree
+    return rebuilt(tree, lambda part: Num(part.value) if isinstance(part, Num) else None)
 
 
-def decadic(tree: Any) -> Any:  # noqa: ANN401 - it rebuilds whatever it is given
+def decadic(tree: Any) -> Any:  # noqa: ANN401 - as above
     """Return ``tree`` with logarithms that name no base taken to the base ten, as schools write them."""
-    if isinstance(tree, Call) and tree.name == "log" and len(tree.args) == 1:
-        return Call("log", (decadic(tree.args[0]), Num(Fraction(10))))
-    if isinstance(tree, tuple):
-        return tuple(decadic(part) for part in tree)
-    if is_dataclass(tree) and not isinstance(tree, type):
-        return replace(tree, **{f.name: decadic(getattr(tree, f.name)) for f in fields(tree)})
-    return tree
+
+    def change(part: object) -> Call | None:
+        if isinstance(part, Call) and part.name == "log" and len(part.args) == 1:
+            return Call("log", (decadic(part.args[0]), Num(Fraction(10))))
+        return None
+
+    return rebuilt(tree, change)

@@ -32,8 +32,6 @@ from verifiers.math.units import unit_of
 
 __all__ = ["based", "degrees", "letters_of", "percent", "quantity", "ratio", "residue", "value"]
 
-_CHOICES = frozenset("abcde")
-
 
 def quantity(comparison: Comparison, left: Quantity, right: Node) -> bool | None:
     """Compare a value with a unit; a side without one is taken to mean the same unit."""
@@ -144,10 +142,6 @@ def _doubted(comparison: Comparison, left: Node, right: Node) -> bool | None:
     for one, other in ((left, right), (right, left)):
         if isinstance(one, Call) and one.name.endswith(" of") and one.args == (other,):
             return comparison.doubt("one names a thing, the other perhaps its length")
-    if isinstance(left, Sym) and isinstance(right, Sym) and left.name.lower() == right.name.lower():
-        if left.name.lower() in _CHOICES:
-            return comparison.doubt("the same letter, large and small, may be the same choice")
-        return False
     logarithms = any(
         isinstance(p, Call) and p.name == "log" and len(p.args) == 1 for p in walk((left, right))
     )

@@ -177,7 +177,7 @@ def test_verify_math_judges_every_claim_in_order() -> None:
 
 
 def test_verify_math_takes_conditions_and_texts_too() -> None:
-    lines = [
+    lines: list[object] = [
         {"id": 1, "answer": "x = 3, y = 4", "conditions": ["x^2 + y^2 = 25", "x < y"]},
         {"id": 2, "answer": "(4, 3)", "conditions": ["x < y"], "unknowns": ["x", "y"]},
         {"id": 3, "text": "So 2 * 3 = 7."},
