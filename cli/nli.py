@@ -12,6 +12,7 @@ import typer
 from cli.console import JsonFlag, err, fail, out, print_json, told
 from cli.models import LINE_EVERY_S, told_progress
 from verifiers.entailment.calibration import Calibration
+from verifiers.entailment.checkpoint import missing_libraries
 from verifiers.entailment.fitting import TARGET_PRECISION
 from verifiers.entailment.making import N_EPOCHS, Report, calibrate, make_model
 from verifiers.entailment.rows import Row, RowError, read_rows
@@ -86,6 +87,9 @@ def train_nli(
             _tell(name, folder, found.calibration, as_json=as_json)
         return
     some = _read(rows)
+    why = missing_libraries()
+    if why is not None:  # before 91 MB are fetched
+        raise fail(why)
     with told(), told_progress() as report, encoder_folder(models_dir, progress=report) as base:
         try:
             made = make_model(

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from verifiers.claims import EqualityClaim, ProgramClaim, SupportClaim
+from tests.nli import trained_model
+from verifiers.claims import EntailmentClaim, EqualityClaim, ProgramClaim, SupportClaim
 from verifiers.code.verifier import CodeVerifier
+from verifiers.entailment.verifier import EntailmentVerifier
 from verifiers.facts.chunking import passages_of
 from verifiers.facts.overlap import OverlapNli
 from verifiers.facts.verifier import FactsVerifier
@@ -49,6 +51,18 @@ CASES = {
         unreadable=ProgramClaim(program="def f(x):\n    return x", tests="this is no test"),
         endless=ProgramClaim(program="def f(x):\n    while True: pass", tests="assert f(1) == 2"),
         endless_outcomes=frozenset({Outcome.REFUTED}),
+    ),
+    "entailment": Case(
+        verifier=lambda: EntailmentVerifier.of_folder(trained_model()),
+        true=EntailmentClaim(
+            premise="Paris is the capital of France.", hypothesis="The capital of France is Paris."
+        ),
+        false=EntailmentClaim(
+            premise="We have enough money to buy the house.", hypothesis="We don't have any money."
+        ),
+        unreadable=EntailmentClaim(premise="\ud800\u2603", hypothesis=""),
+        endless=EntailmentClaim(premise="The road goes on. " * 2_200, hypothesis="The road has an end."),
+        endless_outcomes=frozenset({Outcome.ABSTAINED}),
     ),
     "facts": Case(
         verifier=lambda: FactsVerifier(OverlapNli()),

@@ -90,7 +90,7 @@ def missing_libraries() -> str | None:
     if not missing:
         return None
     return (
-        f"entailment needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; run "
+        f"entailment needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; run "
         "`make entailment` in the project's folder (or install the extra `entailment` wherever this worker is)"
     )
 

@@ -73,9 +73,9 @@ def _rows(lines: Iterable[str], path: Path) -> Iterator[Row]:
 
 
 def _row(found: Any) -> Row:  # noqa: ANN401 - any JSON value
-    row = Row(premise=found["premise"], hypothesis=found["hypothesis"], label=found["label"])
-    if not all(isinstance(text, str) and len(text) <= MAX_CHARS for text in (row.premise, row.hypothesis)):
+    texts = found["premise"], found["hypothesis"]
+    if not all(isinstance(text, str) and len(text) <= MAX_CHARS for text in texts):
         raise ValueError(f"premise and hypothesis must be texts of at most {MAX_CHARS} characters")
-    if row.label not in {*RELATIONS, "-"}:
+    if found["label"] not in {*RELATIONS, "-"}:
         raise ValueError(f"label must be one of {', '.join(RELATIONS)}")
-    return row
+    return Row(premise=texts[0], hypothesis=texts[1], label=found["label"])
