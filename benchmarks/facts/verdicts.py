@@ -124,7 +124,7 @@ def measured(
     return {
         "n": len(cases),
         "counts": {f"{truth} {outcome}": n for (truth, outcome), n in sorted(counts.items())},
-        "decided": (right + wrong) / len(cases),
+        "decided": (right + wrong) / max(1, len(cases)),
         "accuracy of decided": right / max(1, right + wrong),
         "interval": wilson(right, right + wrong),
         "seconds": seconds,
@@ -149,12 +149,13 @@ def main() -> None:
     folder_argument(parser)
     parser.add_argument("--out", type=Path, default=Path("build/facts"), help="where the numbers go")
     parser.add_argument("--model", default=settings().nli_model, help="as for MERGEREASONER_NLI_MODEL")
-    parser.add_argument("--n", type=int, default=300, help="statements of each kind")
+    parser.add_argument("--n", type=int, default=300, help="statements of one finding")
+    parser.add_argument("--patients", type=int, default=100, help="statements of a patient's findings")
     given = parser.parse_args()
     known, rng = knowledge(given.data), np.random.default_rng(1)
-    kinds = {
+    kinds: dict[str, list[Case]] = {
         "one finding": finding_cases(known, rng, given.n),
-        "a patient": patient_cases(known, rng, given.n),
+        "a patient": patient_cases(known, rng, given.patients),
     }
     passages = [
         one for name, text in known.documents(closed=True) for one in passages_of(name, text, title=name)

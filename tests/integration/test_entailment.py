@@ -130,7 +130,7 @@ def test_answers_that_entail_each_other_are_one_and_other_numbers_never_are(
     sizes = [cluster["size"] for cluster in found["clusters"]]
     assert sizes[0] == 2
     (judged,) = EntailmentJudge(verifier).judge(
-        TaskLine.model_validate(line), [Saying(answer=answer) for answer in answers]
+        TaskLine.model_validate(line), [Saying(answer=answer) for answer in answers], tenant="t"
     )
     pairs = judged.verdict.evidence["pairs"]
     assert len(pairs) == 10

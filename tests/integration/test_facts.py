@@ -16,6 +16,8 @@ from verifiers.facts.overlap import OverlapNli
 from verifiers.facts.verifier import FactsVerifier
 from worker.documents.importing import import_documents
 from worker.judging.facts import FactsJudge
+from worker.judging.protocol import Surroundings
+from worker.judging.table import JUDGES
 from worker.messages import DECIDE, GENERATE_GIVEN, VERIFY
 from worker.settings import Settings
 from worker.stages.decide import decide
@@ -128,6 +130,21 @@ def test_without_a_database_a_collection_is_an_error_that_says_why() -> None:
     task = TaskLine.model_validate(line({"collection": "handbook"}, "Fever"))
     with pytest.raises(DocumentsUnavailableError, match="in the database"):
         judge_of(None).judge(task, task.chains or [], tenant="t")
+
+
+def test_without_the_nli_model_a_task_fails_and_says_how_to_get_it(
+    desk: Desk, outbox: Outbox, store: Store
+) -> None:
+    made = send(desk, line(OWN, "Fever"))
+    generate_given(desk, outbox.take(GENERATE_GIVEN))
+    ids = outbox.take(VERIFY["facts"])
+    judge = JUDGES["facts"](Surroundings(settings=desk.settings, store=store))  # its state folder is empty
+    for _ in range(desk.settings.max_deliveries):
+        verify(desk, ids, verifier="facts", judge=judge.judge)
+        query(store, "UPDATE verifications SET not_before = NULL RETURNING 1")
+    (failed,) = results(store, made.batch_id)
+    assert (failed["state"], failed["error"]["type"]) == ("failed", "ModelUnavailableError")
+    assert "make entailment" in failed["error"]["message"]
 
 
 def test_collections_are_kept_by_commands(settings: Settings, store: Store, tmp_path: Path) -> None:

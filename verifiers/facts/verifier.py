@@ -11,6 +11,7 @@ from verifiers.claims import SupportClaim
 from verifiers.facts.conclusion import Bars, Finding, aggregate, conclude
 from verifiers.facts.evidence import evidence_of
 from verifiers.facts.memory import MemoryRetriever
+from verifiers.facts.premises import premises_of, together
 from verifiers.facts.ranking import SentenceModel
 from verifiers.facts.sentences import readable, sentences
 from verifiers.nli import NliModel, NliScores
@@ -31,6 +32,9 @@ class _Reading:
 
     sentences: list[str] = field(default_factory=list)
     retrieved: list[Retrieved] = field(default_factory=list)
+    premises: list[list[list[str]]] = field(default_factory=list)
+    """What the model reads of each passage found for each sentence."""
+
     scores: list[NliScores] = field(default_factory=list)
     refusal: str = ""
     """Why it is not judged; empty when it is."""
@@ -39,9 +43,10 @@ class _Reading:
 
     def pairs(self) -> list[tuple[str, str]]:
         return [
-            (found.passage.content, sentence)
-            for sentence, retrieved in zip(self.sentences, self.retrieved, strict=True)
-            for found in retrieved.found
+            (premise, sentence)
+            for sentence, passages in zip(self.sentences, self.premises, strict=True)
+            for premises in passages
+            for premise in premises
         ]
 
 
@@ -49,8 +54,8 @@ class FactsVerifier:
     """Judges statements by retrieval and inference; safe from any thread.
 
     Every sentence of a statement is searched for and judged by itself, and the statement is their conjunction
-    (``conclusion.aggregate``). Inference is over one passage at a time: what follows only from two passages
-    together, or from what a sentence before said, is not found, and abstains.
+    (``conclusion.aggregate``). Inference is over one passage at a time (``premises``): what follows only from two
+    passages together, or from what a sentence before said, is not found, and abstains.
 
     Args:
         nli: Stays the caller's to close.
@@ -129,8 +134,9 @@ class FactsVerifier:
             if time.monotonic() > deadline:
                 reading.refusal = "out of time while searching the documents"
                 break
-            retriever = self._retriever(claim, prepared)
-            reading.retrieved.append(retriever.retrieve(sentence, n=self._n_passages))
+            retrieved = self._retriever(claim, prepared).retrieve(sentence, n=self._n_passages)
+            reading.retrieved.append(retrieved)
+            reading.premises.append(premises_of(sentence, [one.passage for one in retrieved.found]))
             reading.sentences.append(sentence)
         reading.elapsed_s = time.monotonic() - started
         return reading
@@ -187,8 +193,10 @@ class FactsVerifier:
 def _findings(reading: _Reading, bars: Bars) -> list[Finding]:
     scores = iter(reading.scores)
     return [
-        conclude(sentence, retrieved, [next(scores) for _ in retrieved.found], bars)
-        for sentence, retrieved in zip(reading.sentences, reading.retrieved, strict=True)
+        conclude(sentence, retrieved, [together([next(scores) for _ in one]) for one in premises], bars)
+        for sentence, retrieved, premises in zip(
+            reading.sentences, reading.retrieved, reading.premises, strict=True
+        )
     ]
 
 

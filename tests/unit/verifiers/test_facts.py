@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from verifiers.errors import ModelUnavailableError
 from verifiers.facts.chunking import passages_of
 from verifiers.facts.conclusion import Bars, aggregate, conclude
 from verifiers.facts.overlap import OverlapNli
+from verifiers.facts.premises import premises_of, together
 from verifiers.facts.verifier import MAX_SENTENCES, FactsVerifier
 from verifiers.nli import NliScores
 from verifiers.passages import Found, Passage, Retrieved
@@ -165,6 +167,26 @@ def test_many_claims_share_the_model_and_come_back_in_order() -> None:
     wanted = [Outcome.CONFIRMED, Outcome.ABSTAINED, Outcome.REFUTED, Outcome.ABSTAINED]
     assert [verdict.outcome for verdict in verdicts] == wanted
     assert len(asked) == 1
+
+
+def test_a_passage_is_read_whole_and_its_nearest_sentence_by_itself() -> None:
+    first, second = passages({"flu": DOCUMENTS["flu"], "one": "A single sentence."})
+    titled = replace(first, title="Influenza")
+    assert premises_of("How common is a rash?", [titled, second]) == [
+        [titled.content, "Influenza. A rash is not common in influenza."],
+        ["A single sentence."],
+    ]
+
+
+@given(pairs=st.lists(st.tuples(PROBABILITY, PROBABILITY), min_size=1, max_size=4))
+def test_readings_of_one_passage_that_are_at_odds_leave_it_open(pairs: list[tuple[float, float]]) -> None:
+    readings = [scores(*pair) for pair in pairs]
+    one = together(readings)
+    assert one.entailment + one.neutral + one.contradiction == pytest.approx(1)
+    assert one.entailment <= max(reading.entailment for reading in readings) + 1e-9
+    assert one.contradiction <= max(reading.contradiction for reading in readings) + 1e-9
+    assert together(readings[:1]).entailment == pytest.approx(readings[0].entailment)
+    assert one.n_windows == len(readings)
 
 
 def scores(entailment: float, contradiction: float) -> NliScores:

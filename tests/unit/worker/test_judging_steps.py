@@ -38,7 +38,7 @@ def test_one_sound_chain_keeps_its_answer_from_being_refuted(judge: MathJudge) -
         Saying(answer="5", text="It is five."),
         Saying(answer=None, text="1 = 2 + 5"),
     ]
-    judged = judge.judge(_line({"steps": True}), said)
+    judged = judge.judge(_line({"steps": True}), said, tenant="default")
     assert _outcome(judged, "7") == Outcome.CONFIRMED
     assert _outcome(judged, "9") == Outcome.REFUTED
     assert _outcome(judged, "5") == Outcome.ABSTAINED
@@ -49,12 +49,12 @@ def test_one_sound_chain_keeps_its_answer_from_being_refuted(judge: MathJudge) -
 
 def test_a_chain_that_says_nothing_keeps_its_answer_from_being_refuted(judge: MathJudge) -> None:
     said = [Saying(answer="9", text="3 + 4 = 9"), Saying(answer="9", text="Clearly nine.")]
-    assert _outcome(judge.judge(_line({"steps": True}), said), "9") == Outcome.ABSTAINED
+    assert _outcome(judge.judge(_line({"steps": True}), said, tenant="default"), "9") == Outcome.ABSTAINED
 
 
 def test_two_wordings_of_one_answer_share_the_verdict_on_their_chains(judge: MathJudge) -> None:
     said = [Saying(answer="0.5", text="1 / 4 = 0.5"), Saying(answer="1/2", text="1 - 1/2 = 1/2")]
-    judged = judge.judge(_line({"steps": True}), said)
+    judged = judge.judge(_line({"steps": True}), said, tenant="default")
     assert {_outcome(judged, "0.5"), _outcome(judged, "1/2")} == {Outcome.CONFIRMED}
 
 
@@ -63,7 +63,7 @@ def test_each_verification_asks_its_own_question(judge: MathJudge) -> None:
         {"reference": "6"}, {"conditions": ["n^2 = 36"], "unknowns": ["n"]}, {"steps": True},
         {"reference": "6, 6", "collection": "multiset"},
     )  # fmt: skip
-    judged = judge.judge(line, [Saying(answer="-6", text="2 * 3 = 6")])
+    judged = judge.judge(line, [Saying(answer="-6", text="2 * 3 = 6")], tenant="default")
     outcomes = [_outcome(judged, "-6", spec) for spec in range(4)]
     assert outcomes == [Outcome.REFUTED, Outcome.CONFIRMED, Outcome.CONFIRMED, Outcome.REFUTED]
     assert [one.claim["kind"] for one in judged] == ["equality", "satisfies", "steps", "equality"]

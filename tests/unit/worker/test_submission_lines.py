@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from worker.submission.reader import read_lines
 from worker.submission.validation import LineValidator, ValidLine
 
 GOOD = {"custom_id": "a", "kind": "math", "prompt": "1 + 1?"}
+FACTS: dict[str, Any] = {"verifier": "facts", "documents": [{"id": "a", "text": "Leave is 25 days."}]}
 LIMIT_BYTES = 10_000
 
 
@@ -60,6 +62,13 @@ def only_problem(results: Iterable[ValidLine[TaskLine] | LineProblem]) -> LinePr
             "invalid_value",
         ),
         ({"verify": [{"tests": "assert f()"}]}, "verify.0", "missing_field"),
+        ({"verify": [{"verifier": "facts"}]}, "verify.0", "invalid_value"),
+        ({"verify": [{**FACTS, "collection": "c"}]}, "verify.0", "invalid_value"),
+        ({"verify": [{**FACTS, "statement": "It is 25."}]}, "verify.0.statement", "invalid_value"),
+        ({"verify": [{**FACTS, "documents": []}]}, "verify.0.documents", "invalid_value"),
+        ({"verify": [{**FACTS, "documents": 2 * FACTS["documents"]}]}, "verify.0", "invalid_value"),
+        ({"verify": [{**FACTS, "documents": [{"id": "a"}]}]}, "verify.0.documents.0.text", "missing_field"),
+        ({"verify": [{**FACTS, "colection": "c"}]}, "verify.0.colection", "unknown_field"),
         ({"chains": [{"text": "x", "logprob": 0.5}]}, "chains.0.logprob", "invalid_value"),
         ({"messages": [{"role": "user", "content": "x"}]}, "-", "invalid_value"),
         ({"label": [1]}, "label", "wrong_type"),
