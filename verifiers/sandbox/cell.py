@@ -202,9 +202,8 @@ class Cell(ABC):
         finally:
             if self._pidfd >= 0:
                 os.close(self._pidfd)
-        known = (
-            by_itself or code != _KILLED
-        )  # a process that dies closes its connection before it counts as dead
+        # A process that dies closes its connection before it counts as dead, so it need not have exited yet.
+        known = by_itself or code != _KILLED
         stdout, stderr = (self._printed.text(fd) for fd in self._streams)
         if self.limit is None and self._out_of_memory():
             self.limit = Limit.MEMORY

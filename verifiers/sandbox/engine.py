@@ -28,9 +28,7 @@ _OWNER_LABEL = "merge-reasoner.owner"
 _MADE_LABEL = "merge-reasoner.made"
 _TIMEOUT_S = 30  # for any one answer of the engine
 _ABANDONED_AFTER_S = 3600.0  # longer than any container is kept: whoever made an older one is gone
-_OWN_BYTES = (
-    128 * 1024 * 1024
-)  # what the preloaded Python, the judge and its scratch folder may use, beside the judged
+_OWN_BYTES = 128 * 1024 * 1024  # for the preloaded Python, the judge and its files, beside the judged
 _OWN_PROCESSES = 8
 _RUNTIME_PROCESSES = 1000  # of gVisor, whose kernel is a process of the container with many threads
 ROOM = "/room"  # the root folder of the judged, see docker/sandbox.Dockerfile
