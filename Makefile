@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` shows everything at work, `make test` proves it. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo quality embedding entailment entailment-libraries test check format lock clean
+.PHONY: help demo quality embedding entailment entailment-libraries entailment-test-model test check format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,6 +29,9 @@ entailment: entailment-libraries  ## Add the entailment verifier: torch, transfo
 entailment-libraries: $(VENV)/run.done
 	@$(PIP) install --require-hashes -r requirements/entailment.txt
 	@$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install $(TORCH)
+
+entailment-test-model: $(VENV)/dev.done  # else the first test that needs it trains it, within that test's time limit
+	@$(BIN)/python -c 'from tests.nli import trained_model; trained_model()'
 
 test: $(VENV)/dev.done  ## Lint, types, import contracts and all tests
 	$(BIN)/ruff format --check
