@@ -40,7 +40,9 @@ lock:  ## Compile the lock files again from pyproject.toml (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
 	  --group build --extra embedding -c requirements/run.txt -o requirements/embedding.txt
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
-	  --group build --group dev --extra embedding -c requirements/embedding.txt -o requirements/dev.txt
+	  --group build --extra embedding --extra traces -c requirements/run.txt -o requirements/production.txt
+	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
+	  --group build --group dev --extra embedding --extra traces -c requirements/production.txt -o requirements/dev.txt
 
 clean:  ## Remove the virtual environment and caches; data and models stay in the state folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
