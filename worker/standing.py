@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from worker.errors import StoreUnavailableError
 from worker.store.gauges import Waiting, standing
 from worker.store.transactions import Store
-from worker.telemetry.metrics import gauge
+from worker.telemetry.metrics import PREFIX, gauge
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,12 @@ _TEXTS = {
     "leases_lapsed": "Tasks whose worker died or lost the database, by state.",
     "redelivered": "Tasks that were taken more than once, by state.",
 }
+
+
+def metric_names() -> set[str]:
+    """Return the names of all that the collector can tell."""
+    told = {f"{PREFIX}_{of}_{name}" for of in ("tasks", "turns") for name in _SHOWN}
+    return told | {f"{PREFIX}_database_up", f"{PREFIX}_calibration_age_seconds"}
 
 
 class QueueCollector(Collector):
