@@ -26,7 +26,7 @@ def postgres(data: Path, port: str) -> list[str]:
     binaries = postgres_directory() / "bin"
     if not (data / "PG_VERSION").exists():
         password = f"--pwfile={SECRETS / 'postgres_password'}"
-        initdb = [
+        initdb: list[str | Path] = [
             binaries / "initdb",
             "-D",
             data,
@@ -38,7 +38,7 @@ def postgres(data: Path, port: str) -> list[str]:
             "UTF8",
         ]
         subprocess.run(initdb, check=True)
-        create = [binaries / "postgres", "--single", "-D", data, "postgres"]
+        create: list[str | Path] = [binaries / "postgres", "--single", "-D", data, "postgres"]
         subprocess.run(create, check=True, input="CREATE DATABASE reasoner\n", text=True)
     sockets = "unix_socket_directories="
     return [
