@@ -45,7 +45,7 @@ class Settings:
     """A known model's name, a path to a GGUF file, or the name an endpoint knows."""
 
     base_url: str | None = None
-    """Of the OpenAI-compatible endpoint; its key comes from ``OPENAI_API_KEY``."""
+    """Of the OpenAI-compatible endpoint; its key comes from ``OPENAI_API_KEY`` or the file ``OPENAI_API_KEY_FILE``."""
 
     replay_file: Path | None = None
     """Recorded chains for the replay engine."""
