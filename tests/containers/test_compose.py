@@ -134,7 +134,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, wheels: None) -> Iterator[St
         subprocess.run([ROOT / "tests" / "containers" / "base-image", BASE], check=True, capture_output=True)
     write_tasks(made.data)
     try:
-        made.must("build", "migrate")
+        made.must("build", "postgres")
         made.must("up", "-d", "--no-build")
         yield made
     finally:
