@@ -55,8 +55,13 @@ lock:  ## Compile the lock files again from pyproject.toml (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
 	  --group build --extra entailment-base -c requirements/embedding.txt -o requirements/entailment.txt
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
-	  --group build --group dev --extra embedding --extra javascript -c requirements/embedding.txt \
-	  -c requirements/entailment.txt -o requirements/dev.txt
+	  --group build --extra embedding --extra javascript --extra traces -c requirements/entailment.txt \
+	  -o requirements/production.txt
+	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
+	  --group build --group dev --extra embedding --extra javascript --extra traces -c requirements/entailment.txt \
+	  -c requirements/production.txt -o requirements/dev.txt
+	echo vllm==0.32.0 | uv pip compile --python-platform x86_64-manylinux_2_28 --generate-hashes --python-version 3.12 \
+	  --no-header -q pyproject.toml - --group build --extra embedding --extra traces -o requirements/gpu.txt
 
 clean:  ## Remove the virtual environment and caches; data and models stay in the state folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

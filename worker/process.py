@@ -15,6 +15,7 @@ from worker.errors import ConfigurationError
 from worker.messages import GENERATE, RECONCILE
 from worker.roles import open_workplace, register
 from worker.settings import Settings
+from worker.telemetry.metrics import serve
 
 BEAT = "beat"
 """Not a queue: the process that rings for the reconciler."""
@@ -66,6 +67,8 @@ def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     if settings.ready_file is not None:
         ready = settings.ready_file
         worker_ready.connect(lambda **_: ready.touch(), weak=False)
+    if settings.metrics_port is not None:
+        serve(settings.metrics_port, settings.metrics_host)
     place = open_workplace(app, settings, queues=queues)
     with place.closing:
         register(place, queues)

@@ -23,6 +23,8 @@ from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.stages.desk import Desk
 from worker.store.leases import note_fault
+from worker.telemetry.metrics import PARKED, collect_from, stage_run
+from worker.telemetry.traces import make_tracer
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +61,12 @@ def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str]) ->
     keeper.start()
     holder = f"{'+'.join(queues)}@{socket.gethostname()}/{os.getpid()}"
     publisher = CeleryPublisher(app, message_tasks=settings.message_tasks)
-    desk = Desk(store=store, publisher=publisher, keeper=keeper, settings=settings, holder=holder)
+    tracer = make_tracer(os.environ, service=f"merge-reasoner {'+'.join(queues)}")
+    if tracer is not None:
+        closing.callback(tracer.close)
+    desk = Desk(
+        store=store, publisher=publisher, keeper=keeper, settings=settings, holder=holder, tracer=tracer
+    )
     return Workplace(desk=desk, app=app, closing=closing)
 
 
@@ -134,9 +141,11 @@ def _register_stage(place: Workplace, queue: str, stage: Stage) -> None:
             ids = decode(message)
         except MessageError as error:
             logger.warning("message parked", extra={"queue": queue, "error": str(error)})
+            PARKED.labels(queue).inc()
             return
         try:
-            stage(ids)
+            with stage_run(queue), desk.traced(queue, ids):
+                stage(ids)
         except Exception as error:
             # The outermost frame: record it with its tasks, let Celery acknowledge, and let the leases run out;
             # the reconciler gives the tasks, one by one, to the next worker until they are parked.
@@ -148,6 +157,9 @@ def _register_stage(place: Workplace, queue: str, stage: Stage) -> None:
 
 def _register_reconciler(place: Workplace) -> None:
     from worker.stages.reconcile import reconcile
+    from worker.standing import QueueCollector
+
+    collect_from(QueueCollector(place.desk.store))
 
     def depth(queue: str) -> int:
         with place.app.connection_for_read() as connection:

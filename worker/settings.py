@@ -48,7 +48,7 @@ class Settings:
     """What judges entailment: the default, a hub name that was pulled (``owner/model``), or a folder."""
 
     base_url: str | None = None
-    """Of the OpenAI-compatible endpoint; its key comes from ``OPENAI_API_KEY``."""
+    """Of the OpenAI-compatible endpoint; its key comes from ``OPENAI_API_KEY`` or the file ``OPENAI_API_KEY_FILE``."""
 
     replay_file: Path | None = None
     """Recorded chains for the replay engine."""
@@ -80,6 +80,12 @@ class Settings:
     """A runtime of the Docker engine's, e.g. ``runsc``; read by the sandbox itself."""
 
     log_level: str = "INFO"
+    metrics_port: int | None = None
+    """Where a worker answers GET /metrics; none serves no metrics. `up` gives its workers ports from here on."""
+
+    metrics_host: str = "127.0.0.1"
+    """The address it answers on; 0.0.0.0 in a container."""
+
     ready_file: Path | None = None
     """Made by a worker when it takes messages; a supervisor waits for it."""
 
@@ -92,8 +98,8 @@ class Settings:
         """
         settings = cls(
             state_dir=default_state_dir(environment),
-            database_url=environment.get("DATABASE_URL") or None,
-            broker_url=environment.get("BROKER_URL") or None,
+            database_url=secret(environment, "DATABASE_URL"),
+            broker_url=secret(environment, "BROKER_URL"),
         )
         known = {f.name.upper(): f for f in fields(cls) if f.name not in {"database_url", "broker_url"}}
         changes: dict[str, object] = {}
@@ -128,9 +134,27 @@ class Settings:
         return self.state_dir / "models"
 
 
+def secret(environment: Mapping[str, str], name: str) -> str | None:
+    """Return what ``name`` holds, or else what the file holds that ``name`` + ``_FILE`` names; None for neither.
+
+    Raises:
+        ConfigurationError: The file can't be read. What it holds is never shown.
+    """
+    if environment.get(name):
+        return environment[name]
+    path = environment.get(f"{name}_FILE")
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigurationError(f"{name}_FILE names {path}, which cannot be read: {reason}") from None
+
+
 def _parse(variable: str, value: str, kind: str) -> object:
     try:
-        if kind == "int":
+        if kind.startswith("int"):
             return int(value)
         if kind == "float":
             return float(value)

@@ -149,7 +149,9 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
-                env=worker_environment(self.settings, os.environ) | {PREFIX + "READY_FILE": str(ready_file)},
+                env=worker_environment(self.settings, os.environ)
+                | {PREFIX + "READY_FILE": str(ready_file)}
+                | metrics_environment(self.settings, role),
                 process_group=0,  # Ctrl-C in the terminal reaches us alone, and we stop them in order
             )
         return Worker(role=role, process=process, ready_file=ready_file, log=log)
@@ -165,6 +167,13 @@ class Supervisor:
             if waiting and time.monotonic() > deadline:
                 raise ServiceError(f"the {waiting[0].role} worker is not ready; its log is {waiting[0].log}")
             time.sleep(0.1)
+
+
+def metrics_environment(settings: Settings, role: str) -> dict[str, str]:
+    """Return the port of a role's metrics: several workers of one machine can't share one."""
+    if settings.metrics_port is None:
+        return {}
+    return {PREFIX + "METRICS_PORT": str(settings.metrics_port + list(ROLES).index(role))}
 
 
 def worker_environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -10,8 +11,10 @@ from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
 from worker.store.chains import load_chains
 from worker.store.decisions import Decided, save_decided
-from worker.store.leases import HeldTask
+from worker.store.leases import HeldTask, Moved
 from worker.store.verdicts import load_verdicts
+from worker.telemetry.metrics import DECISIONS, TASK_SECONDS
+from worker.telemetry.traces import NS, submitted_ns
 
 
 def decide(desk: Desk, ids: Sequence[UUID]) -> None:
@@ -21,7 +24,8 @@ def decide(desk: Desk, ids: Sequence[UUID]) -> None:
         return
     with desk.keeper.holding(held):
         decided = patiently(lambda: _decided(desk, held))
-        patiently(lambda: save_decided(desk.store, decided, who=desk.holder))
+        moved = patiently(lambda: save_decided(desk.store, decided, who=desk.holder))
+    _tell(desk, decided, moved)
 
 
 def _decided(desk: Desk, held: Sequence[HeldTask]) -> list[Decided]:
@@ -46,3 +50,23 @@ def _decided(desk: Desk, held: Sequence[HeldTask]) -> list[Decided]:
             )
         )
     return decided
+
+
+def _tell(desk: Desk, decided: Sequence[Decided], moved: Sequence[Moved]) -> None:
+    states = {m.id: m.to_state for m in moved}
+    for one in decided:
+        state = states.get(one.task.id)
+        if state is None:
+            continue
+        DECISIONS.labels(state).inc()
+        TASK_SECONDS.observe(max(0.0, (time.time_ns() - submitted_ns(one.task.id)) / NS))
+        if desk.tracer is not None:
+            attributes: dict[str, str | float | bool] = {
+                "task.kind": one.task.line.kind,
+                "task.domain": one.task.domain,
+                "tenant": one.task.tenant,
+                "state": state,
+                "vote_margin": one.decision.vote_margin,
+                "calibration": str(one.calibration_id),
+            }
+            desk.tracer.decided(one.task.id, attributes)

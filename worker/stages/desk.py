@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -16,6 +17,7 @@ from worker.publisher import Publisher
 from worker.settings import Settings
 from worker.store.leases import HeldTask, Moved, claim_tasks
 from worker.store.transactions import Store
+from worker.telemetry.traces import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,24 @@ class Desk:
     settings: Settings
     holder: str
     """Who holds leases and stands in events: role, host and process id."""
+
+    tracer: Tracer | None = None
+    """Writes OpenTelemetry spans, where somebody collects them."""
+
+    @contextmanager
+    def traced(self, stage: str, ids: Sequence[UUID]) -> Iterator[None]:
+        """Write the block as one run of ``stage`` into the trace of each task."""
+        if self.tracer is None:
+            yield
+            return
+        began_ns, failed = time.time_ns(), None
+        try:
+            yield
+        except Exception as error:
+            failed = error
+            raise
+        finally:
+            self.tracer.ran(stage, ids, began_ns=began_ns, error=failed)
 
     def claim(self, ids: Sequence[UUID], *, from_states: Sequence[str], to_state: str) -> list[HeldTask]:
         """Take those of ``ids`` that wait in one of ``from_states`` and that nobody holds."""

@@ -13,11 +13,12 @@ from worker.claims import verifiers_needed
 from worker.deciding import thresholds_of
 from worker.engines.protocol import Engine
 from worker.errors import EngineUnavailableError, GenerationError
-from worker.sampling import Sampled, given_chains, sample_task
+from worker.sampling import GIVEN, Sampled, given_chains, sample_task
 from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
 from worker.store.chains import Generated, save_generated
 from worker.store.leases import BACKOFF_S, HeldTask, Moved, fail, release
+from worker.telemetry.metrics import CHAINS, TOKENS, TOKENS_SAVED
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ def _save(desk: Desk, generated: Sequence[Generated]) -> None:
         return
     moved = patiently(lambda: save_generated(desk.store, generated, who=desk.holder))
     by_id = {m.id: m for m in moved}
+    _count([one for one in generated if one.task.id in by_id])
     waiting: dict[str, list[Moved]] = defaultdict(list)
     for one in generated:
         for verifier in one.verifiers:
@@ -98,3 +100,13 @@ def _save(desk: Desk, generated: Sequence[Generated]) -> None:
                 waiting[verifier].append(by_id[one.task.id])
     desk.publish_verify(waiting)
     desk.publish_decide(moved)
+
+
+def _count(written: Sequence[Generated]) -> None:
+    for one in written:
+        TOKENS_SAVED.inc(one.tokens_saved)
+        for chain in one.chains:
+            # What a producer calls the models of its own chains is no label: there could be millions.
+            model = GIVEN if chain.engine == GIVEN else chain.model
+            CHAINS.labels(model, chain.finish_reason).inc()
+            TOKENS.labels(model).inc(chain.n_tokens or 0)

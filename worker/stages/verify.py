@@ -21,6 +21,7 @@ from worker.store.leases import (
 )
 from worker.store.verdicts import Judged, save_verified
 from worker.submission.lines import TaskLine
+from worker.telemetry.metrics import SANDBOX_LIMITS, VERDICT_SECONDS, VERDICTS
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ def _save(desk: Desk, ready: Sequence[tuple[HeldTask, Sequence[Judged]]], *, ver
     if ready:
         moved = patiently(lambda: save_verified(desk.store, ready, verifier=verifier, who=desk.holder))
         desk.publish_decide(moved)
+        _count([one for _, judged in ready for one in judged])
 
 
 def _give_back(desk: Desk, task: HeldTask, error: VerifierError, *, verifier: str) -> None:
@@ -87,3 +89,12 @@ def _give_back(desk: Desk, task: HeldTask, error: VerifierError, *, verifier: st
         fail_verification(desk.store, task, error, verifier=verifier, who=desk.holder)
         return
     release_verifications(desk.store, [task], verifier=verifier, delay_s=BACKOFF_S * 2**task.attempt)
+
+
+def _count(judged: Sequence[Judged]) -> None:
+    for verdict in (one.verdict for one in judged):
+        VERDICTS.labels(verdict.verifier, verdict.outcome.value).inc()
+        VERDICT_SECONDS.labels(verdict.verifier).observe(verdict.elapsed_s)
+        sandbox, limit = verdict.evidence.get("sandbox"), verdict.evidence.get("limit_hit")
+        if sandbox and limit:
+            SANDBOX_LIMITS.labels(sandbox["kind"], limit).inc()

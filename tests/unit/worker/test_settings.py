@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from worker.errors import ConfigurationError
@@ -35,3 +37,16 @@ def test_a_broker_of_another_kind_is_refused_without_being_shown() -> None:
     with pytest.raises(ConfigurationError, match="must begin with one of redis://") as refused:
         Settings.from_env({"BROKER_URL": "amqp://u:secret@h"})
     assert "secret" not in str(refused.value)
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://u:secret@h/d\n")
+    settings = Settings.from_env({"DATABASE_URL_FILE": str(tmp_path / "url")})
+    assert settings.database_url == "postgresql://u:secret@h/d"
+    given = {"DATABASE_URL": "postgresql://other", "DATABASE_URL_FILE": str(tmp_path / "url")}
+    assert Settings.from_env(given).database_url == "postgresql://other"
+
+
+def test_a_secret_s_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="BROKER_URL_FILE names /none"):
+        Settings.from_env({"BROKER_URL_FILE": "/none"})

@@ -1,0 +1,89 @@
+"""What the metrics say after real stages on real rows."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+
+from db.session import connect
+from tests.integration.bench import Outbox, query, send
+from verifiers.math.verifier import MathVerifier
+from worker.judging.math import MathJudge
+from worker.messages import DECIDE, GENERATE_GIVEN, VERIFY
+from worker.settings import Settings
+from worker.stages.decide import decide
+from worker.stages.desk import Desk
+from worker.stages.generate import generate_given
+from worker.stages.verify import verify
+from worker.standing import QueueCollector
+from worker.store.transactions import Store
+from worker.telemetry.metrics import stage_run
+
+pytestmark = pytest.mark.services
+
+LINE = {
+    "custom_id": "m",
+    "kind": "math",
+    "prompt": "?",
+    "chains": [{"text": f"{i}", "answer": f"{i}", "model": f"m{i}", "n_tokens": 3} for i in (1, 1, 2)],
+    "verify": [{"verifier": "math", "reference": "1"}],
+}
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"merge_reasoner_{name}", labels) or 0.0
+
+
+def shown(store: Store) -> str:
+    registry = CollectorRegistry()
+    registry.register(QueueCollector(store))
+    return generate_latest(registry).decode()
+
+
+def test_stages_count_what_they_wrote(desk: Desk, outbox: Outbox) -> None:
+    counted = [
+        ("chains_total", {"model": "given", "finish_reason": "stop"}, 3),
+        ("tokens_total", {"model": "given"}, 9),
+        ("verdicts_total", {"verifier": "math", "outcome": "confirmed"}, 2),
+        ("verdicts_total", {"verifier": "math", "outcome": "refuted"}, 1),
+        ("decisions_total", {"state": "answered"}, 1),
+        ("task_seconds_count", {}, 1),
+    ]
+    before = [value(name, **labels) for name, labels, _ in counted]
+    send(desk, LINE)
+    generate_given(desk, outbox.take(GENERATE_GIVEN))
+    verifier = MathVerifier()
+    verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=MathJudge(verifier).judge)
+    verifier.close()
+    decide(desk, outbox.take(DECIDE))
+    grown = [value(name, **labels) - old for (name, labels, _), old in zip(counted, before, strict=True)]
+    assert grown == [much for _, _, much in counted]
+
+
+def test_the_queue_is_read_from_its_rows(desk: Desk, outbox: Outbox, store: Store) -> None:
+    send(desk, LINE, {**LINE, "custom_id": "n"})
+    text = shown(store)
+    assert 'merge_reasoner_tasks_waiting{state="queued"} 2.0' in text
+    assert "merge_reasoner_database_up 1.0" in text
+    assert 'merge_reasoner_calibration_age_seconds{domain="",tenant="default"}' in text
+    generate_given(desk, outbox.take(GENERATE_GIVEN))
+    query(store, "UPDATE verifications SET lease_until = now() - interval '1 s', deliveries = 2 RETURNING 1")
+    text = shown(store)
+    assert 'merge_reasoner_turns_waiting{verifier="math"} 2.0' in text
+    assert 'merge_reasoner_turns_leases_lapsed{verifier="math"} 2.0' in text
+    assert 'merge_reasoner_turns_redelivered{verifier="math"} 2.0' in text
+
+
+def test_without_its_database_the_collector_says_so_and_goes_on(settings: Settings) -> None:
+    assert settings.database_url is not None
+    gone = connect(settings.database_url.replace("/test_", "/no_such_"))
+    assert "merge_reasoner_database_up 0.0" in shown(gone)
+    gone.dispose()
+
+
+def test_a_stage_that_fails_is_counted_by_its_error() -> None:
+    before = value("stage_failures_total", queue="decide", error="KeyError")
+    with pytest.raises(KeyError), stage_run("decide"):
+        raise KeyError
+    assert value("stage_failures_total", queue="decide", error="KeyError") == before + 1
+    assert value("stages_running", queue="decide") == 0
