@@ -18,6 +18,11 @@ COPY requirements ./requirements
 COPY pyproject.toml .wheel[s] ./wheels/
 RUN /opt/merge-reasoner/bin/pip --disable-pip-version-check install --no-cache-dir --require-hashes ${PIP_ARGS} \
     -r requirements/${LOCK}.txt
+# For the verifiers `entailment` and `facts`: --build-arg TORCH=torch (or the wheel of a CPU build, which is far smaller).
+ARG TORCH=""
+RUN if [ -n "${TORCH}" ]; then /opt/merge-reasoner/bin/pip --disable-pip-version-check install --no-cache-dir ${PIP_ARGS} \
+    --require-hashes -r requirements/entailment.txt \
+    && /opt/merge-reasoner/bin/pip --disable-pip-version-check install --no-cache-dir ${PIP_ARGS} ${TORCH}; fi
 COPY pyproject.toml README.md ./
 COPY reasoner ./reasoner
 COPY verifiers ./verifiers
