@@ -9,9 +9,10 @@ from typing import Any
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
-from db import ledger
+from db import ledger, traffic
 from db.session import driver_url
 
+TABLES = (ledger.DecisionRow, traffic.QueueRow)  # a module that is imported has its tables in the metadata
 LOCK_TIMEOUT = "4s"  # a migration must not queue behind users, and users behind it
 
 
@@ -32,7 +33,7 @@ def run() -> None:
         connection.commit()
         context.configure(
             connection=connection,
-            target_metadata=ledger.DecisionRow.metadata,  # the ledger knows every table
+            target_metadata=TABLES[0].metadata,
             compare_server_default=True,
             transaction_per_migration=True,
             include_name=is_described_by_a_model,

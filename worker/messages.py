@@ -25,9 +25,9 @@ QUEUES = (*STAGE_QUEUES, RECONCILE)
 BROKER_PRIORITIES = tuple(range(10))  # of Redis, where 0 is served first
 
 
-def broker_priority(priority: int) -> int:
-    """Return the broker's priority for a task's (9 is the most urgent task, 0 the broker's first)."""
-    return BROKER_PRIORITIES[-1] - priority
+def broker_priority(urgency: int) -> int:
+    """Return the broker's priority for an urgency (9 is the most urgent task, 0 the broker's first)."""
+    return BROKER_PRIORITIES[-1] - urgency
 
 
 def encode(ids: Sequence[UUID]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from celery import Celery
@@ -147,13 +146,10 @@ def _register_stage(place: Workplace, queue: str, stage: Stage) -> None:
 
 
 def _register_reconciler(place: Workplace) -> None:
+    from worker.broker import connected
     from worker.stages.reconcile import reconcile
-
-    def depth(queue: str) -> int:
-        with place.app.connection_for_read() as connection:
-            channel: Any = connection.default_channel  # kombu's virtual channels; the stubs know AMQP's only
-            return int(channel.queue_declare(queue).message_count)
 
     @place.app.task(name=RECONCILE)
     def sweep() -> None:
-        reconcile(place.desk, depth)
+        with connected(place.app) as broker:
+            reconcile(place.desk, broker)

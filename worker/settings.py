@@ -59,6 +59,9 @@ class Settings:
     publish_window: int = 2000
     """Tasks of one queue handed to the broker at once; the reconciler tops up from Postgres."""
 
+    ageing_s: float = 300.0
+    """Waiting time after which a task counts as one priority higher, so that nothing waits for ever."""
+
     lease_s: float = 10.0
     """How long a silent worker keeps a task; a living one renews it three times in that span."""
 

@@ -36,12 +36,15 @@ class Desk:
     holder: str
     """Who holds leases and stands in events: role, host and process id."""
 
-    def claim(self, ids: Sequence[UUID], *, from_states: Sequence[str], to_state: str) -> list[HeldTask]:
-        """Take those of ``ids`` that wait in one of ``from_states`` and that nobody holds."""
+    def claim(
+        self, ids: Sequence[UUID], *, queue: str, from_states: Sequence[str], to_state: str
+    ) -> list[HeldTask]:
+        """Take those of ``ids`` that wait in one of ``from_states`` and that nobody holds; none in a pause."""
         return patiently(
             lambda: claim_tasks(
                 self.store,
                 ids,
+                queue=queue,
                 from_states=from_states,
                 to_state=to_state,
                 holder=self.holder,
@@ -52,14 +55,14 @@ class Desk:
 
     def publish_decide(self, moved: Sequence[Moved]) -> None:
         """Hand on the tasks that wait for their decision."""
-        ready = [(m.id, m.priority) for m in moved if m.to_state == "deciding"]
+        ready = [(m.id, m.urgency) for m in moved if m.to_state == "deciding"]
         if ready:
             self.publisher.publish(DECIDE, ready)
 
     def publish_verify(self, waiting: Mapping[str, Sequence[Moved]]) -> None:
         """Hand the tasks that wait for verdicts to the queue of each of their verifiers."""
         for verifier, moved in sorted(waiting.items()):
-            self.publisher.publish(VERIFY[verifier], [(m.id, m.priority) for m in moved])
+            self.publisher.publish(VERIFY[verifier], [(m.id, m.urgency) for m in moved])
 
 
 def patiently(save: Callable[[], T]) -> T:
