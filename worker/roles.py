@@ -16,8 +16,10 @@ from celery import Celery
 
 from db.session import connect
 from worker.errors import ConfigurationError, MessageError, StoreUnavailableError
+from worker.health import Ears
 from worker.keeper import LeaseKeeper
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
+from worker.parking import Park, park_unreadable, parking_lot
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.stages.desk import Desk
@@ -35,11 +37,17 @@ class Workplace:
 
     desk: Desk
     app: Celery
+    ears: Ears
+    """Counts messages, for the health report."""
+
+    park: Park
+    """Keeps messages that cannot be read."""
+
     closing: contextlib.ExitStack
     """Closes engines and verifiers when the process ends."""
 
 
-def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str]) -> Workplace:
+def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str], ears: Ears) -> Workplace:
     """Return the surroundings of a worker of ``queues``.
 
     Raises:
@@ -59,7 +67,9 @@ def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str]) ->
     holder = f"{'+'.join(queues)}@{socket.gethostname()}/{os.getpid()}"
     publisher = CeleryPublisher(app, message_tasks=settings.message_tasks)
     desk = Desk(store=store, publisher=publisher, keeper=keeper, settings=settings, holder=holder)
-    return Workplace(desk=desk, app=app, closing=closing)
+    park = parking_lot(store, who=holder)
+    park_unreadable(app, park)
+    return Workplace(desk=desk, app=app, ears=ears, park=park, closing=closing)
 
 
 def _generate(place: Workplace) -> Stage:
@@ -128,14 +138,15 @@ def _register_stage(place: Workplace, queue: str, stage: Stage) -> None:
     desk = place.desk
 
     @place.app.task(name=queue)
-    def run(message: object) -> None:
+    def run(*arguments: object, **named: object) -> None:
         try:
-            ids = decode(message)
+            ids = decode(*arguments, **named)
         except MessageError as error:
-            logger.warning("message parked", extra={"queue": queue, "error": str(error)})
+            place.park(queue, [*arguments, named] if named else list(arguments), str(error))
             return
         try:
-            stage(ids)
+            with place.ears.hearing():
+                stage(ids)
         except Exception as error:
             # The outermost frame: record it with its tasks, let Celery acknowledge, and let the leases run out;
             # the reconciler gives the tasks, one by one, to the next worker until they are parked.
@@ -151,5 +162,5 @@ def _register_reconciler(place: Workplace) -> None:
 
     @place.app.task(name=RECONCILE)
     def sweep() -> None:
-        with connected(place.app) as broker:
+        with place.ears.hearing(), connected(place.app) as broker:
             reconcile(place.desk, broker)

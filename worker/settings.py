@@ -78,6 +78,9 @@ class Settings:
     docker_runtime: str | None = None
     """A runtime of the Docker engine's, e.g. ``runsc``; read by the sandbox itself."""
 
+    deaf_after_s: float = 15.0
+    """How long an idle worker may leave messages waiting before it counts as deaf; after twice that it ends itself."""
+
     log_level: str = "INFO"
     ready_file: Path | None = None
     """Made by a worker when it takes messages; a supervisor waits for it."""
@@ -118,6 +121,11 @@ class Settings:
                 "the host or port of DATABASE_URL or BROKER_URL cannot be read"
             ) from None
         return replace(settings, **changes)  # type: ignore[arg-type]  # parsed by the field's own type above
+
+    @property
+    def processes_dir(self) -> Path:
+        """Where the processes of this machine tell how they are."""
+        return self.state_dir / "processes"
 
     @property
     def models_dir(self) -> Path:

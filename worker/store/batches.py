@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +39,11 @@ class Batch:
     def n_finished(self) -> int:
         """Tasks in a final state."""
         return sum(self.states.get(state, 0) for state in FINAL_STATES)
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether its deadline has passed."""
+        return self.deadline_at is not None and self.deadline_at <= datetime.now(UTC)
 
     @property
     def is_finished(self) -> bool:
