@@ -139,10 +139,15 @@ WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attemp
 RETURNING v.task_id
 """)
 
+# The turn stays undone: whoever retries the task goes on with it.
 FAIL_VERIFYING = text("""
-WITH parked AS (
+WITH mine AS (
+    UPDATE verifications SET lease_until = NULL, holder = NULL
+    WHERE task_id = :id AND verifier = :verifier AND attempt = :attempt AND NOT done
+    RETURNING task_id
+), parked AS (
     UPDATE tasks SET state = 'failed', finished_at = now(), error = CAST(:error AS jsonb)
-    WHERE id = :id AND state = 'verifying' RETURNING id, attempt
+    FROM mine WHERE tasks.id = mine.task_id AND tasks.state = 'verifying' RETURNING tasks.id, tasks.attempt
 )
 INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
 SELECT id, 'verifying', 'failed', :who, :why, attempt FROM parked

@@ -127,16 +127,11 @@ def fail(engine: Engine, task: HeldTask, error: Exception, *, from_state: str, w
 
 def fail_verification(engine: Engine, task: HeldTask, error: Exception, *, verifier: str, who: str) -> None:
     """Park a task whose verifier can't conclude, if this turn is still ours."""
+    values = {"id": task.id, "attempt": task.attempt, "verifier": verifier, "who": who}
+    reason = {"why": storable(str(error))[:500], "error": json.dumps(describe(error))}
     with transaction(engine) as connection:
-        still_ours = connection.execute(
-            leases.END_VERIFICATIONS,
-            {"ids": [task.id], "attempts": [task.attempt], "verifier": verifier, "verifying": [task.id]},
-        ).all()
-        if still_ours:
-            connection.execute(
-                leases.FAIL_VERIFYING,
-                {"id": task.id, "why": str(error)[:500], "error": json.dumps(describe(error)), "who": who},
-            )
+        connection.execute(leases.LOCK_VERIFYING, {"ids": [task.id]})  # the task first, as everybody does
+        connection.execute(leases.FAIL_VERIFYING, values | reason)
 
 
 def release(
