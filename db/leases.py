@@ -55,6 +55,16 @@ SELECT t.id, t.tenant, t.domain, t.spec::text AS spec, taken.attempt, taken.deli
 FROM taken JOIN tasks t ON t.id = taken.task_id ORDER BY t.id
 """)
 
+FORGET_PUBLISHED_TASKS = text("""
+UPDATE tasks SET published_at = NULL
+WHERE id = ANY(:ids) AND state <> ALL(:final_states) AND (lease_until IS NULL OR lease_until < now())
+""")
+
+FORGET_PUBLISHED_VERIFICATIONS = text("""
+UPDATE verifications SET published_at = NULL
+WHERE task_id = ANY(:ids) AND verifier = :verifier AND NOT done AND (lease_until IS NULL OR lease_until < now())
+""")
+
 PUT_BACK_TASKS = text("""
 UPDATE tasks SET published_at = NULL
 WHERE id = ANY(:ids) AND state = ANY(:from_states) AND (lease_until IS NULL OR lease_until < now())

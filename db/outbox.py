@@ -85,8 +85,22 @@ SELECT tenant, count(*) AS n FROM tasks
 WHERE state IN ('generating', 'verifying', 'deciding') AND route = :route GROUP BY tenant
 """)
 
+# What died with its worker at its last chance but one is tried alone: it and the tasks that were at work beside it
+# have the same count, and would come back together, be taken by the threads of one worker together, and be parked
+# together. So one of these suspects is out at a time; its neighbours then end well, and only the culprit is parked.
 TASKS_DUE = text(f"""
-WITH due AS (
+WITH suspects AS (
+    SELECT id, row_number() OVER (ORDER BY urgency DESC, id) AS place,
+           bool_or(published_at > lease_until AND published_at >= now() - make_interval(secs => :lost_after_s))
+               OVER () AS one_is_out
+    FROM tasks
+    WHERE ({UNDER_WAY}) AND state = ANY(:states) AND route = ANY(:routes)
+      AND lease_until < now() AND deliveries >= greatest(:max_deliveries - 1, 1) AND deliveries < :max_deliveries
+), at_work AS (
+    SELECT 1 FROM tasks
+    WHERE ({UNDER_WAY}) AND state = ANY(:states) AND route = ANY(:routes)
+      AND lease_until >= now() AND deliveries >= :max_deliveries LIMIT 1
+), due AS (
     SELECT id FROM tasks
     WHERE ({UNDER_WAY}) AND state = ANY(:states) AND route = ANY(:routes)
       AND (lease_until IS NULL OR lease_until < now())
@@ -94,6 +108,8 @@ WITH due AS (
       AND deliveries < :max_deliveries
       AND (published_at IS NULL OR published_at < lease_until
            OR published_at < now() - make_interval(secs => :lost_after_s))
+      AND NOT EXISTS (SELECT 1 FROM suspects
+                      WHERE suspects.id = tasks.id AND (place > 1 OR one_is_out OR EXISTS (SELECT 1 FROM at_work)))
     ORDER BY urgency DESC, id LIMIT :n FOR UPDATE SKIP LOCKED
 )
 UPDATE tasks SET published_at = now() FROM due WHERE tasks.id = due.id
@@ -101,7 +117,18 @@ RETURNING tasks.id, tasks.urgency, tasks.deliveries
 """)  # noqa: S608 (our own constant)
 
 VERIFICATIONS_DUE = text("""
-WITH due AS (
+WITH suspects AS (
+    SELECT v.task_id, row_number() OVER (ORDER BY v.task_id) AS place,
+           bool_or(v.published_at > v.lease_until
+                   AND v.published_at >= now() - make_interval(secs => :lost_after_s)) OVER () AS one_is_out
+    FROM verifications v JOIN tasks t ON t.id = v.task_id
+    WHERE NOT v.done AND v.verifier = :verifier AND t.state = 'verifying' AND v.lease_until < now()
+      AND v.deliveries >= greatest(:max_deliveries - 1, 1) AND v.deliveries < :max_deliveries
+), at_work AS (
+    SELECT 1 FROM verifications v
+    WHERE NOT v.done AND v.verifier = :verifier AND v.lease_until >= now() AND v.deliveries >= :max_deliveries
+    LIMIT 1
+), due AS (
     SELECT v.task_id, v.verifier FROM verifications v JOIN tasks t ON t.id = v.task_id
     WHERE NOT v.done AND v.verifier = :verifier AND t.state = 'verifying'
       AND (v.lease_until IS NULL OR v.lease_until < now())
@@ -109,6 +136,8 @@ WITH due AS (
       AND v.deliveries < :max_deliveries
       AND (v.published_at IS NULL OR v.published_at < v.lease_until
            OR v.published_at < now() - make_interval(secs => :lost_after_s))
+      AND NOT EXISTS (SELECT 1 FROM suspects WHERE suspects.task_id = v.task_id
+                      AND (place > 1 OR one_is_out OR EXISTS (SELECT 1 FROM at_work)))
     ORDER BY t.urgency DESC, t.id LIMIT :n FOR UPDATE OF v SKIP LOCKED
 )
 UPDATE verifications v SET published_at = now() FROM due, tasks t

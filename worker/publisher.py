@@ -10,10 +10,14 @@ from uuid import UUID
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from worker.messages import RECONCILE, broker_priority, encode
 
 logger = logging.getLogger(__name__)
+
+BROKER_ERRORS = (OperationalError, OSError, RedisError)
+"""The last are what a broker answers that is there but takes nothing: its disk or memory is full, or it is loading."""
 
 WAKE_EXPIRES_S = 5.0  # later the clock has rung anyway
 
@@ -21,8 +25,12 @@ WAKE_EXPIRES_S = 5.0  # later the clock has rung anyway
 class Publisher(Protocol):
     """Whatever can hand tasks to a stage."""
 
-    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> None:
-        """Hand (id, urgency) pairs to the stage that reads ``queue``; 9 is the most urgent."""
+    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> bool:
+        """Hand (id, urgency) pairs to the stage that reads ``queue``; 9 is the most urgent.
+
+        Returns:
+            Whether all of them are in the broker; otherwise none, some or all may be.
+        """
         ...
 
     def wake(self) -> None:
@@ -41,8 +49,8 @@ class CeleryPublisher:
         self._app = app
         self._message_tasks = message_tasks
 
-    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> None:
-        """Hand (id, urgency) pairs to the stage that reads ``queue``; 9 is the most urgent."""
+    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> bool:
+        """Hand (id, urgency) pairs to the stage that reads ``queue``; return whether all are in the broker."""
         by_urgency: dict[int, list[UUID]] = defaultdict(list)
         for task_id, urgency in tasks:
             by_urgency[urgency].append(task_id)
@@ -58,14 +66,16 @@ class CeleryPublisher:
                             producer=producer,
                             retry=False,
                         )
-        except (OperationalError, OSError) as error:
+        except BROKER_ERRORS as error:
             logger.warning(
                 "broker away, the reconciler will publish", extra={"queue": queue, "error": str(error)}
             )
+            return False
+        return True
 
     def wake(self) -> None:
         """Ask the reconciler for a sweep at once; when the broker is away, the clock will."""
         try:
             self._app.send_task(RECONCILE, queue=RECONCILE, expires=WAKE_EXPIRES_S, retry=False)
-        except (OperationalError, OSError) as error:
+        except BROKER_ERRORS as error:
             logger.warning("broker away, the clock will wake the reconciler", extra={"error": str(error)})

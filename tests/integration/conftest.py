@@ -79,10 +79,12 @@ class Rig:
         self.store = store
         self.queues: dict[str, list[tuple[UUID, int]]] = defaultdict(list)
         self.runs = 1
+        self.takes_all = True
         self.desk = Desk(store=store, publisher=self, keeper=keeper, settings=settings, holder="test")
 
-    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> None:
+    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> bool:
         self.queues[queue] += list(tasks)
+        return self.takes_all
 
     def wake(self) -> None:
         """The reconciler is the test's to call."""

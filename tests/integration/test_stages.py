@@ -58,8 +58,9 @@ class Outbox:
 
         self.runs = 1
 
-    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> None:
+    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> bool:
         self.queues[queue] += [task_id for task_id, _ in tasks]
+        return True
 
     def wake(self) -> None:
         """The reconciler is the test's to call."""
@@ -285,8 +286,9 @@ def test_what_broke_a_stage_is_tried_alone_so_that_its_neighbours_survive(
     sent: list[list[UUID]] = []
 
     class Messages(Outbox):
-        def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> None:
+        def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> bool:
             sent.append([task_id for task_id, _ in tasks])
+            return True
 
     watched = replace(desk, publisher=Messages())
     for _ in range(desk.settings.max_deliveries):

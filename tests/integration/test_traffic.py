@@ -294,3 +294,39 @@ def test_of_two_clocks_one_rings(rig: Any) -> None:
     assert sum(won) == 1
     rig.age("beat_jobs", "last_run_at", hours=0.02)
     assert claim(who="later")
+
+
+def test_what_the_broker_refused_is_published_again_at_once(rig: Any) -> None:
+    rig.submit(*lines(3))
+    rig.takes_all = False  # its disk is full, say
+    rig.sweep()
+    rig.queues.clear()
+    rig.takes_all = True
+    assert rig.sweep() == 3
+    rig.takes_all = False
+    generate_given(rig.desk, rig.take(QUEUE))
+    rig.queues.clear()
+    rig.takes_all = True
+    assert rig.sweep() == 3
+    assert rig.depth(DECIDE) == 3
+
+
+@pytest.mark.parametrize("n_threads", [1, 4, 8])
+def test_the_neighbours_of_a_poisoned_task_are_not_parked_with_it(rig: Any, n_threads: int) -> None:
+    rig.submit(*lines(8))
+    poison = rig.query("SELECT id FROM tasks ORDER BY id LIMIT 1")[0].id
+    for _ in range(60):
+        rig.sweep()
+        if not (taken := rig.take(QUEUE)):
+            rig.age(column="lease_until")
+            continue
+        for start in range(0, len(taken), n_threads):  # so many messages are at work when the process dies
+            beside = taken[start : start + n_threads]
+            if poison not in beside:
+                generate_given(rig.desk, beside)
+                continue
+            rig.desk.claim(beside, queue=QUEUE, from_states=["queued", "generating"], to_state="generating")
+            break
+        rig.age(column="published_at")
+        rig.age(column="lease_until")
+    assert rig.states() == {"failed": 1, "deciding": 7}

@@ -19,5 +19,5 @@ def reconcile(desk: Desk, broker: BrokerView) -> int:
     due = sweep(desk.store, broker=broker, rules=rules, who=desk.holder)
     for queue, groups in due.items():  # after the commit: rows before messages
         for tasks in groups:
-            desk.publisher.publish(queue, tasks)
+            desk.publish(queue, tasks)
     return sum(len(tasks) for groups in due.values() for tasks in groups)

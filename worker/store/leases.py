@@ -97,6 +97,18 @@ def claim_verifications(
     return [_held(row) for row in found]
 
 
+def forget_published(engine: Engine, queue: str, ids: Sequence[UUID]) -> None:
+    """Let ``ids`` count as not published to ``queue``, unless somebody has taken them meanwhile."""
+    verifier = next((name for name, of in VERIFY.items() if of == queue), None)
+    with statements(engine) as connection:
+        if verifier is None:
+            final = list(FINAL_STATES)
+            connection.execute(leases.FORGET_PUBLISHED_TASKS, {"ids": list(ids), "final_states": final})
+        else:
+            values = {"ids": list(ids), "verifier": verifier}
+            connection.execute(leases.FORGET_PUBLISHED_VERIFICATIONS, values)
+
+
 def move(connection: Connection, moves: Sequence[Move], *, from_state: str, who: str) -> list[Moved]:
     """Move tasks whose claim is still the youngest; write their events; return those that moved.
 
