@@ -20,7 +20,8 @@ LEGAL = {
 FINAL = {"answered", "abstained", "failed", "cancelled"}
 
 CHECKS = {
-    "tasks that are not finished": "SELECT id FROM tasks WHERE state NOT IN ('answered','abstained','failed','cancelled')",
+    "tasks that are not finished": """
+        SELECT id FROM tasks WHERE state NOT IN ('answered','abstained','failed','cancelled')""",
     "finished tasks that somebody still holds": """
         SELECT id FROM tasks WHERE lease_until IS NOT NULL AND state IN ('answered','abstained')""",
     "decided tasks without exactly one current decision": """

@@ -9,6 +9,8 @@ import signal
 from collections.abc import Callable
 from uuid import uuid4
 
+import redis
+
 from benchmarks.soak.plant import Plant, children_of, shuffled
 
 Fault = Callable[[Plant, random.Random], str]
@@ -26,9 +28,13 @@ def kill_worker(plant: Plant, chance: random.Random) -> str:
 
 def kill_child(plant: Plant, chance: random.Random) -> str:
     """``kill -9`` of a process that a worker started: a verifier at work, say."""
-    children = [child for p in plant.processes.values() for child in children_of(p.popen.pid)]
-    if not children:
-        return "killed no child: there is none"
+    children: list[int] = []
+    for _ in range(20):
+        if children := [child for p in plant.processes.values() for child in children_of(p.popen.pid)]:
+            break
+        plant.rest(0.3)  # they come with the first work
+    else:
+        return kill_worker(plant, chance) + " since none has a child"
     victim = chance.choice(children)
     try:
         os.kill(victim, signal.SIGKILL)
@@ -100,17 +106,22 @@ def fill_disk(plant: Plant, chance: random.Random) -> str:
 def double_messages(plant: Plant, chance: random.Random) -> str:
     """Every waiting message is delivered twice, and in another order."""
     n = 0
-    broker = plant.broker
-    for key in _queues(plant):
-        copies = []
-        for raw in broker.lrange(key, 0, -1):
-            message = json.loads(raw)
-            message["properties"]["delivery_tag"] = str(uuid4())
-            copies.append(json.dumps(message))
-        if copies:
-            n += broker.rpush(key, *copies)
-        shuffled(broker, key, chance)
+    for _ in range(20):  # some seconds of it, since queues are short
+        n += sum(_double(plant.broker, key, chance) for key in _queues(plant))
+        plant.rest(0.2)
     return f"doubled and shuffled {n} messages"
+
+
+def _double(broker: redis.Redis, key: bytes, chance: random.Random) -> int:
+    copies = []
+    for raw in broker.lrange(key, 0, -1):
+        message = json.loads(raw)
+        message["properties"]["delivery_tag"] = str(uuid4())
+        copies.append(json.dumps(message))
+    if copies:
+        broker.rpush(key, *copies)
+    shuffled(broker, key, chance)
+    return len(copies)
 
 
 def write_rubbish(plant: Plant, chance: random.Random) -> str:
@@ -121,10 +132,9 @@ def write_rubbish(plant: Plant, chance: random.Random) -> str:
 
 
 def _queues(plant: Plant) -> list[bytes]:
-    names = (b"generate", b"verify", b"decide")
-    return [
-        key for key in plant.broker.keys("*") if key.startswith(names) and plant.broker.type(key) == b"list"
-    ]
+    names, broker = (b"generate", b"verify", b"decide"), plant.broker
+    keys = [key if isinstance(key, bytes) else key.encode() for key in broker.keys("*")]
+    return [key for key in keys if key.startswith(names) and broker.type(key) == b"list"]
 
 
 ONCE: tuple[Fault, ...] = (
@@ -144,8 +154,8 @@ ONCE: tuple[Fault, ...] = (
 
 
 def schedule(n: int, chance: random.Random) -> list[Fault]:
-    """Return ``n`` faults in random order: all of ``ONCE``, the rest mostly killed workers."""
+    """Return ``n`` faults: first all of ``ONCE`` in random order, then mostly killed workers."""
+    first = list(ONCE)
+    chance.shuffle(first)
     more: list[Fault] = [chance.choice([kill_worker, kill_worker, *ONCE]) for _ in range(n - len(ONCE))]
-    chosen = [*ONCE, *more]
-    chance.shuffle(chosen)
-    return chosen
+    return [*first, *more][:n]

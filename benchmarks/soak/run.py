@@ -7,25 +7,31 @@ output, and with it the same faults come in the same order (their timing is the 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import math
 import os
 import random
 import subprocess
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 from benchmarks.soak.audit import decisions, violations
-from benchmarks.soak.faults import kill_worker, schedule
+from benchmarks.soak.faults import ONCE, kill_worker, schedule
 from benchmarks.soak.plant import Plant
 from benchmarks.soak.workload import Workload, write_workload
+from worker.app import make_app
 from worker.errors import StoreUnavailableError
+from worker.publisher import CeleryPublisher
 from worker.store.batches import get_batch
 from worker.store.dead import parked_messages
 from worker.store.story import load_story
 from worker.store.transactions import Store
+from worker.submitting import submit
 
 LEASE_S = 3.0
 MAX_DELIVERIES = 4
@@ -39,8 +45,10 @@ class SoakError(Exception):
     """Raised when the record is not what it must be."""
 
 
-def soak(folder: Path, *, n_tasks: int, n_faults: int, n_poison: int, seed: int) -> dict[str, object]:
-    """Run one soak and return what was measured.
+def soak(
+    folder: Path, *, n_tasks: int, n_faults: int, n_poison: int, seed: int, budget_s: float = math.inf
+) -> dict[str, object]:
+    """Run one soak and return what was measured; no fault of the second round begins after ``budget_s``.
 
     Raises:
         SoakError: A task was lost, done twice or decided otherwise than in quiet; it tells the seed and the story.
@@ -58,7 +66,7 @@ def soak(folder: Path, *, n_tasks: int, n_faults: int, n_poison: int, seed: int)
             quiet_run(plant, store, load)
             quiet_s = time.monotonic() - began
             began = time.monotonic()
-            told = noisy_run(plant, store, load, n_faults, chance)
+            told = noisy_run(plant, store, load, n_faults, chance, budget_s=budget_s)
             noisy_s = time.monotonic() - began
             check(plant, store, load, seed)
         finally:
@@ -90,12 +98,16 @@ def quiet_run(plant: Plant, store: Store, load: Workload) -> None:
     print(f"  quiet run done, load {os.getloadavg()[0]:.1f}", flush=True)
 
 
-def noisy_run(plant: Plant, store: Store, load: Workload, n_faults: int, chance: random.Random) -> list[str]:
+def noisy_run(
+    plant: Plant, store: Store, load: Workload, n_faults: int, chance: random.Random, *, budget_s: float
+) -> list[str]:
     """Submit slice after slice, with a fault and a killed worker in between; wait for the rest; return the faults."""
     batches: dict[UUID, str] = {}
     began, told = time.monotonic(), []
     for fault, (tenant, file) in zip(schedule(n_faults, chance), load.slices, strict=True):
         batches[submit_persistently(plant, tenant, file, chance)] = tenant
+        if len(told) > len(ONCE) and time.monotonic() - began > budget_s:
+            continue
         what = fault(plant, chance)
         told.append(fault.__name__)
         print(f"  {time.monotonic() - began:5.1f} s: {what}", flush=True)
@@ -109,16 +121,25 @@ def noisy_run(plant: Plant, store: Store, load: Workload, n_faults: int, chance:
 
 
 def submit_persistently(plant: Plant, tenant: str, file: Path, chance: random.Random) -> UUID:
-    """Submit ``file``, now and then killing the submitter half-way; the content is the key of the next try."""
-    while True:
+    """Submit ``file``, now and then after a submitter that was killed half-way; the content is the key of both."""
+    if chance.random() < 0.25:
         process = plant.submit(tenant, file)
-        if chance.random() < 0.3:
-            plant.rest(chance.uniform(0.5, 2.0), while_=lambda: process.poll() is None)
-            process.kill()
+        plant.rest(chance.uniform(0.5, 3.0), while_=lambda: process.poll() is None)
+        process.kill()
+        process.communicate()
+    settings = replace(plant.settings, tenant=tenant)
+    publisher = CeleryPublisher(make_app(settings.broker_url or ""), message_tasks=settings.message_tasks)
+    while True:
+        store = plant.store()
+        try:
+            content = io.BytesIO(file.read_bytes())
+            made = submit(store, publisher, content, file=file.name, error_file=file, settings=settings)
+        except StoreUnavailableError:
+            plant.rest(1.0)
         else:
-            plant.rest(60.0, while_=lambda: process.poll() is None)
-        if (batch := finished(process)) is not None:
-            return batch
+            return made.batch_id
+        finally:
+            store.dispose()
 
 
 def finished(process: subprocess.Popen[bytes]) -> UUID | None:
