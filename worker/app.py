@@ -53,10 +53,10 @@ def make_app(broker_url: str, *, sweep_s: float = 1.0) -> Celery:
             # A broker that swallows packets is noticed: kombu drops a BRPOP that has had no answer for a second
             # (its own timeout) plus the health check's interval, any other call gives up after the socket's
             # timeout, and the kernel asks an idle connection for a sign of life.
-            "socket_timeout": 15,
+            "socket_timeout": 5,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
-            "health_check_interval": 10,
+            "health_check_interval": 5,
         },
         # For ever: a worker outlives its broker's restart.
         broker_connection_retry_on_startup=True,

@@ -134,7 +134,7 @@ def test_a_worker_whose_network_swallows_everything_notices_and_hears_again(
         direct.sweep()  # a message that the broker handed to the dead connection is lost, and published again
         return is_done()
 
-    until(is_done_at_last, "the tasks after it", patience_s=60)
+    until(is_done_at_last, "the tasks after it", patience_s=150)
 
 
 def test_a_worker_that_is_alive_but_deaf_says_so_and_ends_itself(
