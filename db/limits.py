@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from db.models import IN_BACKLOG, NOT_YET, UNDER_WAY
+
 EXPIRE_TASKS = text("""
 WITH late AS (
     SELECT id FROM batches WHERE deadline_at <= now() AND expired_at IS NULL ORDER BY id LIMIT 1
@@ -36,12 +38,15 @@ UPDATE queues SET paused_at = NULL, paused_by = '', why = '' WHERE name = :name 
 
 PAUSED = text("SELECT name, paused_at, paused_by, why, window_tasks FROM queues")
 
-WAITING_TASKS = text("""
-SELECT route, state, count(*) AS n,
-       count(*) FILTER (WHERE state = 'queued' AND published_at IS NULL) AS n_backlog,
+WAITING_TASKS = text(f"""
+SELECT route, state, count(*) AS n, count(*) FILTER (WHERE state = 'queued' AND published_at IS NULL) AS n_backlog,
        extract(epoch FROM now() - min(created_at)) AS oldest_s
-FROM tasks WHERE state IN ('queued', 'generating', 'deciding') GROUP BY route, state
-""")
+FROM (
+    SELECT route, state, published_at, created_at FROM tasks WHERE {IN_BACKLOG}
+    UNION ALL SELECT route, state, published_at, created_at FROM tasks WHERE {NOT_YET}
+    UNION ALL SELECT route, state, published_at, created_at FROM tasks WHERE ({UNDER_WAY}) AND state <> 'verifying'
+) waiting GROUP BY route, state
+""")  # noqa: S608 (our own constants)
 
 WAITING_VERIFICATIONS = text("""
 SELECT v.verifier, count(*) AS n, extract(epoch FROM now() - min(t.created_at)) AS oldest_s
