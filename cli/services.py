@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -93,12 +94,13 @@ def down(as_json: JsonFlag = False) -> None:
         if pid is None:
             _tell(as_json, "nothing is running", running=False)
             return
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + DOWN_TIMEOUT_S
-        while not _has_ended(settings):
-            if time.monotonic() > deadline:
-                raise ServiceError(f"process {pid} does not stop; its log is {_log(settings)}")
-            time.sleep(0.1)
+        with _watched(pid) as is_gone:
+            os.kill(pid, signal.SIGTERM)
+            deadline = time.monotonic() + DOWN_TIMEOUT_S
+            while not (_has_ended(settings) and is_gone()):
+                if time.monotonic() > deadline:
+                    raise ServiceError(f"process {pid} does not stop; its log is {_log(settings)}")
+                time.sleep(0.1)
         _tell(as_json, "stopped", running=False)
 
 
@@ -281,6 +283,23 @@ def _locked(stream: TextIO, kind: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@contextmanager
+def _watched(pid: int) -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether the process is gone: it gives its lock back some moments earlier.
+
+    Where the system has no handles of processes (macOS) the lock alone must do.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except (AttributeError, OSError):  # no such call, or no such process
+        yield lambda: True
+        return
+    try:
+        yield lambda: bool(select.select([handle], [], [], 0)[0])
+    finally:
+        os.close(handle)
 
 
 def _has_ended(settings: Settings) -> bool:

@@ -9,10 +9,9 @@ from typing import Any
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
-from db import ledger, traffic
 from db.session import driver_url
+from db.tables import METADATA
 
-TABLES = (ledger.DecisionRow, traffic.QueueRow)  # a module that is imported has its tables in the metadata
 LOCK_TIMEOUT = "4s"  # a migration must not queue behind users, and users behind it
 
 
@@ -33,7 +32,7 @@ def run() -> None:
         connection.commit()
         context.configure(
             connection=connection,
-            target_metadata=TABLES[0].metadata,
+            target_metadata=METADATA,
             compare_server_default=True,
             transaction_per_migration=True,
             include_name=is_described_by_a_model,

@@ -80,6 +80,12 @@ def candidate_key(spec: int, form: str) -> str:
     return f"answer:{spec}:{digest(form)}"
 
 
+def judged_form(judged: Judged) -> str | None:
+    """Return the digest of the normal form that a verdict is about; ``None`` when it is about no single answer."""
+    kind, _, rest = judged.candidate.partition(":")
+    return rest.rpartition(":")[2] if kind == "answer" else None
+
+
 def pairs_of(forms: Sequence[str]) -> list[tuple[str, str]]:
     """Return every pair of distinct normal forms, the smaller text first."""
     return list(combinations(sorted(forms), 2))

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
 import redis
@@ -19,14 +13,13 @@ from sqlalchemy import create_engine, text
 
 from db.migrate import migrate
 from db.session import connect
+from tests.integration.bench import Outbox, Rig
 from worker.embedded.services import Services
 from worker.errors import ServiceError
 from worker.keeper import LeaseKeeper
 from worker.settings import Settings
 from worker.stages.desk import Desk
-from worker.stages.reconcile import reconcile
 from worker.store.transactions import Store
-from worker.submitting import Submission, submit
 
 TEMPLATE = "migrated"
 NUMBERS = count()
@@ -72,61 +65,17 @@ def store(settings: Settings) -> Iterator[Store]:
     engine.dispose()
 
 
-class Rig:
-    """Stages driven by hand: the test is the broker, and decides what arrives when."""
+@pytest.fixture
+def outbox() -> Outbox:
+    return Outbox()
 
-    def __init__(self, store: Store, settings: Settings, keeper: LeaseKeeper) -> None:
-        self.store = store
-        self.queues: dict[str, list[tuple[UUID, int]]] = defaultdict(list)
-        self.runs = 1
-        self.takes_all = True
-        self.desk = Desk(store=store, publisher=self, keeper=keeper, settings=settings, holder="test")
 
-    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> bool:
-        self.queues[queue] += list(tasks)
-        return self.takes_all
-
-    def wake(self) -> None:
-        """The reconciler is the test's to call."""
-
-    def depth(self, queue: str) -> int:
-        return len(self.queues.get(queue, []))
-
-    def identity(self) -> str:
-        return str(self.runs)
-
-    def set(self, **changes: Any) -> None:
-        self.desk = replace(self.desk, settings=replace(self.desk.settings, **changes))
-
-    def sweep(self) -> int:
-        return reconcile(self.desk, self)
-
-    def take(self, queue: str) -> list[UUID]:
-        return [task_id for task_id, _ in self.queues.pop(queue, [])]
-
-    def submit(self, *lines: object, tenant: str = "default", **options: Any) -> Submission:
-        content = "\n".join(json.dumps(line) for line in lines).encode()
-        return submit(
-            self.store,
-            self,
-            io.BytesIO(content),
-            file="f.jsonl",
-            error_file=Path("/nonexistent/errors.jsonl"),
-            settings=replace(self.desk.settings, tenant=tenant),
-            **options,
-        )
-
-    def query(self, statement: str, **values: object) -> list[Any]:
-        with self.store.begin() as connection:
-            found = connection.execute(text(statement), values)
-            return list(found.all()) if found.returns_rows else []
-
-    def age(self, table: str = "tasks", column: str = "published_at", *, hours: float = 2) -> None:
-        """Move a time of every row into the past, as if the test had waited."""
-        self.query(f"UPDATE {table} SET {column} = {column} - make_interval(secs => {hours * 3600})")
-
-    def states(self) -> dict[str, int]:
-        return dict(self.query("SELECT state, count(*) FROM tasks GROUP BY state"))
+@pytest.fixture
+def desk(store: Store, settings: Settings, outbox: Outbox) -> Iterator[Desk]:
+    keeper = LeaseKeeper(store, lease_s=settings.lease_s)
+    keeper.start()
+    yield Desk(store=store, publisher=outbox, keeper=keeper, settings=settings, holder="test")
+    keeper.stop()
 
 
 @pytest.fixture

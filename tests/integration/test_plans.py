@@ -98,9 +98,9 @@ HOT: dict[str, tuple[TextClause, dict[str, Any], set[str]]] = {
 
 
 def test_hot_statements_use_their_indexes(rig: Any) -> None:
-    for statement in FILL.split(";\n"):
-        if statement.strip():
-            rig.query(statement.replace(":", r"\:").replace(r"\:\:", "::"))
+    for part in FILL.split(";\n"):
+        if part.strip():
+            rig.query(part.replace(":", r"\:").replace(r"\:\:", "::"))
     rig.query("ANALYZE")
     bad = {}
     for name, (statement, values, indexes) in HOT.items():

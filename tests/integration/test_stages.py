@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import text
 
+from tests.integration.bench import Outbox, query, send
 from verifiers.errors import SandboxUnavailableError
 from verifiers.math.verifier import MathVerifier
 from worker.embedders.shelf import LazyEmbedder
@@ -26,7 +24,6 @@ from worker.engines.replay import RecordedChain, ReplayEngine
 from worker.errors import EngineUnavailableError
 from worker.judging.embedding import EmbeddingJudge
 from worker.judging.math import MathJudge
-from worker.keeper import LeaseKeeper
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, VERIFY
 from worker.settings import Settings
 from worker.stages.decide import decide
@@ -38,7 +35,6 @@ from worker.store.batches import cancel_batch, results
 from worker.store.chains import Generated, save_generated
 from worker.store.leases import claim_tasks, note_fault
 from worker.store.transactions import Store
-from worker.submitting import Submission, submit
 
 pytestmark = pytest.mark.services
 
@@ -48,44 +44,6 @@ CHAINS = [
     for answer in ("2", "2.0", "3", r"\frac{4}{2}", "2", "2", "2", "2")
 ]
 MATH_LINE = {"custom_id": "m", "kind": "math", "prompt": PROMPT, "options": {"early_exit": "none"}}
-
-
-class Outbox:
-    """A publisher that keeps what it is given: the test is the broker, and decides what arrives when."""
-
-    def __init__(self) -> None:
-        self.queues: dict[str, list[UUID]] = defaultdict(list)
-
-        self.runs = 1
-
-    def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> bool:
-        self.queues[queue] += [task_id for task_id, _ in tasks]
-        return True
-
-    def wake(self) -> None:
-        """The reconciler is the test's to call."""
-
-    def identity(self) -> str:
-        return str(self.runs)
-
-    def take(self, queue: str) -> list[UUID]:
-        return self.queues.pop(queue, [])
-
-    def depth(self, queue: str) -> int:
-        return len(self.queues.get(queue, []))
-
-
-@pytest.fixture
-def outbox() -> Outbox:
-    return Outbox()
-
-
-@pytest.fixture
-def desk(store: Store, settings: Settings, outbox: Outbox) -> Iterator[Desk]:
-    keeper = LeaseKeeper(store, lease_s=settings.lease_s)
-    keeper.start()
-    yield Desk(store=store, publisher=outbox, keeper=keeper, settings=settings, holder="test")
-    keeper.stop()
 
 
 @pytest.fixture
@@ -99,29 +57,6 @@ def math() -> Iterator[MathVerifier]:
     verifier = MathVerifier()
     yield verifier
     verifier.close()
-
-
-def send(
-    desk: Desk, *lines: object, key: str | None = None, tmp_path: Path = Path("/nonexistent")
-) -> Submission:
-    content = "\n".join(json.dumps(line) for line in lines).encode()
-    made = submit(
-        desk.store,
-        desk.publisher,
-        io.BytesIO(content),
-        file="f.jsonl",
-        error_file=tmp_path / "errors.jsonl",
-        settings=desk.settings,
-        key=key,
-    )
-    if isinstance(desk.publisher, Outbox):
-        reconcile(desk, desk.publisher)
-    return made
-
-
-def query(store: Store, statement: str, **values: object) -> list[Any]:
-    with store.begin() as connection:
-        return list(connection.execute(text(statement), values).all())
 
 
 def age_leases(store: Store) -> None:

@@ -1,7 +1,7 @@
 """Traffic: turns between tenants, pauses, rate limits, deadlines, the clock's jobs and parked messages.
 
-Revision: 0002_traffic
-Revises: 0001_first_schema
+Revision: 0003_traffic
+Revises: 0002_verifier_rates
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0002_traffic"
-down_revision = "0001_first_schema"
+revision = "0003_traffic"
+down_revision = "0002_verifier_rates"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,11 @@
+"""Every table there is: what the migrations are compared with."""
+
+from __future__ import annotations
+
+from db import ledger, measurements, models, traffic
+from db.base import Base
+
+MODULES = (models, ledger, measurements, traffic)
+"""Importing a module declares its tables; one that is missing here would be missing from ``alembic check``."""
+
+METADATA = Base.metadata

@@ -1,0 +1,62 @@
+"""Tasks whose truth is known, read page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Engine, text
+
+from worker.store.chains import StoredChain, load_chains
+from worker.store.transactions import statements
+from worker.store.verdicts import Judged, load_verdicts
+from worker.submission.lines import TaskLine
+
+PAGE = 200  # tasks of one read
+
+# The newest label wins; ids are uuid7, so the order of ids is the order of time.
+LABELLED = text("""
+SELECT t.id, t.domain, t.spec, l.answers
+FROM tasks t
+JOIN LATERAL (SELECT answers FROM labels WHERE task_id = t.id ORDER BY at DESC, id DESC LIMIT 1) l ON true
+WHERE t.tenant = :tenant AND t.id > :after AND EXISTS (SELECT FROM labels WHERE task_id = t.id)
+  AND t.state IN ('answered', 'abstained')
+ORDER BY t.id LIMIT :n
+""")
+
+NOBODY = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledRecord:
+    """One decided task with everything that was said of it and the newest truth."""
+
+    id: UUID
+    domain: str
+    line: TaskLine
+    labels: list[str]
+    chains: list[StoredChain]
+    verdicts: list[Judged]
+
+
+def labelled_tasks(engine: Engine, *, tenant: str) -> Iterator[LabelledRecord]:
+    """Yield the tenant's decided tasks that have a label, oldest first."""
+    after = NOBODY
+    while True:
+        with statements(engine) as connection:
+            rows = connection.execute(LABELLED, {"tenant": tenant, "after": after, "n": PAGE}).all()
+        if not rows:
+            return
+        ids = [row.id for row in rows]
+        chains, verdicts = load_chains(engine, ids), load_verdicts(engine, ids)
+        for row in rows:
+            yield LabelledRecord(
+                id=row.id,
+                domain=row.domain,
+                line=TaskLine.model_validate(row.spec),
+                labels=[str(answer) for answer in row.answers],
+                chains=chains[row.id],
+                verdicts=verdicts[row.id],
+            )
+        after = ids[-1]
