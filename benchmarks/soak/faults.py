@@ -105,10 +105,15 @@ def fill_disk(plant: Plant, chance: random.Random) -> str:
 
 def double_messages(plant: Plant, chance: random.Random) -> str:
     """Every waiting message is delivered twice, and in another order."""
-    n = 0
-    for _ in range(20):  # some seconds of it, since queues are short
-        n += sum(_double(plant.broker, key, chance) for key in _queues(plant))
+    stages = [plant.processes[name].popen for name in ("generate", "verify", "all")]
+    for process in stages:  # stand still until there is something to double
+        process.send_signal(signal.SIGSTOP)
+    for _ in range(30):
+        if n := sum(_double(plant.broker, key, chance) for key in _queues(plant)):
+            break
         plant.rest(0.2)
+    for process in stages:
+        process.send_signal(signal.SIGCONT)
     return f"doubled and shuffled {n} messages"
 
 

@@ -106,7 +106,7 @@ class Plant:
             state_dir = self.folder / "workers" / name  # each as if on a machine of its own
             command = [sys.executable, "-m", "benchmarks.soak.worker", "worker", "--queues", queues]
             self.processes[name] = Process(command, state_dir, self._spawn(command, state_dir))
-        until(lambda: not self.ill(), "all workers are well", patience_s=120)
+        until(lambda: not self.ill(), "all workers are well", patience_s=400)
 
     def ill(self) -> list[str]:
         """Return what the workers report as wrong, those without a report included."""
