@@ -14,6 +14,10 @@ from worker.engines.protocol import ChainRequest, SampledChain
 from worker.engines.replay import ReplayEngine
 
 PAUSE_S = 0.01  # so that there is something to kill
+SLOW = "slow"
+"""A prompt that begins so takes ``SLOW_S``."""
+
+SLOW_S = 5.0
 
 
 class PoisonedEngine(ReplayEngine):
@@ -23,7 +27,8 @@ class PoisonedEngine(ReplayEngine):
         """Yield the recorded chains, or die as a broken driver would: at once and without a word."""
         if any(m.content.startswith(POISON) for r in requests for m in r.messages if m.role == "user"):
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(PAUSE_S)
+        is_slow = any(m.content.startswith(SLOW) for r in requests for m in r.messages)
+        time.sleep(SLOW_S if is_slow else PAUSE_S)
         return super().sample(task_id, requests)
 
 
