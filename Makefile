@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` shows everything at work, `make test` proves it. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo quality embedding entailment entailment-libraries entailment-test-model test check format lock clean
+.PHONY: help demo quality embedding entailment entailment-libraries entailment-test-model test check soak format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,6 +41,9 @@ test: $(VENV)/dev.done  ## Lint, types, import contracts and all tests
 	$(BIN)/python -m pytest $(TESTS)
 
 check: test  ## The same as test
+
+soak: $(VENV)/dev.done  ## Break everything while tasks run, then audit the record: make soak TASKS=3000 SEED=7
+	$(BIN)/python -m benchmarks.soak.run --tasks $(or $(TASKS),3000) $(if $(SEED),--seed $(SEED))
 
 format: $(VENV)/dev.done  ## Repair what a tool can
 	$(BIN)/ruff format

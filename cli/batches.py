@@ -15,6 +15,7 @@ from rich.table import Table
 
 from cli.connection import current_settings, open_publisher, open_store, reading
 from cli.console import Exit, JsonFlag, err, fail, out, plain, print_json, told
+from cli.times import point_in_time
 from cli.waiting import wait_for_batch
 from worker.errors import SubmissionError
 from worker.store.batches import Batch, cancel_batch, get_batch, recent_batches, results
@@ -40,6 +41,12 @@ def submit(
     errors: Annotated[
         Path | None, typer.Option(help="Where bad lines go. Default: FILE.errors.jsonl beside the file.")
     ] = None,
+    not_before: Annotated[
+        str | None, typer.Option(help="Begin no task earlier: a span (90m, 2h) or ISO 8601.")
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option(help="What has no result by then fails and says so: a span or ISO 8601.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Submit the tasks of a file as one batch; bad lines are told and the good ones run.
@@ -49,6 +56,8 @@ def submit(
         merge-reasoner submit tasks.jsonl --wait
 
         zcat tasks.jsonl.gz | merge-reasoner submit - --idempotency-key nightly-2026-05-03
+
+        merge-reasoner submit tasks.jsonl --not-before 2h --deadline 2026-05-04T06:00Z
     """
     with told():
         settings = current_settings()
@@ -68,6 +77,8 @@ def submit(
                     settings=settings,
                     key=key,
                     strict=strict,
+                    not_before=point_in_time(not_before, option="--not-before"),
+                    deadline=point_in_time(deadline, option="--deadline"),
                 )
             except SubmissionError as error:
                 raise fail(str(error)) from error
@@ -101,7 +112,7 @@ def status(
             if batch is None:
                 _tell_batches(recent_batches(store, tenant=settings.tenant, n=n), as_json=as_json)
                 return
-            one = _find(store, batch, tenant=settings.tenant)
+            one = find_batch_called(store, batch, tenant=settings.tenant)
         _tell_batch(one, as_json=as_json)
     raise typer.Exit(Exit.SOME_FAILED if one.states.get("failed") else Exit.OK)
 
@@ -124,7 +135,7 @@ def results_command(
     with told():
         settings = current_settings()
         with reading(settings) as store:
-            one = _find(store, batch, tenant=settings.tenant)
+            one = find_batch_called(store, batch, tenant=settings.tenant)
             n_failed = write_results(store, one.id, output, only_failed=errors)
         if not one.is_finished:
             err.print(
@@ -143,7 +154,7 @@ def cancel(batch: BatchArgument, as_json: JsonFlag = False) -> None:
     with told():
         settings = current_settings()
         with reading(settings) as store:
-            one = _find(store, batch, tenant=settings.tenant)
+            one = find_batch_called(store, batch, tenant=settings.tenant)
             n = cancel_batch(store, one.id, tenant=settings.tenant, who="cancel")
         if as_json:
             print_json({"batch_id": str(one.id), "n_cancelled": n})
@@ -197,7 +208,8 @@ def _spooled(stream: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", spooled)
 
 
-def _find(store: Store, name: str, *, tenant: str) -> Batch:
+def find_batch_called(store: Store, name: str, *, tenant: str) -> Batch:
+    """Return the tenant's batch of this id, or its newest one when ``name`` is `last`."""
     if name == "last":
         newest = recent_batches(store, tenant=tenant, n=1)
         if not newest:
@@ -239,6 +251,8 @@ def batch_json(batch: Batch) -> dict[str, object]:
         "source": batch.source,
         "created_at": batch.created_at.isoformat(),
         "cancelled": batch.cancelled_at is not None,
+        "deadline": None if batch.deadline_at is None else batch.deadline_at.isoformat(),
+        "n_expired": batch.n_expired,
         "n_tasks": batch.n_tasks,
         "n_rejected_lines": batch.n_rejected_lines,
         "finished": batch.is_finished,
@@ -251,7 +265,9 @@ def _tell_batch(batch: Batch, *, as_json: bool) -> None:
         print_json(batch_json(batch))
         return
     states = ", ".join(f"{n} {state}" for state, n in sorted(batch.states.items()))
-    out.print(f"batch {batch.id}: {batch.n_finished} of {batch.n_tasks} finished ({states})", soft_wrap=True)
+    expired = f"; {batch.n_expired} failed because the deadline passed" if batch.n_expired else ""
+    done = f"{batch.n_finished} of {batch.n_tasks} finished ({states}{expired})"
+    out.print(f"batch {batch.id}: {done}", soft_wrap=True)
 
 
 def _tell_batches(batches: list[Batch], *, as_json: bool) -> None:

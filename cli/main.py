@@ -10,13 +10,15 @@ from cli.audit import audit
 from cli.batches import cancel, results_command, status, submit
 from cli.calibrate import calibrate
 from cli.console import Exit
+from cli.dead import dead, retry_command
 from cli.demo import demo
 from cli.docs import docs
 from cli.merge import merge
 from cli.models import models
 from cli.nli import calibrate_nli, pull_nli_command, train_nli
 from cli.pool import pool
-from cli.services import down, migrate_command, up, worker
+from cli.services import down, health, migrate_command, up, worker
+from cli.traffic import limit, queue
 from cli.verify import verify
 
 app = typer.Typer(
@@ -37,12 +39,17 @@ app.command()(submit)
 app.command()(status)
 app.command("results")(results_command)
 app.command()(cancel)
+app.command("retry")(retry_command)
 app.command()(merge)
 app.command()(worker)
+app.command()(health)
 app.command("migrate")(migrate_command)
 app.add_typer(verify, name="verify")
 app.add_typer(audit, name="audit")
 app.add_typer(docs, name="docs")
+app.add_typer(queue, name="queue")
+app.add_typer(limit, name="limit")
+app.add_typer(dead, name="dead")
 app.add_typer(calibrate, name="calibrate")
 models.command("pull-nli")(pull_nli_command)
 models.command()(train_nli)

@@ -18,12 +18,14 @@ TASK_COLUMNS = (
     "domain",
     "spec",
     "route",
+    "model",
     "priority",
-    "published_at",
+    "not_before",
 )
 
 INSERT_BATCH = text("""
-INSERT INTO batches (id, tenant, idempotency_key, source) VALUES (:id, :tenant, :key, :source)
+INSERT INTO batches (id, tenant, idempotency_key, source, deadline_at)
+VALUES (:id, :tenant, :key, :source, :deadline)
 ON CONFLICT (tenant, idempotency_key) DO NOTHING RETURNING id
 """)
 
@@ -40,7 +42,10 @@ SELECT id, 'queued', :who, 'submitted' FROM tasks WHERE batch_id = :id
 
 _WITH_STATES = """
 SELECT b.*, (SELECT jsonb_object_agg(state, n) FROM
-             (SELECT state, count(*) AS n FROM tasks WHERE batch_id = b.id GROUP BY state) s) AS states
+             (SELECT state, count(*) AS n FROM tasks WHERE batch_id = b.id GROUP BY state) s) AS states,
+       CASE WHEN b.deadline_at <= now() THEN
+           (SELECT count(*) FROM tasks WHERE batch_id = b.id AND state = 'failed'
+            AND error ->> 'type' = 'DeadlinePassed') ELSE 0 END AS n_expired
 FROM batches b WHERE b.tenant = :tenant
 """
 
@@ -61,6 +66,8 @@ WITH marked AS (
 ), logged AS (
     INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
     SELECT id, from_state, 'cancelled', :who, 'batch cancelled', attempt FROM stopped
+), turns AS (
+    DELETE FROM verifications v USING stopped WHERE v.task_id = stopped.id AND NOT v.done
 )
 SELECT (SELECT count(*) FROM marked) AS n_batches, (SELECT count(*) FROM stopped) AS n_tasks
 """)

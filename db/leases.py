@@ -19,12 +19,13 @@ WITH free AS (
       AND (lease_until IS NULL OR lease_until < now())
       AND (not_before IS NULL OR not_before <= now())
       AND deliveries < :max_deliveries
+      AND NOT EXISTS (SELECT 1 FROM queues q WHERE q.name = :queue AND q.paused_at IS NOT NULL)
     ORDER BY id FOR UPDATE
 ), taken AS (
     UPDATE tasks SET state = :to_state, attempt = attempt + 1, deliveries = deliveries + 1,
                      holder = :holder, lease_until = now() + make_interval(secs => :lease_s)
     FROM free WHERE tasks.id = free.id
-    RETURNING tasks.id, tasks.tenant, tasks.kind, tasks.mode, tasks.domain, tasks.spec::text AS spec, tasks.priority,
+    RETURNING tasks.id, tasks.tenant, tasks.domain, tasks.spec::text AS spec,
               tasks.attempt, tasks.deliveries, free.state AS from_state
 ), logged AS (
     INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
@@ -42,15 +43,38 @@ WITH free AS (
       AND (v.lease_until IS NULL OR v.lease_until < now())
       AND (v.not_before IS NULL OR v.not_before <= now())
       AND v.deliveries < :max_deliveries
+      AND NOT EXISTS (SELECT 1 FROM queues q WHERE q.name = :queue AND q.paused_at IS NOT NULL)
     ORDER BY v.task_id FOR UPDATE OF v
 ), taken AS (
     UPDATE verifications v SET attempt = attempt + 1, deliveries = deliveries + 1,
                      holder = :holder, lease_until = now() + make_interval(secs => :lease_s)
     FROM free WHERE v.task_id = free.task_id AND v.verifier = free.verifier
-    RETURNING v.task_id, v.attempt
+    RETURNING v.task_id, v.attempt, v.deliveries
 )
-SELECT t.id, t.tenant, t.kind, t.mode, t.domain, t.spec::text AS spec, t.priority, taken.attempt
+SELECT t.id, t.tenant, t.domain, t.spec::text AS spec, taken.attempt, taken.deliveries
 FROM taken JOIN tasks t ON t.id = taken.task_id ORDER BY t.id
+""")
+
+FORGET_PUBLISHED_TASKS = text("""
+UPDATE tasks SET published_at = NULL
+WHERE id = ANY(:ids) AND state <> ALL(:final_states) AND (lease_until IS NULL OR lease_until < now())
+""")
+
+FORGET_PUBLISHED_VERIFICATIONS = text("""
+UPDATE verifications SET published_at = NULL
+WHERE task_id = ANY(:ids) AND verifier = :verifier AND NOT done AND (lease_until IS NULL OR lease_until < now())
+""")
+
+PUT_BACK_TASKS = text("""
+UPDATE tasks SET published_at = NULL
+WHERE id = ANY(:ids) AND state = ANY(:from_states) AND (lease_until IS NULL OR lease_until < now())
+  AND EXISTS (SELECT 1 FROM queues q WHERE q.name = :queue AND q.paused_at IS NOT NULL)
+""")
+
+PUT_BACK_VERIFICATIONS = text("""
+UPDATE verifications SET published_at = NULL
+WHERE task_id = ANY(:ids) AND verifier = :verifier AND NOT done AND (lease_until IS NULL OR lease_until < now())
+  AND EXISTS (SELECT 1 FROM queues q WHERE q.name = :queue AND q.paused_at IS NOT NULL)
 """)
 
 RENEW_TASKS = text("""
@@ -79,12 +103,12 @@ WITH wanted AS (
                      error = CASE WHEN wanted.to_state = 'failed' THEN wanted.error END,
                      finished_at = CASE WHEN wanted.to_state = ANY(:final_states) THEN now() END
     FROM wanted JOIN locked USING (id) WHERE tasks.id = wanted.id
-    RETURNING tasks.id, tasks.priority, tasks.attempt, wanted.to_state, wanted.why
+    RETURNING tasks.id, tasks.urgency, tasks.attempt, wanted.to_state, wanted.why
 ), logged AS (
     INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
     SELECT id, :from_state, to_state, :who, why, attempt FROM moved
 )
-SELECT id, priority, to_state FROM moved ORDER BY id
+SELECT id, urgency, to_state FROM moved ORDER BY id
 """)
 
 RELEASE_TASKS = text("""
@@ -125,10 +149,15 @@ WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attemp
 RETURNING v.task_id
 """)
 
+# The turn stays undone: whoever retries the task goes on with it.
 FAIL_VERIFYING = text("""
-WITH parked AS (
+WITH mine AS (
+    UPDATE verifications SET lease_until = NULL, holder = NULL
+    WHERE task_id = :id AND verifier = :verifier AND attempt = :attempt AND NOT done
+    RETURNING task_id
+), parked AS (
     UPDATE tasks SET state = 'failed', finished_at = now(), error = CAST(:error AS jsonb)
-    WHERE id = :id AND state = 'verifying' RETURNING id, attempt
+    FROM mine WHERE tasks.id = mine.task_id AND tasks.state = 'verifying' RETURNING tasks.id, tasks.attempt
 )
 INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
 SELECT id, 'verifying', 'failed', :who, :why, attempt FROM parked
@@ -139,12 +168,12 @@ WITH moved AS (
     UPDATE tasks SET state = 'deciding', published_at = now(), deliveries = 0
     WHERE id = ANY(:ids) AND state = 'verifying'
       AND NOT EXISTS (SELECT 1 FROM verifications v WHERE v.task_id = tasks.id AND NOT v.done)
-    RETURNING id, priority, attempt
+    RETURNING id, urgency, attempt
 ), logged AS (
     INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
     SELECT id, 'verifying', 'deciding', :who, 'last verdict arrived', attempt FROM moved
 )
-SELECT id, priority FROM moved ORDER BY id
+SELECT id, urgency FROM moved ORDER BY id
 """)
 
 

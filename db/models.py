@@ -41,6 +41,12 @@ TASK_STATES = (
 FINAL_STATES = ("answered", "abstained", "failed", "cancelled")
 OUTCOMES = ("confirmed", "refuted", "abstained")
 
+IN_BACKLOG = "state = 'queued' AND published_at IS NULL AND not_before IS NULL"
+NOT_YET = "state = 'queued' AND published_at IS NULL AND not_before IS NOT NULL"
+UNDER_WAY = (
+    "state IN ('generating', 'verifying', 'deciding') OR (state = 'queued' AND published_at IS NOT NULL)"
+)
+
 
 def one_of(column: str, values: tuple[str, ...]) -> str:
     """Return the SQL condition that ``column`` holds one of ``values``."""
@@ -51,7 +57,14 @@ class BatchRow(Base):
     """One submission."""
 
     __tablename__ = "batches"
-    __table_args__ = (UniqueConstraint("tenant", "idempotency_key"),)
+    __table_args__ = (
+        UniqueConstraint("tenant", "idempotency_key"),
+        Index(
+            "ix_batches_deadline",
+            "deadline_at",
+            postgresql_where=text("deadline_at IS NOT NULL AND expired_at IS NULL"),
+        ),
+    )
 
     id: Mapped[Id]
     tenant: Mapped[Tenant]
@@ -64,6 +77,11 @@ class BatchRow(Base):
     details: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     created_at: Mapped[CreatedAt]
     cancelled_at: Mapped[At | None]
+    deadline_at: Mapped[At | None]
+    """What has no result by then fails and says so."""
+
+    expired_at: Mapped[At | None]
+    """When the deadline was found to have passed and all that was unfinished had failed."""
 
 
 class TaskRow(Base):
@@ -73,15 +91,21 @@ class TaskRow(Base):
     __table_args__ = (
         UniqueConstraint("batch_id", "custom_id"),
         CheckConstraint(one_of("state", TASK_STATES), name="state_known"),
-        # The reconciler reads only what still has to be done; finished rows stay out of its index.
+        # An unfinished task stands in one of these two: the backlog, in the order of its turns, which may be
+        # millions long and is only ever read from the heads of its groups; or what is under way, which is short.
         Index(
-            "ix_tasks_waiting",
-            "state",
+            "ix_tasks_backlog",
             "route",
-            text("priority DESC"),
+            "tenant",
+            "model",
+            "priority",
             "id",
-            postgresql_where=text(one_of("state", ("queued", "generating", "verifying", "deciding"))),
+            postgresql_where=text(IN_BACKLOG),
         ),
+        Index("ix_tasks_under_way", "state", "route", postgresql_where=text(UNDER_WAY)),
+        # What must not start yet stays out of the backlog until its time has come.
+        Index("ix_tasks_not_before", "not_before", postgresql_where=text(NOT_YET)),
+        Index("ix_tasks_failed", "tenant", "id", postgresql_where=text("state = 'failed'")),
     )
 
     id: Mapped[Id]
@@ -98,8 +122,14 @@ class TaskRow(Base):
     """The queue its generation waits in; tasks that bring their chains don't wait for a GPU."""
 
     state: Mapped[str] = mapped_column(server_default="queued")
+    model: Mapped[str] = mapped_column(server_default="")
+    """Models that generation asks, separated by commas; empty when the chains are given. What rate limits act on."""
+
     priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))
-    """0 to 9; 9 is the most urgent."""
+    """0 to 9 as the producer wrote it; 9 is the most urgent among the tenant's own."""
+
+    urgency: Mapped[int] = mapped_column(SmallInteger, server_default=text("9"))
+    """0 to 9 as it was published: from its place in its tenant's turns; the broker serves 9 first."""
 
     attempt: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """The fencing number: every claim adds one, and a write of an older attempt is refused."""
@@ -111,7 +141,7 @@ class TaskRow(Base):
     lease_until: Mapped[At | None]
     not_before: Mapped[At | None]
     published_at: Mapped[At | None]
-    """When its present stage was last handed to the broker; null means it waits for the reconciler's window."""
+    """When its present stage was last handed to the broker; null means it waits for the reconciler."""
 
     tokens_spent: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     tokens_saved: Mapped[int] = mapped_column(Integer, server_default=text("0"))

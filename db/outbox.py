@@ -1,38 +1,134 @@
 """What is waiting and should be in the broker: the reconciler's queries.
 
-The rows themselves are the outbox. A row waits when its state says so and nobody holds it; ``published_at`` says
-when its message was last sent. It is due when it was never sent, when the lease of the worker that took it ran out
-after it was sent, or when it was sent so long ago that the message must be lost.
+The rows themselves are the outbox. A queued task that was never published stands in the backlog, from which tasks
+are published in turns. Any other row waits when its state says so and nobody holds it; ``published_at`` says when its
+message was last sent. It is due when it was never sent, when the lease of the worker that took it ran out after it was
+sent, or when it was sent so long ago that the message must be lost.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import text
 
+from db.models import IN_BACKLOG, NOT_YET, UNDER_WAY
+
 TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('merge-reasoner reconciler'))")
 
-TASKS_DUE = text("""
-WITH due AS (
+QUEUES = text("SELECT name, paused_at IS NOT NULL AS is_paused, window_tasks, broker FROM queues")
+
+REMEMBER_QUEUE = text("""
+INSERT INTO queues (name, window_tasks, broker) VALUES (:name, :window_tasks, :broker)
+ON CONFLICT (name) DO UPDATE SET window_tasks = :window_tasks, broker = :broker
+WHERE queues.window_tasks IS DISTINCT FROM :window_tasks OR queues.broker <> :broker
+""")
+
+# A broker that was flushed, or restarted, or is another one altogether, may have lost all that it was given.
+FORGET_TASKS = text(f"""
+UPDATE tasks SET published_at = NULL
+WHERE ({UNDER_WAY}) AND published_at IS NOT NULL AND (lease_until IS NULL OR lease_until < now())
+""")  # noqa: S608 (our own constant)
+
+FORGET_VERIFICATIONS = text("""
+UPDATE verifications SET published_at = NULL
+WHERE NOT done AND published_at IS NOT NULL AND (lease_until IS NULL OR lease_until < now())
+""")
+
+RIPEN = text(f"""
+WITH ripe AS (
+    SELECT id FROM tasks WHERE {NOT_YET} AND not_before <= now()
+    ORDER BY not_before LIMIT 20000 FOR UPDATE SKIP LOCKED
+)
+UPDATE tasks SET not_before = NULL FROM ripe WHERE tasks.id = ripe.id
+""")  # noqa: S608 (our own constant)
+
+# The groups of the backlog are found by jumping from one to the next in its index, so that a million tasks of one
+# group cost as much as one; of each group only the oldest are read. A task rises by a level for every ``ageing_s``.
+BACKLOG_HEADS = text(f"""
+WITH RECURSIVE groups AS (
+    (SELECT tenant, model, priority FROM tasks WHERE {IN_BACKLOG} AND route = :route
+     ORDER BY tenant, model, priority LIMIT 1)
+    UNION ALL
+    SELECT further.tenant, further.model, further.priority FROM groups, LATERAL (
+        SELECT tenant, model, priority FROM tasks
+        WHERE {IN_BACKLOG} AND route = :route
+          AND (tenant, model, priority) > (groups.tenant, groups.model, groups.priority)
+        ORDER BY tenant, model, priority LIMIT 1
+    ) further
+)
+SELECT head.* FROM groups, LATERAL (
+    SELECT id, tenant, model,
+           CAST(least(9, priority + floor(extract(epoch FROM now() - created_at) / :ageing_s)) AS int) AS priority
+    FROM tasks
+    WHERE {IN_BACKLOG} AND route = :route AND tenant = groups.tenant AND model = groups.model
+      AND priority = groups.priority
+    ORDER BY id LIMIT :n
+) head
+""")  # noqa: S608 (our own constant)
+
+PUBLISH_FROM_BACKLOG = text(f"""
+WITH chosen AS (
+    SELECT tasks.id, turns.urgency
+    FROM tasks JOIN unnest(CAST(:ids AS uuid[]), CAST(:urgencies AS int[])) AS turns (id, urgency) USING (id)
+    WHERE {IN_BACKLOG} ORDER BY tasks.id FOR UPDATE OF tasks SKIP LOCKED
+)
+UPDATE tasks SET published_at = now(), urgency = chosen.urgency FROM chosen WHERE tasks.id = chosen.id
+RETURNING tasks.id
+""")  # noqa: S608 (our own constant)
+
+OUT = text("""
+SELECT tenant, priority, count(*) AS n FROM tasks
+WHERE state = 'queued' AND published_at IS NOT NULL AND route = :route GROUP BY tenant, priority
+""")
+
+BEGUN = text("""
+SELECT tenant, count(*) AS n FROM tasks
+WHERE state IN ('generating', 'verifying', 'deciding') AND route = :route GROUP BY tenant
+""")
+
+# What died with its worker at its last chance but one is tried alone: it and the tasks that were at work beside it
+# have the same count, and would come back together, be taken by the threads of one worker together, and be parked
+# together. So one of these suspects is out at a time; its neighbours then end well, and only the culprit is parked.
+TASKS_DUE = text(f"""
+WITH suspects AS (
+    SELECT id, row_number() OVER (ORDER BY urgency DESC, id) AS place,
+           bool_or(published_at > lease_until AND published_at >= now() - make_interval(secs => :lost_after_s))
+               OVER () AS one_is_out
+    FROM tasks
+    WHERE ({UNDER_WAY}) AND state = ANY(:states) AND route = ANY(:routes)
+      AND lease_until < now() AND deliveries >= greatest(:max_deliveries - 1, 1) AND deliveries < :max_deliveries
+), at_work AS (
+    SELECT 1 FROM tasks
+    WHERE ({UNDER_WAY}) AND state = ANY(:states) AND route = ANY(:routes)
+      AND lease_until >= now() AND deliveries >= :max_deliveries LIMIT 1
+), due AS (
     SELECT id FROM tasks
-    WHERE state = ANY(:states) AND route = ANY(:routes)
+    WHERE ({UNDER_WAY}) AND state = ANY(:states) AND route = ANY(:routes)
       AND (lease_until IS NULL OR lease_until < now())
       AND (not_before IS NULL OR not_before <= now())
       AND deliveries < :max_deliveries
       AND (published_at IS NULL OR published_at < lease_until
            OR published_at < now() - make_interval(secs => :lost_after_s))
-    ORDER BY priority DESC, id LIMIT :n FOR UPDATE SKIP LOCKED
+      AND NOT EXISTS (SELECT 1 FROM suspects
+                      WHERE suspects.id = tasks.id AND (place > 1 OR one_is_out OR EXISTS (SELECT 1 FROM at_work)))
+    ORDER BY urgency DESC, id LIMIT :n FOR UPDATE SKIP LOCKED
 )
 UPDATE tasks SET published_at = now() FROM due WHERE tasks.id = due.id
-RETURNING tasks.id, tasks.priority, tasks.deliveries
-""")
-
-TASKS_OUT = text("""
-SELECT count(*) FROM tasks
-WHERE state = 'queued' AND route = :route AND published_at IS NOT NULL
-""")
+RETURNING tasks.id, tasks.urgency, tasks.deliveries
+""")  # noqa: S608 (our own constant)
 
 VERIFICATIONS_DUE = text("""
-WITH due AS (
+WITH suspects AS (
+    SELECT v.task_id, row_number() OVER (ORDER BY v.task_id) AS place,
+           bool_or(v.published_at > v.lease_until
+                   AND v.published_at >= now() - make_interval(secs => :lost_after_s)) OVER () AS one_is_out
+    FROM verifications v JOIN tasks t ON t.id = v.task_id
+    WHERE NOT v.done AND v.verifier = :verifier AND t.state = 'verifying' AND v.lease_until < now()
+      AND v.deliveries >= greatest(:max_deliveries - 1, 1) AND v.deliveries < :max_deliveries
+), at_work AS (
+    SELECT 1 FROM verifications v
+    WHERE NOT v.done AND v.verifier = :verifier AND v.lease_until >= now() AND v.deliveries >= :max_deliveries
+    LIMIT 1
+), due AS (
     SELECT v.task_id, v.verifier FROM verifications v JOIN tasks t ON t.id = v.task_id
     WHERE NOT v.done AND v.verifier = :verifier AND t.state = 'verifying'
       AND (v.lease_until IS NULL OR v.lease_until < now())
@@ -40,23 +136,26 @@ WITH due AS (
       AND v.deliveries < :max_deliveries
       AND (v.published_at IS NULL OR v.published_at < v.lease_until
            OR v.published_at < now() - make_interval(secs => :lost_after_s))
-    ORDER BY t.priority DESC, t.id LIMIT :n FOR UPDATE OF v SKIP LOCKED
+      AND NOT EXISTS (SELECT 1 FROM suspects WHERE suspects.task_id = v.task_id
+                      AND (place > 1 OR one_is_out OR EXISTS (SELECT 1 FROM at_work)))
+    ORDER BY t.urgency DESC, t.id LIMIT :n FOR UPDATE OF v SKIP LOCKED
 )
 UPDATE verifications v SET published_at = now() FROM due, tasks t
 WHERE v.task_id = due.task_id AND v.verifier = due.verifier AND t.id = v.task_id
-RETURNING t.id, t.priority, v.deliveries
+RETURNING t.id, t.urgency, v.deliveries
 """)
 
 PARK_TASKS = text("""
 WITH poison AS (
     SELECT id, state, deliveries FROM tasks
-    WHERE state IN ('queued', 'generating', 'deciding') AND deliveries >= :max_deliveries
+    WHERE state IN ('generating', 'deciding') AND deliveries >= :max_deliveries
       AND (lease_until IS NULL OR lease_until < now())
     ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), parked AS (
     UPDATE tasks SET state = 'failed', finished_at = now(), lease_until = NULL, holder = NULL,
         error = jsonb_build_object('type', 'DeadLetter', 'message',
-            'the ' || poison.state || ' stage was begun ' || poison.deliveries || ' times and never ended'
+            'the ' || CASE poison.state WHEN 'deciding' THEN 'decide' ELSE 'generate' END || ' stage was begun '
+                || poison.deliveries || ' times and never ended'
                 || coalesce('; the last time: ' || (tasks.error ->> 'message'), ''),
             'last_holder', tasks.holder, 'last_error', tasks.error)
     FROM poison WHERE tasks.id = poison.id
@@ -68,16 +167,21 @@ SELECT id, from_state, 'failed', :who, why, attempt FROM parked RETURNING task_i
 
 PARK_VERIFICATIONS = text("""
 WITH poison AS (
-    SELECT v.task_id, v.verifier, v.deliveries, v.holder FROM verifications v
+    SELECT DISTINCT ON (v.task_id) v.task_id, v.verifier, v.deliveries, v.holder
+    FROM verifications v JOIN tasks t ON t.id = v.task_id
     WHERE NOT v.done AND v.deliveries >= :max_deliveries AND (v.lease_until IS NULL OR v.lease_until < now())
+      AND t.state = 'verifying'
     ORDER BY v.task_id LIMIT 1000
+), locked AS (
+    SELECT tasks.id FROM tasks JOIN poison ON tasks.id = poison.task_id
+    WHERE tasks.state = 'verifying' ORDER BY tasks.id FOR UPDATE OF tasks SKIP LOCKED
 ), parked AS (
     UPDATE tasks SET state = 'failed', finished_at = now(),
         error = jsonb_build_object('type', 'DeadLetter', 'message',
             'verify.' || poison.verifier || ' was begun ' || poison.deliveries || ' times and never ended'
                 || coalesce('; the last time: ' || (tasks.error ->> 'message'), ''),
             'last_holder', poison.holder, 'last_error', tasks.error)
-    FROM poison WHERE tasks.id = poison.task_id AND tasks.state = 'verifying'
+    FROM poison JOIN locked ON locked.id = poison.task_id WHERE tasks.id = poison.task_id
     RETURNING tasks.id, tasks.attempt, tasks.error ->> 'message' AS why
 )
 INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)

@@ -6,6 +6,16 @@ from sqlalchemy import Engine, create_engine
 
 CONNECT_TIMEOUT_S = 10  # a database that does not answer in this time is reported, not waited for
 
+# A network that swallows packets looks like a slow query for ever. So the kernel asks an idle connection for a sign
+# of life, and gives up on what it sent after 20 s without an acknowledgement. Sockets of this machine ignore it.
+SILENCE = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,
+}
+
 
 def driver_url(database_url: str) -> str:
     """Return the URL with our driver named; ``postgresql://`` and ``postgres://`` are understood as that."""
@@ -26,5 +36,5 @@ def connect(database_url: str, *, pool_size: int = 5) -> Engine:
         driver_url(database_url),
         pool_size=pool_size,
         max_overflow=pool_size,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, **SILENCE},
     )

@@ -11,7 +11,13 @@ from kombu import Queue
 
 from worker.messages import BROKER_PRIORITIES, QUEUES
 
-VISIBILITY_TIMEOUT_S = 3600  # longer than any stage, else a running message is delivered again and again
+VISIBILITY_TIMEOUT_S = 3600
+"""Longer than any stage.
+
+A message that was not acknowledged for so long is delivered again, and a stage that takes longer would see its own
+message again and again; the lease makes those deliveries harmless, but they are noise. It can be so long because
+nothing waits for it: a killed worker's tasks are found by their leases and published anew within seconds.
+"""
 
 
 def make_app(broker_url: str, *, sweep_s: float = 1.0) -> Celery:
@@ -24,34 +30,49 @@ def make_app(broker_url: str, *, sweep_s: float = 1.0) -> Celery:
         # JSON only: a pickle from the broker would be code execution for whoever can write to it.
         task_serializer="json",
         accept_content=["json"],
-        # A message is acknowledged when the stage is over, so a killed worker's message comes back by itself;
-        # the reconciler catches those that FACTS.md saw lost between BRPOP and HSET.
+        # A message is acknowledged when the stage is over, so that a clean stop in between gives it back at once.
+        # It is not what makes a killed worker's tasks come back: FACTS.md saw messages lost between BRPOP and HSET,
+        # and the visibility timeout is an hour. Leases and the reconciler do that.
         task_acks_late=True,
+        # A stage that raised is acknowledged all the same: its tasks' leases run out, each delivery is counted on
+        # its row, and after a few it is parked. Celery's own retries know of no such count.
+        task_acks_on_failure_or_timeout=True,
         # One message a thread: prefetched ones would wait behind a slow one while other workers idle.
         worker_prefetch_multiplier=1,
+        # After a reconnect Celery would take fewer messages at first, as many as were at work before the cut are
+        # left out, and a worker whose count comes to nothing never hears again.
+        worker_enable_prefetch_count_reduction=False,
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            # A sweep every few seconds brings a killed worker's message back in about 11 s instead of 100 s.
-            "unacked_restore_interval": 2,
+            # The look for messages older than that is one query a minute; every worker of a queue makes it.
+            "unacked_restore_interval": 60,
             "unacked_restore_throttle": 1,
             "priority_steps": list(BROKER_PRIORITIES),
-            "queue_order_strategy": "priority",
-            # A silent broker is noticed: a blocked read gives up, and reconnecting starts.
-            "socket_timeout": 30,
+            # Higher priorities of all queues first, and within one priority round robin over a worker's queues.
+            "queue_order_strategy": "round_robin",
+            # A broker that swallows packets is noticed: kombu drops a BRPOP that has had no answer for a second
+            # (its own timeout) plus the health check's interval, any other call gives up after the socket's
+            # timeout, and the kernel asks an idle connection for a sign of life.
+            "socket_timeout": 5,
             "socket_connect_timeout": 5,
-            "health_check_interval": 10,
+            "socket_keepalive": True,
+            "health_check_interval": 5,
         },
         # For ever: a worker outlives its broker's restart.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        worker_cancel_long_running_tasks_on_connection_loss=False,  # leases, not connections, say who owns a task
+        # Leases, not connections, say who owns a task: what is at work goes on while the broker is away.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
         # SIGTERM stops taking messages; what runs gets this long, then goes back to the queue.
         worker_soft_shutdown_timeout=10.0,
         worker_enable_soft_shutdown_on_idle=False,
-        # Chatter between workers that nothing of ours reads.
+        # No ETA, no countdown: such messages sit unacknowledged in a worker's memory. A row's not_before waits in
+        # Postgres instead.
+        # Chatter between workers that nothing of ours reads, and a way in for whoever can write to the broker.
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
+        # A closed set: a misspelt queue is an error and no new list that nobody reads.
         task_queues=[Queue(name) for name in QUEUES],
         task_create_missing_queues=False,
         beat_schedule={
@@ -62,6 +83,8 @@ def make_app(broker_url: str, *, sweep_s: float = 1.0) -> Celery:
                 "options": {"queue": "reconcile", "expires": 5 * sweep_s},
             }
         },
+        # The clock looks at least so often, so that a stopped spare takes over soon.
+        beat_max_loop_interval=max(1.0, sweep_s),
         timezone="UTC",
     )
     return app

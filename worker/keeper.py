@@ -39,6 +39,10 @@ class LeaseKeeper:
         """Renew no more."""
         self._stop.set()
 
+    def fault(self) -> str:
+        """Return what is wrong, or an empty string: leases that nobody renews are worked on twice."""
+        return "" if self._thread.is_alive() else "leases are not renewed: the keeper has ended"
+
     @contextmanager
     def holding(self, tasks: Sequence[HeldTask], *, verifier: str | None = None) -> Iterator[None]:
         """Keep the leases of ``tasks`` (or of ``verifier``'s turns at them) for the length of the block."""

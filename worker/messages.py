@@ -9,6 +9,7 @@ from uuid import UUID
 from worker.errors import MessageError
 
 VERSION = 1
+MAX_IDS = 10_000  # a message of ours has a few; a bound for what strangers send
 
 GENERATE = "generate"
 GENERATE_GIVEN = "generate.given"
@@ -25,9 +26,9 @@ QUEUES = (*STAGE_QUEUES, RECONCILE)
 BROKER_PRIORITIES = tuple(range(10))  # of Redis, where 0 is served first
 
 
-def broker_priority(priority: int) -> int:
-    """Return the broker's priority for a task's (9 is the most urgent task, 0 the broker's first)."""
-    return BROKER_PRIORITIES[-1] - priority
+def broker_priority(urgency: int) -> int:
+    """Return the broker's priority for an urgency (9 is the most urgent task, 0 the broker's first)."""
+    return BROKER_PRIORITIES[-1] - urgency
 
 
 def encode(ids: Sequence[UUID]) -> dict[str, Any]:
@@ -35,15 +36,21 @@ def encode(ids: Sequence[UUID]) -> dict[str, Any]:
     return {"v": VERSION, "ids": [str(task_id) for task_id in ids]}
 
 
-def decode(message: object) -> list[UUID]:
-    """Return the ids a message carries.
+def decode(*arguments: object, **named: object) -> list[UUID]:
+    """Return the ids that a message of these arguments carries.
 
     Raises:
         MessageError: It is of another version, or no message of ours.
     """
+    if len(arguments) != 1 or named:
+        raise MessageError(f"not one argument: {str((arguments, named))[:200]}")
+    (message,) = arguments
     if not isinstance(message, dict) or message.get("v") != VERSION:
         raise MessageError(f"not a message of version {VERSION}: {str(message)[:200]}")
     try:
-        return [UUID(text) for text in message["ids"]]
+        ids = [UUID(text) for text in message["ids"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MessageError(f"no task ids in {str(message)[:200]}") from error
+    if len(ids) > MAX_IDS:
+        raise MessageError(f"{len(ids)} ids; {MAX_IDS} are the most that one message may carry")
+    return ids

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any, cast
 
+from celery import Celery
 from celery.signals import worker_ready
 
+from db.session import connect
 from worker.app import make_app
+from worker.checks import check_broker, check_database, n_waiting
+from worker.clock import once_only
 from worker.errors import ConfigurationError
+from worker.health import Check, DeafnessWatch, Ears, HealthReporter, check_ears, report_path
 from worker.messages import GENERATE, RECONCILE
 from worker.roles import open_workplace, register
 from worker.settings import Settings
@@ -19,6 +30,8 @@ from worker.telemetry.metrics import serve
 
 BEAT = "beat"
 """Not a queue: the process that rings for the reconciler."""
+
+logger = logging.getLogger(__name__)
 
 STANDARD_FIELDS = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -49,8 +62,8 @@ def set_up_logging(level: str) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)  # a line for every message is no news
 
 
-def run_worker(settings: Settings, queues: Sequence[str]) -> None:
-    """Work on ``queues`` until SIGTERM (finish what runs) or SIGINT.
+def run_worker(settings: Settings, queues: Sequence[str]) -> int:
+    """Work on ``queues`` until SIGTERM (finish what runs) or SIGINT; return the exit code.
 
     Raises:
         ConfigurationError: A URL, a queue or a stage's setting is missing or wrong.
@@ -58,34 +71,79 @@ def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     set_up_logging(settings.log_level)
     if settings.broker_url is None:
         raise ConfigurationError("BROKER_URL is missing; `merge-reasoner up` starts a broker and says where")
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "DATABASE_URL is missing; `merge-reasoner up` starts a database and says where"
+        )
     app = make_app(settings.broker_url, sweep_s=settings.sweep_s)
     if list(queues) == [BEAT]:
-        app.Beat(scheduler_cls="celery.beat:Scheduler", loglevel=settings.log_level).run()
-        return
+        return _run_clock(app, settings)
     if BEAT in queues:
         raise ConfigurationError("beat is a process of its own: `merge-reasoner worker --queues beat`")
-    if settings.ready_file is not None:
-        ready = settings.ready_file
-        worker_ready.connect(lambda **_: ready.touch(), weak=False)
+    return _run_stages(app, settings, queues)
+
+
+def _run_clock(app: Celery, settings: Settings) -> int:
+    with ExitStack() as closing:
+        store = connect(settings.database_url or "", pool_size=1)
+        closing.callback(store.dispose)
+        checks = [partial(check_broker, app), partial(check_database, store)]
+        reporter = HealthReporter(report_path(settings.processes_dir, BEAT), name=BEAT, checks=checks)
+        reporter.start()
+        closing.callback(reporter.stop)
+        who = f"{BEAT}@{socket.gethostname()}/{os.getpid()}"
+        scheduler = once_only(store, who=who)
+        # A class is as good as its name; the stubs know names only.
+        app.Beat(scheduler_cls=cast("Any", scheduler), loglevel=settings.log_level).run()
+    return 0
+
+
+def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
+    threads = settings.generate_threads if GENERATE in queues else settings.verify_threads
+    threads += RECONCILE in queues  # a sweep must not wait behind the stages
+    name = "+".join(queues)
+    ears, died_deaf = Ears(threads), list[bool]()
     if settings.metrics_port is not None:
         serve(settings.metrics_port, settings.metrics_host)
-    place = open_workplace(app, settings, queues=queues)
-    with place.closing:
+    with ExitStack() as closing:
+        place = open_workplace(app, settings, queues=queues, ears=ears)
+        closing.enter_context(place.closing)
         register(place, queues)
-        threads = settings.generate_threads if GENERATE in queues else settings.verify_threads
-        threads += RECONCILE in queues  # a sweep must not wait behind the stages
-        # Threads: an engine batches what they hand in, verifiers run children of their own, and a prefork child
-        # could start neither (FACTS.md). The pool is chosen before Celery imports anything else.
-        app.worker_main(
-            [
-                "worker",
-                "--pool=threads",
-                f"--concurrency={threads}",
-                f"--queues={','.join(queues)}",
-                f"--hostname={'+'.join(queues)}@%h",
-                f"--loglevel={settings.log_level}",
-                "--without-gossip",
-                "--without-mingle",
-                "--without-heartbeat",
-            ]
+
+        def end() -> None:
+            if not died_deaf:
+                logger.critical("deaf for too long, ending so that a fresh process is started")
+                died_deaf.append(True)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        store = connect(settings.database_url or "", pool_size=1)  # its own: the stages' may all be in use
+        closing.callback(store.dispose)
+        watch = DeafnessWatch(deaf_after_s=settings.deaf_after_s)
+        checks: list[Check] = [
+            partial(check_broker, app),
+            partial(check_database, store),
+            place.desk.keeper.fault,
+            check_ears(watch, ears, waiting=partial(n_waiting, app, queues), on_deaf=end),
+        ]
+        reporter = HealthReporter(
+            report_path(settings.processes_dir, name), name=name, checks=checks, ears=ears
         )
+        reporter.start()
+        closing.callback(reporter.stop)
+        if (ready := settings.ready_file) is not None:
+            worker_ready.connect(lambda **_: ready.touch(), weak=False)
+        # Threads: an engine batches what they hand in, verifiers run children of their own, and a prefork child
+        # could start neither (FACTS.md).
+        worker = app.Worker(
+            pool_cls="threads",
+            concurrency=threads,
+            queues=list(queues),
+            hostname=f"{name}@{socket.gethostname()}",
+            loglevel=settings.log_level,
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        )
+        worker.start()
+        return 1 if died_deaf else int(worker.exitcode or 0)

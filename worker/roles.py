@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from celery import Celery
 
 from db.session import connect
 from worker.errors import ConfigurationError, MessageError, StoreUnavailableError
+from worker.health import Ears
 from worker.keeper import LeaseKeeper
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
+from worker.parking import Park, park_unreadable, parking_lot
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.stages.desk import Desk
@@ -38,11 +39,17 @@ class Workplace:
 
     desk: Desk
     app: Celery
+    ears: Ears
+    """Counts messages, for the health report."""
+
+    park: Park
+    """Keeps messages that cannot be read."""
+
     closing: contextlib.ExitStack
     """Closes engines and verifiers when the process ends."""
 
 
-def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str]) -> Workplace:
+def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str], ears: Ears) -> Workplace:
     """Return the surroundings of a worker of ``queues``.
 
     Raises:
@@ -67,7 +74,9 @@ def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str]) ->
     desk = Desk(
         store=store, publisher=publisher, keeper=keeper, settings=settings, holder=holder, tracer=tracer
     )
-    return Workplace(desk=desk, app=app, closing=closing)
+    park = parking_lot(store, who=holder)
+    park_unreadable(app, park)
+    return Workplace(desk=desk, app=app, ears=ears, park=park, closing=closing)
 
 
 def _generate(place: Workplace) -> Stage:
@@ -136,15 +145,15 @@ def _register_stage(place: Workplace, queue: str, stage: Stage) -> None:
     desk = place.desk
 
     @place.app.task(name=queue)
-    def run(message: object) -> None:
+    def run(*arguments: object, **named: object) -> None:
         try:
-            ids = decode(message)
+            ids = decode(*arguments, **named)
         except MessageError as error:
-            logger.warning("message parked", extra={"queue": queue, "error": str(error)})
+            place.park(queue, [*arguments, named] if named else list(arguments), str(error))
             PARKED.labels(queue).inc()
             return
         try:
-            with stage_run(queue), desk.traced(queue, ids):
+            with place.ears.hearing(), stage_run(queue), desk.traced(queue, ids):
                 stage(ids)
         except Exception as error:
             # The outermost frame: record it with its tasks, let Celery acknowledge, and let the leases run out;
@@ -156,16 +165,13 @@ def _register_stage(place: Workplace, queue: str, stage: Stage) -> None:
 
 
 def _register_reconciler(place: Workplace) -> None:
+    from worker.broker import connected
     from worker.stages.reconcile import reconcile
     from worker.standing import QueueCollector
 
     collect_from(QueueCollector(place.desk.store))
 
-    def depth(queue: str) -> int:
-        with place.app.connection_for_read() as connection:
-            channel: Any = connection.default_channel  # kombu's virtual channels; the stubs know AMQP's only
-            return int(channel.queue_declare(queue).message_count)
-
     @place.app.task(name=RECONCILE)
     def sweep() -> None:
-        reconcile(place.desk, depth)
+        with place.ears.hearing(), connected(place.app) as broker:
+            reconcile(place.desk, broker)

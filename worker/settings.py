@@ -63,6 +63,9 @@ class Settings:
     publish_window: int = 2000
     """Tasks of one queue handed to the broker at once; the reconciler tops up from Postgres."""
 
+    ageing_s: float = 300.0
+    """Waiting time after which a task counts as one priority higher, so that nothing waits for ever."""
+
     lease_s: float = 10.0
     """How long a silent worker keeps a task; a living one renews it three times in that span."""
 
@@ -78,6 +81,9 @@ class Settings:
 
     docker_runtime: str | None = None
     """A runtime of the Docker engine's, e.g. ``runsc``; read by the sandbox itself."""
+
+    deaf_after_s: float = 15.0
+    """How long an idle worker may leave messages waiting before it counts as deaf; after twice that it ends itself."""
 
     log_level: str = "INFO"
     metrics_port: int | None = None
@@ -127,6 +133,11 @@ class Settings:
                 "the host or port of DATABASE_URL or BROKER_URL cannot be read"
             ) from None
         return replace(settings, **changes)  # type: ignore[arg-type]  # parsed by the field's own type above
+
+    @property
+    def processes_dir(self) -> Path:
+        """Where the processes of this machine tell how they are."""
+        return self.state_dir / "processes"
 
     @property
     def models_dir(self) -> Path:

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, TextIO
 from uuid import UUID
@@ -94,18 +95,23 @@ def submit(
     settings: Settings,
     key: str | None = None,
     strict: bool = False,
+    not_before: datetime | None = None,
+    deadline: datetime | None = None,
 ) -> Submission:
     """Submit every good line of ``stream`` as one batch.
 
     Args:
         store: The database.
-        publisher: Gets the first window of ids, after the commit.
+        publisher: Wakes the reconciler after the commit; what is published when is for the reconciler to say, so that
+            one submitter cannot push in before others.
         stream: Seekable; JSON lines as ``worker.submission.lines`` describes them.
         file: Its name in errors.
         error_file: Gets a line for every bad line; not made when there is none.
-        settings: Tenant, window and limits.
+        settings: Tenant and limits.
         key: Idempotency key; the content's hash when not given.
         strict: One bad line refuses all.
+        not_before: When tasks that name no time of their own may start.
+        deadline: What is unfinished by then fails.
 
     Raises:
         SubmissionError: No line is good, or ``strict`` and one is bad; nothing was written but the error file.
@@ -130,13 +136,13 @@ def submit(
             key=key,
             source=storable(file),
             who=f"submit/{os.getpid()}",
-            window=settings.publish_window,
             n_rejected=lambda: log.n,
+            not_before=not_before,
+            deadline=deadline,
         )
     if written is None:  # somebody else submitted the same key while we were reading
         return submit(store, publisher, stream, file=file, error_file=error_file, settings=settings, key=key)
-    for route, tasks in written.first_window.items():
-        publisher.publish(route, tasks)
+    publisher.wake()
     return Submission(
         batch_id=written.batch_id,
         n_tasks=written.n_tasks,

@@ -51,7 +51,22 @@ def submission(of: dict[str, Any]) -> str:
     )
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"overhead": overhead, "submission": submission}
+def recovery(of: dict[str, Any]) -> str:
+    """Return the table of recovery times."""
+    return table(
+        [f"{of['kills']} workers killed, lease {of['lease_s']:g} s, load {of['load_before']:.1f}", "seconds"],
+        [
+            ["from kill -9 to the task's restart, median", of["median_s"]],
+            ["the longest (goal: 15)", of["max_s"]],
+        ],
+    )
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "overhead": overhead,
+    "submission": submission,
+    "recovery": recovery,
+}
 
 
 def main() -> None:

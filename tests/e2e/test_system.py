@@ -69,7 +69,7 @@ def test_up_takes_up_again_what_down_and_a_killed_worker_left(system: Any, wait_
     workers = [pid for pid, command in system.processes().items() if "worker --queues generate" in command]
     os.kill(workers[0], signal.SIGKILL)
     assert system.run("down").returncode == 0
-    assert system.processes() == {}
+    wait_until(lambda: not system.processes(), "every process has ended")
     assert system.run("up").returncode == 0
     finished = system.run("submit", tasks, "--wait", "--json")  # the same file: it waits for the first batch
     assert finished.returncode == 0, finished.stderr

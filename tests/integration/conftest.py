@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 
 from db.migrate import migrate
 from db.session import connect
-from tests.integration.bench import Outbox
+from tests.integration.bench import Outbox, Rig
 from worker.embedded.services import Services
 from worker.errors import ServiceError
 from worker.keeper import LeaseKeeper
@@ -75,6 +75,15 @@ def desk(store: Store, settings: Settings, outbox: Outbox) -> Iterator[Desk]:
     keeper = LeaseKeeper(store, lease_s=settings.lease_s)
     keeper.start()
     yield Desk(store=store, publisher=outbox, keeper=keeper, settings=settings, holder="test")
+    keeper.stop()
+
+
+@pytest.fixture
+def rig(store: Store, settings: Settings) -> Iterator[Rig]:
+    """Stages driven by hand, on a database of the test's own."""
+    keeper = LeaseKeeper(store, lease_s=settings.lease_s)
+    keeper.start()
+    yield Rig(store, settings, keeper)
     keeper.stop()
 
 

@@ -126,6 +126,7 @@ def test_a_worker_that_was_thought_dead_cannot_write_over_its_successor(
         claim_tasks,
         store,
         ids,
+        queue=GENERATE,
         from_states=["queued", "generating"],
         to_state="generating",
         lease_s=60,
@@ -155,14 +156,14 @@ def test_a_flushed_broker_loses_nothing(
         outbox.queues.clear()  # flushed: every message is gone
         for table in ("tasks", "verifications"):
             query(store, f"UPDATE {table} SET published_at = now() - interval '4 s' RETURNING 1")
-        assert reconcile(desk, outbox.depth) == 1
+        assert reconcile(desk, outbox) == 1
         stage()
     assert [line["state"] for line in results(store, made.batch_id)] == ["answered"]
 
 
 def test_the_reconciler_publishes_nothing_twice_while_messages_wait(desk: Desk, outbox: Outbox) -> None:
     send(desk, MATH_LINE)
-    assert reconcile(desk, outbox.depth) == 0
+    assert reconcile(desk, outbox) == 0
 
 
 def test_a_batch_larger_than_the_window_is_topped_up(desk: Desk, outbox: Outbox, store: Store) -> None:
@@ -175,14 +176,14 @@ def test_a_batch_larger_than_the_window_is_topped_up(desk: Desk, outbox: Outbox,
     )
     send(small, *({**MATH_LINE, "custom_id": str(i)} for i in range(8)))
     assert outbox.depth(GENERATE) == 3
-    assert reconcile(small, outbox.depth) == 0  # the window is full
+    assert reconcile(small, outbox) == 0  # the window is full
     seen = set(outbox.queues[GENERATE])
     while taken := outbox.take(GENERATE):
         assert len(taken) <= 3
         generate(
             small, taken, engine=ReplayEngine({}), pool=ThreadPoolExecutor(1)
         )  # refuses, and so ends them
-        reconcile(small, outbox.depth)
+        reconcile(small, outbox)
         seen |= set(outbox.queues[GENERATE])
     assert len(seen) == 8
 
@@ -196,6 +197,7 @@ def test_a_task_that_kills_its_workers_is_parked_with_the_reason(
         held = claim_tasks(
             store,
             ids,
+            queue=GENERATE,
             from_states=["queued", "generating"],
             to_state="generating",
             holder="doomed",
@@ -204,7 +206,7 @@ def test_a_task_that_kills_its_workers_is_parked_with_the_reason(
         )
         assert held
         age_leases(store)
-        reconcile(desk, outbox.depth)
+        reconcile(desk, outbox)
     (line,) = results(store, made.batch_id)
     assert line["state"] == "failed"
     assert line["error"]["type"] == "DeadLetter"
@@ -219,16 +221,17 @@ def test_what_broke_a_stage_is_tried_alone_so_that_its_neighbours_survive(
     sent: list[list[UUID]] = []
 
     class Messages(Outbox):
-        def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> None:
+        def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> bool:
             sent.append([task_id for task_id, _ in tasks])
+            return True
 
     watched = replace(desk, publisher=Messages())
     for _ in range(desk.settings.max_deliveries):
-        held = desk.claim(ids, from_states=["queued", "generating"], to_state="generating")
+        held = desk.claim(ids, queue=GENERATE, from_states=["queued", "generating"], to_state="generating")
         note_fault(store, [task.id for task in held], OverflowError("too many tokens"), holder=desk.holder)
         age_leases(store)
         query(store, "UPDATE tasks SET published_at = now() - interval '2 hours' RETURNING 1")
-        reconcile(watched, outbox.depth)
+        reconcile(watched, outbox)
         ids = ids[:1]  # from now on only the poison is begun
     assert sent
     assert all(len(message) == 1 for message in sent)

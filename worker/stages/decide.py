@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from worker.deciding import CODE_VERSION, configuration_of, decide_task
+from worker.messages import DECIDE
 from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
 from worker.store.chains import load_chains
@@ -19,7 +20,7 @@ from worker.telemetry.traces import NS, submitted_ns
 
 def decide(desk: Desk, ids: Sequence[UUID]) -> None:
     """Decide those of ``ids`` whose verdicts are all in and that nobody holds."""
-    held = desk.claim(ids, from_states=["deciding"], to_state="deciding")
+    held = desk.claim(ids, queue=DECIDE, from_states=["deciding"], to_state="deciding")
     if not held:
         return
     with desk.keeper.holding(held):

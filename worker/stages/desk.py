@@ -15,7 +15,7 @@ from worker.keeper import LeaseKeeper
 from worker.messages import DECIDE, VERIFY
 from worker.publisher import Publisher
 from worker.settings import Settings
-from worker.store.leases import HeldTask, Moved, claim_tasks
+from worker.store.leases import HeldTask, Moved, claim_tasks, forget_published
 from worker.store.transactions import Store
 from worker.telemetry.traces import Tracer
 
@@ -56,12 +56,15 @@ class Desk:
         finally:
             self.tracer.ran(stage, ids, began_ns=began_ns, error=failed)
 
-    def claim(self, ids: Sequence[UUID], *, from_states: Sequence[str], to_state: str) -> list[HeldTask]:
-        """Take those of ``ids`` that wait in one of ``from_states`` and that nobody holds."""
+    def claim(
+        self, ids: Sequence[UUID], *, queue: str, from_states: Sequence[str], to_state: str
+    ) -> list[HeldTask]:
+        """Take those of ``ids`` that wait in one of ``from_states`` and that nobody holds; none in a pause."""
         return patiently(
             lambda: claim_tasks(
                 self.store,
                 ids,
+                queue=queue,
                 from_states=from_states,
                 to_state=to_state,
                 holder=self.holder,
@@ -70,16 +73,21 @@ class Desk:
             )
         )
 
+    def publish(self, queue: str, tasks: Sequence[tuple[UUID, int]]) -> None:
+        """Hand (id, urgency) pairs to a queue; what the broker does not take counts as not published."""
+        if not self.publisher.publish(queue, tasks):
+            patiently(lambda: forget_published(self.store, queue, [task_id for task_id, _ in tasks]))
+
     def publish_decide(self, moved: Sequence[Moved]) -> None:
         """Hand on the tasks that wait for their decision."""
-        ready = [(m.id, m.priority) for m in moved if m.to_state == "deciding"]
+        ready = [(m.id, m.urgency) for m in moved if m.to_state == "deciding"]
         if ready:
-            self.publisher.publish(DECIDE, ready)
+            self.publish(DECIDE, ready)
 
     def publish_verify(self, waiting: Mapping[str, Sequence[Moved]]) -> None:
         """Hand the tasks that wait for verdicts to the queue of each of their verifiers."""
         for verifier, moved in sorted(waiting.items()):
-            self.publisher.publish(VERIFY[verifier], [(m.id, m.priority) for m in moved])
+            self.publish(VERIFY[verifier], [(m.id, m.urgency) for m in moved])
 
 
 def patiently(save: Callable[[], T]) -> T:

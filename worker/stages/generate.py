@@ -13,6 +13,7 @@ from worker.claims import verifiers_needed
 from worker.deciding import thresholds_of
 from worker.engines.protocol import Engine
 from worker.errors import EngineUnavailableError, GenerationError
+from worker.messages import GENERATE, GENERATE_GIVEN
 from worker.sampling import GIVEN, Sampled, given_chains, sample_task
 from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
@@ -22,6 +23,7 @@ from worker.telemetry.metrics import CHAINS, TOKENS, TOKENS_SAVED
 
 logger = logging.getLogger(__name__)
 
+WAITING = ("queued", "generating")
 LINGER_S = (
     0.02  # after the first task of a message is finished: those that finish with it share its transaction
 )
@@ -29,7 +31,7 @@ LINGER_S = (
 
 def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoolExecutor) -> None:
     """Sample the chains of those of ``ids`` that wait and that nobody holds; write each as it is finished."""
-    held = desk.claim(ids, from_states=["queued", "generating"], to_state="generating")
+    held = desk.claim(ids, queue=GENERATE, from_states=WAITING, to_state="generating")
     if not held:
         return
     calibrations = patiently(lambda: active_calibrations(desk.store, {task.tenant for task in held}))
@@ -45,7 +47,7 @@ def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoo
 
 def generate_given(desk: Desk, ids: Sequence[UUID]) -> None:
     """Take up tasks that brought their chains."""
-    held = desk.claim(ids, from_states=["queued", "generating"], to_state="generating")
+    held = desk.claim(ids, queue=GENERATE_GIVEN, from_states=WAITING, to_state="generating")
     with desk.keeper.holding(held):
         _save(
             desk, [_generated(task, Sampled(chains=given_chains(task.line), tokens_saved=0)) for task in held]

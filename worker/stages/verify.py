@@ -83,12 +83,17 @@ def _give_back(desk: Desk, task: HeldTask, error: VerifierError, *, verifier: st
     """Try later, or fail the task when it was tried often enough: a verifier that broke never says "no"."""
     logger.warning(
         "verifier broke",
-        extra={"task_id": str(task.id), "verifier": verifier, "attempt": task.attempt, "error": str(error)},
+        extra={
+            "task_id": str(task.id),
+            "verifier": verifier,
+            "delivery": task.deliveries,
+            "error": str(error),
+        },
     )
-    if task.attempt >= desk.settings.max_deliveries:
+    if task.deliveries >= desk.settings.max_deliveries:
         fail_verification(desk.store, task, error, verifier=verifier, who=desk.holder)
         return
-    release_verifications(desk.store, [task], verifier=verifier, delay_s=BACKOFF_S * 2**task.attempt)
+    release_verifications(desk.store, [task], verifier=verifier, delay_s=BACKOFF_S * 2**task.deliveries)
 
 
 def _count(judged: Sequence[Judged]) -> None:

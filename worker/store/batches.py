@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,12 +30,20 @@ class Batch:
     n_rejected_lines: int
     created_at: datetime
     cancelled_at: datetime | None
+    deadline_at: datetime | None = None
     states: dict[str, int] = field(default_factory=dict)
+    n_expired: int = 0
+    """Of those that failed: how many because the deadline passed."""
 
     @property
     def n_finished(self) -> int:
         """Tasks in a final state."""
         return sum(self.states.get(state, 0) for state in FINAL_STATES)
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether its deadline has passed."""
+        return self.deadline_at is not None and self.deadline_at <= datetime.now(UTC)
 
     @property
     def is_finished(self) -> bool:
@@ -49,8 +57,6 @@ class Written:
 
     batch_id: UUID
     n_tasks: int = 0
-    first_window: dict[str, list[tuple[UUID, int]]] = field(default_factory=dict)
-    """The (id, priority) pairs to publish after the commit, by route."""
 
 
 def find_batch(engine: Engine, *, tenant: str, key: str) -> Batch | None:
@@ -70,8 +76,9 @@ def write_batch(
     key: str,
     source: str,
     who: str,
-    window: int,
     n_rejected: Callable[[], int],
+    not_before: datetime | None = None,
+    deadline: datetime | None = None,
 ) -> Written | None:
     """Stream ``lines`` into one new batch, all or nothing; ``None`` when the key is taken already.
 
@@ -82,17 +89,18 @@ def write_batch(
         key: Idempotency key, unique per tenant. A second submitter with the same key waits here for the first.
         source: The file's name, for people.
         who: Stands in the tasks' first event.
-        window: How many tasks of each route count as published at once; the rest waits for the reconciler.
         n_rejected: Asked after ``lines`` has ended.
+        not_before: Of tasks that name no time of their own.
+        deadline: What is unfinished by then fails.
     """
     batch_id = uuid7()
     written = Written(batch_id=batch_id)
     labels: list[tuple[UUID, list[str]]] = []
     with transaction(engine) as connection:
-        values = {"id": batch_id, "tenant": tenant, "key": key, "source": source}
+        values = {"id": batch_id, "tenant": tenant, "key": key, "source": source, "deadline": deadline}
         if connection.execute(batches.INSERT_BATCH, values).one_or_none() is None:
             return None
-        rows = _task_rows(lines, written, labels, tenant=tenant, window=window)
+        rows = _task_rows(lines, batch_id, labels, tenant=tenant, not_before=not_before)
         written.n_tasks = batches.copy_rows(connection, "tasks", batches.TASK_COLUMNS, rows)
         _write_labels(connection, labels, tenant=tenant)
         connection.execute(batches.FIRST_EVENTS, {"id": batch_id, "who": who})
@@ -103,34 +111,29 @@ def write_batch(
 
 def _task_rows(
     lines: Iterable[TaskLine],
-    written: Written,
+    batch_id: UUID,
     labels: list[tuple[UUID, list[str]]],
     *,
     tenant: str,
-    window: int,
+    not_before: datetime | None,
 ) -> Iterator[tuple[Any, ...]]:
-    now = datetime.now().astimezone()
     for line in lines:
         task_id = uuid7()
-        route = GENERATE_GIVEN if line.is_given else GENERATE
-        published = written.first_window.setdefault(route, [])
-        in_window = len(published) < window
-        if in_window:
-            published.append((task_id, line.options.priority))
         if line.labels:
             labels.append((task_id, line.labels))
         yield (
             str(task_id),
-            str(written.batch_id),
+            str(batch_id),
             tenant,
             line.custom_id,
             line.kind,
             line.mode,
             line.domain or line.kind,
             line.model_dump_json(exclude={"label"}, exclude_unset=True, by_alias=True),
-            route,
+            GENERATE_GIVEN if line.is_given else GENERATE,
+            "" if line.is_given else ",".join(line.options.models),
             line.options.priority,
-            now if in_window else None,
+            line.options.not_before or not_before,
         )
 
 
@@ -218,5 +221,7 @@ def _batch(row: Any) -> Batch:  # noqa: ANN401 (a row mapping)
         n_rejected_lines=row["n_rejected_lines"],
         created_at=row["created_at"],
         cancelled_at=row["cancelled_at"],
+        deadline_at=row["deadline_at"],
         states=row.get("states") or {},
+        n_expired=row.get("n_expired") or 0,
     )

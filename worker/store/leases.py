@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Row
 from db import leases
 from db.models import FINAL_STATES
 from worker.errors import StoreError
+from worker.messages import VERIFY
 from worker.store.texts import storable
 from worker.store.transactions import statements, transaction
 from worker.submission.lines import TaskLine
@@ -27,9 +28,11 @@ class HeldTask:
 
     id: UUID
     tenant: str
-    priority: int
     attempt: int
     """The fencing number of this claim."""
+
+    deliveries: int
+    """Claims of this stage that have not ended, this one among them."""
 
     domain: str
     line: TaskLine
@@ -47,10 +50,10 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """A task that really moved, to be published by its priority."""
+    """A task that really moved, to be published by its urgency."""
 
     id: UUID
-    priority: int
+    urgency: int
     to_state: str
 
 
@@ -58,44 +61,52 @@ def claim_tasks(
     engine: Engine,
     ids: Sequence[UUID],
     *,
+    queue: str,
     from_states: Sequence[str],
     to_state: str,
     holder: str,
     lease_s: float,
     max_deliveries: int,
 ) -> list[HeldTask]:
-    """Take those of ``ids`` that wait in one of ``from_states`` and that nobody holds; the rest is not ours."""
+    """Take those of ``ids`` that wait in one of ``from_states`` and that nobody holds; the rest is not ours.
+
+    While ``queue`` is paused there is nothing to take, and the tasks count as not published.
+    """
+    values = {"ids": list(ids), "from_states": list(from_states), "queue": queue}
+    claim = {"to_state": to_state, "holder": holder, "lease_s": lease_s, "max_deliveries": max_deliveries}
     with statements(engine) as connection:
-        found = connection.execute(
-            leases.CLAIM_TASKS,
-            {
-                "ids": list(ids),
-                "from_states": list(from_states),
-                "to_state": to_state,
-                "holder": holder,
-                "lease_s": lease_s,
-                "max_deliveries": max_deliveries,
-            },
-        ).all()
+        found = connection.execute(leases.CLAIM_TASKS, values | claim).all()
+        if not found:
+            connection.execute(leases.PUT_BACK_TASKS, values)
     return [_held(row) for row in found]
 
 
 def claim_verifications(
     engine: Engine, ids: Sequence[UUID], *, verifier: str, holder: str, lease_s: float, max_deliveries: int
 ) -> list[HeldTask]:
-    """Take the turns of ``verifier`` at those of ``ids`` that still wait for it; ``attempt`` is the turn's own."""
+    """Take the turns of ``verifier`` at those of ``ids`` that still wait for it; ``attempt`` is the turn's own.
+
+    While its queue is paused there is nothing to take, and the turns count as not published.
+    """
+    values = {"ids": list(ids), "verifier": verifier, "queue": VERIFY[verifier]}
+    claim = {"holder": holder, "lease_s": lease_s, "max_deliveries": max_deliveries}
     with statements(engine) as connection:
-        found = connection.execute(
-            leases.CLAIM_VERIFICATIONS,
-            {
-                "ids": list(ids),
-                "verifier": verifier,
-                "holder": holder,
-                "lease_s": lease_s,
-                "max_deliveries": max_deliveries,
-            },
-        ).all()
+        found = connection.execute(leases.CLAIM_VERIFICATIONS, values | claim).all()
+        if not found:
+            connection.execute(leases.PUT_BACK_VERIFICATIONS, values)
     return [_held(row) for row in found]
+
+
+def forget_published(engine: Engine, queue: str, ids: Sequence[UUID]) -> None:
+    """Let ``ids`` count as not published to ``queue``, unless somebody has taken them meanwhile."""
+    verifier = next((name for name, of in VERIFY.items() if of == queue), None)
+    with statements(engine) as connection:
+        if verifier is None:
+            final = list(FINAL_STATES)
+            connection.execute(leases.FORGET_PUBLISHED_TASKS, {"ids": list(ids), "final_states": final})
+        else:
+            values = {"ids": list(ids), "verifier": verifier}
+            connection.execute(leases.FORGET_PUBLISHED_VERIFICATIONS, values)
 
 
 def move(connection: Connection, moves: Sequence[Move], *, from_state: str, who: str) -> list[Moved]:
@@ -116,7 +127,7 @@ def move(connection: Connection, moves: Sequence[Move], *, from_state: str, who:
             "who": who,
         },
     ).all()
-    return [Moved(id=row.id, priority=row.priority, to_state=row.to_state) for row in found]
+    return [Moved(id=row.id, urgency=row.urgency, to_state=row.to_state) for row in found]
 
 
 def fail(engine: Engine, task: HeldTask, error: Exception, *, from_state: str, who: str) -> None:
@@ -128,16 +139,11 @@ def fail(engine: Engine, task: HeldTask, error: Exception, *, from_state: str, w
 
 def fail_verification(engine: Engine, task: HeldTask, error: Exception, *, verifier: str, who: str) -> None:
     """Park a task whose verifier can't conclude, if this turn is still ours."""
+    values = {"id": task.id, "attempt": task.attempt, "verifier": verifier, "who": who}
+    reason = {"why": storable(str(error))[:500], "error": json.dumps(describe(error))}
     with transaction(engine) as connection:
-        still_ours = connection.execute(
-            leases.END_VERIFICATIONS,
-            {"ids": [task.id], "attempts": [task.attempt], "verifier": verifier, "verifying": [task.id]},
-        ).all()
-        if still_ours:
-            connection.execute(
-                leases.FAIL_VERIFYING,
-                {"id": task.id, "why": str(error)[:500], "error": json.dumps(describe(error)), "who": who},
-            )
+        connection.execute(leases.LOCK_VERIFYING, {"ids": [task.id]})  # the task first, as everybody does
+        connection.execute(leases.FAIL_VERIFYING, values | reason)
 
 
 def release(
@@ -203,8 +209,8 @@ def _held(row: Row[Any]) -> HeldTask:
     return HeldTask(
         id=row.id,
         tenant=row.tenant,
-        priority=row.priority,
         attempt=row.attempt,
+        deliveries=row.deliveries,
         domain=row.domain,
         line=line,
     )

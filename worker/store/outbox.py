@@ -3,69 +3,209 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, TextClause
 
-from db import outbox
+from db import limits, outbox
+from db.models import FINAL_STATES
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, VERIFY
 from worker.store.transactions import transaction
+from worker.turns import FIRST_WINDOW, GUARANTEED, Standing, Turns, Waiting, next_window, take_turns
 
 LOST_WHEN_EMPTY_S = 3.0
-"""A message whose queue is empty and whose row nobody took for so long is lost (the broker was flushed, say)."""
+"""A message whose queue is empty and whose row nobody took for so long is lost."""
 
 LOST_WHEN_BUSY_S = 600.0
 """With other messages before it, it may just be waiting; twice in the queue would be waste, not harm."""
 
-Depth = Callable[[str], int]
-"""How many messages of a queue the broker holds."""
+UNDER_WAY_WINDOWS = 4
+"""Windows of one tenant's tasks that may be between their first stage and their decision: a slow verifier must slow
+down generation instead of filling the broker, and only for the tenant whose tasks it is."""
+
+EXPIRED_AT_ONCE = 20_000
 
 Due = dict[str, list[list[tuple[UUID, int]]]]
-"""Tasks to publish, as (id, priority), by queue, in groups that may share messages.
+"""Tasks to publish, as (id, urgency), by queue, in groups that may share messages.
 
 A task whose stage was begun before and never ended is a group of its own: it may be what broke its worker, and those
 that travelled with it must not be parked for it.
 """
 
 
-def sweep(engine: Engine, *, depth: Depth, window: int, max_deliveries: int, who: str) -> Due:
+class BrokerView(Protocol):
+    """What the reconciler asks the broker."""
+
+    def depth(self, queue: str) -> int:
+        """Return how many messages of a queue are waiting."""
+        ...
+
+    def identity(self) -> str:
+        """Return a word that changes when the broker may have lost messages: flushed, restarted or replaced."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRules:
+    """What the operator set."""
+
+    window: int
+    """Tasks of one route that may wait in the broker at most."""
+
+    max_deliveries: int
+    """Claims of one stage after which a task is parked as failed."""
+
+    ageing_s: float
+    """A waiting task rises by one priority in this time."""
+
+    message_tasks: int
+
+
+@dataclass(slots=True)
+class _Queue:
+    window: int | None = None
+    is_paused: bool = False
+    broker: str = ""
+
+
+def expire(engine: Engine, *, who: str) -> int:
+    """Fail what is unfinished in a batch whose deadline passed; return how many tasks. One batch at a time."""
+    with transaction(engine) as connection:
+        if not connection.execute(outbox.TRY_LOCK).scalar_one():
+            return 0
+        values = {"final_states": list(FINAL_STATES), "n": EXPIRED_AT_ONCE, "who": who}
+        row = connection.execute(limits.EXPIRE_TASKS, values).one()
+        if row.batch_id is not None and row.n < EXPIRED_AT_ONCE:
+            connection.execute(limits.MARK_EXPIRED, {"id": row.batch_id})
+    return int(row.n)
+
+
+def sweep(engine: Engine, *, broker: BrokerView, rules: SweepRules, who: str) -> Due:
     """Park what was begun too often, mark what is due as published and return it; empty while another sweeps.
 
     Args:
         engine: The database.
-        depth: Asked about each queue.
-        window: Tasks of one route that may wait in the broker at once.
-        max_deliveries: Claims of one stage after which a task is parked as failed.
+        broker: Asked about each queue, and whether it is still the one that was published to.
+        rules: What the operator set.
         who: Stands in the events.
     """
     with transaction(engine) as connection:
         if not connection.execute(outbox.TRY_LOCK).scalar_one():
             return {}
-        limits = {"max_deliveries": max_deliveries, "who": who}
-        connection.execute(outbox.PARK_TASKS, limits)
-        connection.execute(outbox.PARK_VERIFICATIONS, limits)
-        return _due(connection, depth=depth, window=window, max_deliveries=max_deliveries)
+        values = {"max_deliveries": rules.max_deliveries, "who": who}
+        connection.execute(outbox.PARK_TASKS, values)
+        connection.execute(outbox.PARK_VERIFICATIONS, values)
+        connection.execute(outbox.RIPEN)
+        return _Sweep(connection, broker, rules).run()
 
 
-def _due(connection: Connection, *, depth: Depth, window: int, max_deliveries: int) -> Due:
-    found: Due = defaultdict(list)
+class _Sweep:
+    """One sweep in its transaction."""
 
-    def take(queue: str, statement: TextClause, n: int, **values: object) -> None:
-        lost_after_s = LOST_WHEN_EMPTY_S if depth(queue) == 0 else LOST_WHEN_BUSY_S
-        parameters = {**values, "n": n, "lost_after_s": lost_after_s, "max_deliveries": max_deliveries}
-        rows = connection.execute(statement, parameters).all()
-        if fresh := [(row.id, row.priority) for row in rows if row.deliveries == 0]:
-            found[queue].append(fresh)
-        found[queue] += [[(row.id, row.priority)] for row in rows if row.deliveries > 0]
+    def __init__(self, connection: Connection, broker: BrokerView, rules: SweepRules) -> None:
+        self._connection = connection
+        self._broker = broker
+        self._rules = rules
+        self._found: Due = defaultdict(list)
+        self._queues = {
+            row.name: _Queue(row.window_tasks, row.is_paused, row.broker)
+            for row in connection.execute(outbox.QUEUES)
+        }
 
-    for route in (GENERATE, GENERATE_GIVEN):
-        out = connection.execute(outbox.TASKS_OUT, {"route": route}).scalar_one()
-        room = max(window - out, 0) if depth(route) else window
-        if room:
-            take(route, outbox.TASKS_DUE, room, states=["queued"], routes=[route])
-        take(route, outbox.TASKS_DUE, window, states=["generating"], routes=[route])
-    take(DECIDE, outbox.TASKS_DUE, window, states=["deciding"], routes=[GENERATE, GENERATE_GIVEN])
-    for verifier, queue in VERIFY.items():
-        take(queue, outbox.VERIFICATIONS_DUE, window, verifier=verifier)
-    return found
+    def run(self) -> Due:
+        self._notice_another_broker()
+        for route in (GENERATE, GENERATE_GIVEN):
+            if not self._is_paused(route):
+                self._late(route, outbox.TASKS_DUE, states=["queued", "generating"], routes=[route])
+                self._top_up(route)
+        both = [GENERATE, GENERATE_GIVEN]
+        if not self._is_paused(DECIDE):
+            self._late(DECIDE, outbox.TASKS_DUE, states=["deciding"], routes=both)
+        for verifier, queue in VERIFY.items():
+            if not self._is_paused(queue):
+                self._late(queue, outbox.VERIFICATIONS_DUE, verifier=verifier)
+        return self._found
+
+    def _is_paused(self, queue: str) -> bool:
+        return queue in self._queues and self._queues[queue].is_paused
+
+    def _notice_another_broker(self) -> None:
+        identity, known = self._broker.identity(), self._queues.get(DECIDE, _Queue()).broker
+        if known == identity:
+            return
+        if known:
+            self._connection.execute(outbox.FORGET_TASKS)
+            self._connection.execute(outbox.FORGET_VERIFICATIONS)
+        self._connection.execute(
+            outbox.REMEMBER_QUEUE, {"name": DECIDE, "window_tasks": None, "broker": identity}
+        )
+
+    def _late(self, queue: str, statement: TextClause, **values: object) -> None:
+        lost_after_s = LOST_WHEN_EMPTY_S if self._broker.depth(queue) == 0 else LOST_WHEN_BUSY_S
+        parameters = {
+            **values,
+            "n": self._rules.window,
+            "lost_after_s": lost_after_s,
+            "max_deliveries": self._rules.max_deliveries,
+        }
+        rows = self._connection.execute(statement, parameters).all()
+        if fresh := [(row.id, row.urgency) for row in rows if row.deliveries == 0]:
+            self._found[queue].append(fresh)
+        self._found[queue] += [[(row.id, row.urgency)] for row in rows if row.deliveries > 0]
+
+    def _top_up(self, route: str) -> None:
+        out = {
+            (row.tenant, row.priority): row.n
+            for row in self._connection.execute(outbox.OUT, {"route": route})
+        }
+        begun = {row.tenant: row.n for row in self._connection.execute(outbox.BEGUN, {"route": route})}
+        n_out = sum(out.values())
+        known = self._queues.get(route, _Queue())
+        window = next_window(known.window, n_out=n_out, cap=self._rules.window)
+        turns = self._turns(
+            route,
+            Standing(
+                room=max(window - n_out, 0),
+                guaranteed=min(GUARANTEED, window),
+                out=out,
+                allowance={
+                    tenant: max(UNDER_WAY_WINDOWS * self._rules.window - n, 0) for tenant, n in begun.items()
+                },
+                tokens=self._tokens(),
+                step=self._rules.message_tasks,
+            ),
+        )
+        if not turns.chosen and n_out == 0:
+            return  # idle: the window says nothing about how fast workers are
+        if len(turns.chosen) + n_out <= (known.window or FIRST_WINDOW):
+            window = min(window, known.window or window)  # a window that was not filled need not grow
+        if window != known.window:
+            remembered = {"name": route, "window_tasks": window, "broker": known.broker}
+            self._connection.execute(outbox.REMEMBER_QUEUE, remembered)
+        self._publish(route, turns)
+
+    def _tokens(self) -> dict[tuple[str, str], float]:
+        rows = self._connection.execute(limits.REFILL)
+        return {(row.scope, row.name): row.tokens for row in rows}
+
+    def _turns(self, route: str, standing: Standing) -> Turns:
+        heads = self._connection.execute(
+            outbox.BACKLOG_HEADS,
+            {"route": route, "ageing_s": self._rules.ageing_s, "n": max(standing.room, GUARANTEED)},
+        )
+        waiting = [
+            Waiting(id=row.id, tenant=row.tenant, model=row.model, priority=row.priority) for row in heads
+        ]
+        return take_turns(waiting, standing)
+
+    def _publish(self, route: str, turns: Turns) -> None:
+        if not turns.chosen:
+            return
+        urgencies = dict(turns.chosen)
+        values = {"ids": list(urgencies), "urgencies": list(urgencies.values())}
+        published = {row.id for row in self._connection.execute(outbox.PUBLISH_FROM_BACKLOG, values)}
+        self._found[route].append([(id_, urgency) for id_, urgency in turns.chosen if id_ in published])
+        for (scope, name), n in sorted(turns.spent.items()):
+            self._connection.execute(limits.SPEND, {"scope": scope, "name": name, "n": n})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -37,6 +37,16 @@ def statements(engine: Engine) -> Iterator[Connection]:
     """
     with _translated(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         yield connection
+
+
+def is_alive(engine: Engine) -> bool:
+    """Return true once the database has answered.
+
+    Raises:
+        StoreUnavailableError: It does not.
+    """
+    with statements(engine) as connection:
+        return connection.execute(text("SELECT true")).scalar_one() is True
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def save_verified(
         if values:
             connection.execute(insert(VerdictRow).on_conflict_do_nothing(), values)
         moved = connection.execute(leases.DECIDE_WHEN_VERIFIED, {"ids": list(ended), "who": who}).all()
-    return [Moved(id=row.id, priority=row.priority, to_state="deciding") for row in moved]
+    return [Moved(id=row.id, urgency=row.urgency, to_state="deciding") for row in moved]
 
 
 def _values(task: HeldTask, judged: Judged) -> dict[str, object]:

@@ -1,0 +1,73 @@
+"""Deadlines, pauses and rate limits: the statements an operator's commands and the reconciler share."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from db.models import IN_BACKLOG, NOT_YET, UNDER_WAY
+
+EXPIRE_TASKS = text("""
+WITH late AS (
+    SELECT id FROM batches WHERE deadline_at <= now() AND expired_at IS NULL ORDER BY id LIMIT 1
+), stopping AS (
+    SELECT tasks.id, tasks.state FROM tasks JOIN late ON tasks.batch_id = late.id
+    WHERE tasks.state <> ALL(:final_states) ORDER BY tasks.id LIMIT :n FOR UPDATE OF tasks
+), stopped AS (
+    UPDATE tasks SET state = 'failed', lease_until = NULL, holder = NULL, finished_at = now(),
+        error = jsonb_build_object('type', 'DeadlinePassed', 'message',
+            'the batch''s deadline passed while the task was ' || stopping.state, 'last_error', tasks.error)
+    FROM stopping WHERE tasks.id = stopping.id
+    RETURNING tasks.id, stopping.state AS from_state, tasks.attempt
+), logged AS (
+    INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
+    SELECT id, from_state, 'failed', :who, 'deadline passed', attempt FROM stopped
+)
+SELECT (SELECT id FROM late) AS batch_id, (SELECT count(*) FROM stopped) AS n
+""")
+
+MARK_EXPIRED = text("UPDATE batches SET expired_at = now() WHERE id = :id")
+
+PAUSE = text("""
+INSERT INTO queues (name, paused_at, paused_by, why) VALUES (:name, now(), :who, :why)
+ON CONFLICT (name) DO UPDATE SET paused_at = coalesce(queues.paused_at, now()), paused_by = :who, why = :why
+""")
+
+RESUME = text("""
+UPDATE queues SET paused_at = NULL, paused_by = '', why = '' WHERE name = :name AND paused_at IS NOT NULL
+""")
+
+PAUSED = text("SELECT name, paused_at, paused_by, why, window_tasks FROM queues")
+
+WAITING_TASKS = text(f"""
+SELECT route, state, count(*) AS n, count(*) FILTER (WHERE state = 'queued' AND published_at IS NULL) AS n_backlog,
+       extract(epoch FROM now() - min(created_at)) AS oldest_s
+FROM (
+    SELECT route, state, published_at, created_at FROM tasks WHERE {IN_BACKLOG}
+    UNION ALL SELECT route, state, published_at, created_at FROM tasks WHERE {NOT_YET}
+    UNION ALL SELECT route, state, published_at, created_at FROM tasks WHERE ({UNDER_WAY}) AND state <> 'verifying'
+) waiting GROUP BY route, state
+""")  # noqa: S608 (our own constants)
+
+WAITING_VERIFICATIONS = text("""
+SELECT v.verifier, count(*) AS n, extract(epoch FROM now() - min(t.created_at)) AS oldest_s
+FROM verifications v JOIN tasks t ON t.id = v.task_id
+WHERE NOT v.done AND t.state = 'verifying' GROUP BY v.verifier
+""")
+
+SET_LIMIT = text("""
+INSERT INTO rate_limits (scope, name, per_s, burst, tokens) VALUES (:scope, :name, :per_s, :burst, :burst)
+ON CONFLICT (scope, name) DO UPDATE
+SET per_s = :per_s, burst = :burst, tokens = least(rate_limits.tokens, :burst)
+""")
+
+REMOVE_LIMIT = text("DELETE FROM rate_limits WHERE scope = :scope AND name = :name")
+
+LIMITS = text("SELECT scope, name, per_s, burst, tokens FROM rate_limits ORDER BY scope, name")
+
+REFILL = text("""
+UPDATE rate_limits
+SET tokens = least(burst, tokens + per_s * extract(epoch FROM now() - refilled_at)), refilled_at = now()
+RETURNING scope, name, tokens
+""")
+
+SPEND = text("UPDATE rate_limits SET tokens = tokens - :n WHERE scope = :scope AND name = :name")

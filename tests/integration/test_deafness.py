@@ -1,0 +1,168 @@
+"""Real workers behind a real network that is cut: they hear again, or say that they don't and end themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from benchmarks.soak.proxy import Proxy, until
+from worker.app import make_app
+from worker.embedded.services import Services
+from worker.health import read_reports
+from worker.messages import GENERATE_GIVEN
+from worker.publisher import CeleryPublisher
+from worker.settings import Settings
+from worker.store.batches import get_batch
+from worker.supervisor import worker_environment
+
+pytestmark = pytest.mark.services
+ROOT = Path(__file__).parents[2]
+QUEUES = f"{GENERATE_GIVEN},decide,reconcile"
+# A worker that stops listening without noticing: the fault itself, whatever may bring it about.
+DEAF = """
+from celery.signals import worker_ready
+worker_ready.connect(lambda sender, **_: sender.hub.call_soon(sender.task_consumer.cancel), weak=False)
+from cli.main import main
+main()
+"""
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def proxy(services: Services, tmp_path: Path) -> Iterator[Proxy]:
+    made = Proxy(
+        services.state.sockets / f"proxy-{tmp_path.name[-20:]}.sock", services.state.sockets / "valkey.sock"
+    )
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def start(settings: Settings, proxy: Proxy, tmp_path: Path) -> Iterator[Start]:
+    """Start a worker whose broker is behind the proxy."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(*program: str, **changes: str) -> subprocess.Popen[bytes]:
+        environment = worker_environment(settings, os.environ) | {
+            "BROKER_URL": f"redis+socket://{quote(str(proxy.here), safe='/')}?virtual_host=0",
+            **changes,
+        }
+        command = [sys.executable, *(program or ("-m", "cli.main")), "worker", "--queues", QUEUES]
+        with (tmp_path / "worker.log").open("ab") as log:
+            started.append(subprocess.Popen(command, env=environment, cwd=ROOT, stderr=log, stdout=log))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+class Direct:
+    """The producer's side, which is not behind the proxy."""
+
+    def __init__(self, rig: Any, settings: Settings) -> None:
+        assert settings.broker_url is not None
+        self._rig = rig
+        self._publisher = CeleryPublisher(make_app(settings.broker_url), message_tasks=2)
+        self._n = 0
+
+    def sweep(self) -> None:
+        """Publish what waits, as the reconciler does."""
+        self._rig.sweep()
+        for queue in list(self._rig.queues):
+            assert self._publisher.publish(queue, self._rig.queues.pop(queue))
+
+    def send(self, n: int) -> Callable[[], bool]:
+        """Publish ``n`` tasks once, by hand; return whether all of them are decided."""
+        self._n += 1
+        line = {"kind": "math", "chains": [{"text": "4"}], "options": {"equivalence": "exact"}}
+        made = self._rig.submit(*({**line, "custom_id": str(i)} for i in range(n)), key=str(self._n))
+        self.sweep()
+
+        def is_done() -> bool:
+            batch = get_batch(self._rig.store, made.batch_id, tenant="default")
+            return batch is not None and batch.is_finished
+
+        return is_done
+
+
+@pytest.fixture
+def direct(rig: Any, settings: Settings) -> Direct:
+    return Direct(rig, settings)
+
+
+def faults(settings: Settings) -> list[str] | None:
+    reports = read_reports(settings.processes_dir)
+    return reports[0].faults if reports else None
+
+
+def test_a_worker_hears_again_after_its_connection_was_cut(
+    start: Start, proxy: Proxy, direct: Direct, settings: Settings
+) -> None:
+    start()
+    until(direct.send(4), "the first tasks", patience_s=90)
+    for _ in range(2):
+        proxy.cut()
+        until(lambda: "broker away" in str(faults(settings)), "the report says so", patience_s=90)
+        is_done = direct.send(4)  # published while nobody listens
+        proxy.restore()
+        until(is_done, "the tasks of the cut", patience_s=90)
+        until(direct.send(4), "the tasks after it", patience_s=90)
+        until(lambda: faults(settings) == [], "the report says that all is well", patience_s=90)
+
+
+def test_a_worker_whose_network_swallows_everything_notices_and_hears_again(
+    start: Start, proxy: Proxy, direct: Direct
+) -> None:
+    start()
+    until(direct.send(2), "the first tasks", patience_s=90)
+    proxy.swallow()  # no error and no answer: a firewall that forgot the connection
+    is_done = direct.send(4)
+
+    def is_done_at_last() -> bool:
+        direct.sweep()  # a message that the broker handed to the dead connection is lost, and published again
+        return is_done()
+
+    until(is_done_at_last, "the tasks after it", patience_s=150)
+
+
+def test_a_worker_that_is_alive_but_deaf_says_so_and_ends_itself(
+    start: Start, direct: Direct, settings: Settings
+) -> None:
+    process = start("-c", DEAF, MERGEREASONER_DEAF_AFTER_S="3")
+    until(lambda: faults(settings) == [], "the worker is up", patience_s=90)
+    is_done = direct.send(2)
+    until(lambda: "deaf" in str(faults(settings)) or process.poll() is not None, "it says so", patience_s=90)
+    until(lambda: process.poll() is not None, "it ends", patience_s=90)
+    assert process.returncode == 1
+    assert faults(settings) is None  # and leaves no report behind
+    start()
+    until(is_done, "a fresh process does its work", patience_s=90)
+
+
+def test_the_health_command_tells_by_its_exit_code(start: Start, direct: Direct, settings: Settings) -> None:
+    def health() -> subprocess.CompletedProcess[str]:
+        environment = worker_environment(settings, os.environ)
+        command = [sys.executable, "-m", "cli.main", "health", "--json"]
+        return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert health().returncode == 1  # nothing runs
+    process = start()
+    until(lambda: faults(settings) == [], "the worker is up", patience_s=90)
+    well = health()
+    assert (well.returncode, json.loads(well.stdout)["faults"]) == (0, [])
+    process.kill()
+    process.wait()
+    ill = health()
+    assert (ill.returncode, json.loads(ill.stdout)["faults"]) == (1, [f"process {process.pid} has ended"])
