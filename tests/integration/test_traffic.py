@@ -202,7 +202,7 @@ def test_what_is_unfinished_at_the_deadline_fails_and_says_so(rig: Any) -> None:
 
 
 def test_a_retried_task_goes_on_where_it_failed_and_pays_for_nothing_twice(rig: Any) -> None:
-    def broken(*_: object, tenant: str) -> Any:
+    def broken(line: TaskLine, said: Sequence[Said], *, tenant: str) -> list[Judged]:
         raise SandboxUnavailableError("no sandbox today")
 
     made = rig.submit({**LINE, "custom_id": "v", "verify": [{"verifier": "math", "reference": "4"}]})
