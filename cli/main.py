@@ -12,8 +12,10 @@ from cli.calibrate import calibrate
 from cli.console import Exit
 from cli.dead import dead, retry_command
 from cli.demo import demo
+from cli.docs import docs
 from cli.merge import merge
 from cli.models import models
+from cli.nli import calibrate_nli, pull_nli_command, train_nli
 from cli.pool import pool
 from cli.services import down, health, migrate_command, up, worker
 from cli.traffic import limit, queue
@@ -47,7 +49,11 @@ app.add_typer(audit, name="audit")
 app.add_typer(queue, name="queue")
 app.add_typer(limit, name="limit")
 app.add_typer(dead, name="dead")
+app.add_typer(docs, name="docs")
 app.add_typer(calibrate, name="calibrate")
+models.command("pull-nli")(pull_nli_command)
+models.command()(train_nli)
+models.command()(calibrate_nli)
 app.add_typer(models, name="models")
 app.add_typer(pool, name="pool")
 
