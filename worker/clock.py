@@ -8,6 +8,7 @@ is made up for by the next one.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler
@@ -22,14 +23,24 @@ logger = logging.getLogger(__name__)
 SHARE_OF_PERIOD = 0.9
 """Two runs are at least so far apart: clocks of two machines tick out of step, and a timer may be a little early."""
 
+MAX_WAITING = 10  # messages of the clock's in one queue
+
 OTHER_GAP_S = 3600.0  # for schedules by the calendar, which are daily or rarer here
 
 
-def once_only(store: Store, *, who: str) -> type[Scheduler]:
-    """Return the scheduler of a clock that asks ``store`` before it rings."""
+def once_only(store: Store, *, who: str, waiting: Callable[[str], int]) -> type[Scheduler]:
+    """Return the scheduler of a clock that asks ``store`` before it rings.
+
+    Args:
+        store: Where the runs are claimed.
+        who: This clock.
+        waiting: How many messages wait in a queue.
+    """
 
     class OnceScheduler(Scheduler):
         def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:  # noqa: ANN401 (Celery's signature)
+            if waiting(str((entry.options or {}).get("queue", ""))) >= MAX_WAITING:
+                return  # nobody hears: ringing on would only fill the broker
             try:
                 is_ours = claim_run(store, str(entry.name), gap_s=gap_of(entry.schedule), who=who)
             except StoreUnavailableError as error:

@@ -92,7 +92,7 @@ def _run_clock(app: Celery, settings: Settings) -> int:
         reporter.start()
         closing.callback(reporter.stop)
         who = f"{BEAT}@{socket.gethostname()}/{os.getpid()}"
-        scheduler = once_only(store, who=who)
+        scheduler = once_only(store, who=who, waiting=lambda queue: n_waiting(app, [queue]))
         # A class is as good as its name; the stubs know names only.
         app.Beat(scheduler_cls=cast("Any", scheduler), loglevel=settings.log_level).run()
     return 0

@@ -95,6 +95,8 @@ class Supervisor:
         self._services.start()
         self._progress("bringing the schema up to date")
         migrate(self._services.database_url)
+        for report in self._given.processes_dir.glob("*.health.json"):
+            report.unlink()  # of processes that were killed with an earlier supervisor
         self._progress(f"starting the workers: {', '.join(ROLES)} (engine {self._given.engine})")
         for role in ROLES:
             self._workers.append(self._spawn(role))

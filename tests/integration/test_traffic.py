@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 from verifiers.errors import SandboxUnavailableError
-from worker.judging.protocol import Said
 from worker.messages import DECIDE, GENERATE_GIVEN, VERIFY, encode
 from worker.stages.decide import decide
 from worker.stages.generate import generate_given
@@ -23,7 +21,6 @@ from worker.store.dead import dead_tasks, mark_redriven, park_message, parked_me
 from worker.store.outbox import UNDER_WAY_WINDOWS
 from worker.store.traffic import all_limits, pause, queue_states, remove_limit, resume, set_limit
 from worker.store.verdicts import Judged
-from worker.submission.lines import TaskLine
 from worker.turns import FIRST_WINDOW, GUARANTEED
 
 pytestmark = pytest.mark.services
@@ -36,7 +33,8 @@ LINE = {
 }
 
 
-def nothing_to_say(line: TaskLine, said: Sequence[Said], *, tenant: str) -> list[Judged]:
+def nothing(*_: object, tenant: str) -> list[Judged]:
+    """A verifier without a verdict: what counts here is whose turn it is."""
     return []
 
 
@@ -159,11 +157,11 @@ def test_a_paused_verifier_keeps_its_turns(rig: Any) -> None:
     rig.sweep()
     generate_given(rig.desk, rig.take(QUEUE))
     pause(rig.store, VERIFY["math"], who="me", why="")
-    verify(rig.desk, rig.take(VERIFY["math"]), verifier="math", judge=nothing_to_say)
+    verify(rig.desk, rig.take(VERIFY["math"]), verifier="math", judge=nothing)
     assert rig.sweep() == 0
     resume(rig.store, VERIFY["math"])
     assert rig.sweep() == 1
-    verify(rig.desk, rig.take(VERIFY["math"]), verifier="math", judge=nothing_to_say)
+    verify(rig.desk, rig.take(VERIFY["math"]), verifier="math", judge=nothing)
     assert rig.states() == {"deciding": 1}
 
 
@@ -202,7 +200,7 @@ def test_what_is_unfinished_at_the_deadline_fails_and_says_so(rig: Any) -> None:
 
 
 def test_a_retried_task_goes_on_where_it_failed_and_pays_for_nothing_twice(rig: Any) -> None:
-    def broken(line: TaskLine, said: Sequence[Said], *, tenant: str) -> list[Judged]:
+    def broken(*_: object, tenant: str) -> Any:
         raise SandboxUnavailableError("no sandbox today")
 
     made = rig.submit({**LINE, "custom_id": "v", "verify": [{"verifier": "math", "reference": "4"}]})
@@ -220,7 +218,7 @@ def test_a_retried_task_goes_on_where_it_failed_and_pays_for_nothing_twice(rig: 
         assert rig.states() == {"verifying": 1}  # and has all its deliveries again
     rig.queues.clear()
     assert rig.sweep() == 1
-    verify(rig.desk, rig.take(queue), verifier="math", judge=nothing_to_say)
+    verify(rig.desk, rig.take(queue), verifier="math", judge=nothing)
     decide(rig.desk, rig.take(DECIDE))
     assert rig.states() == {"answered": 1}
     path = [row.to_state for row in rig.query("SELECT to_state FROM task_events ORDER BY id")]

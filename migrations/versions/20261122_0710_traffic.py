@@ -1,7 +1,7 @@
 """Traffic: turns between tenants, pauses, rate limits, deadlines, the clock's jobs and parked messages.
 
-Revision: 0003_traffic
-Revises: 0002_verifier_rates
+Revision: 0004_traffic
+Revises: 0003_reference_documents
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0003_traffic"
-down_revision = "0002_verifier_rates"
+revision = "0004_traffic"
+down_revision = "0003_reference_documents"
 branch_labels = None
 depends_on = None
 
