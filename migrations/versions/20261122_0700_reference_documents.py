@@ -1,7 +1,7 @@
 """Reference documents: collections, their documents and the passages that are searched.
 
-Revision: 0004_reference_documents
-Revises: 0003_traffic
+Revision: 0003_reference_documents
+Revises: 0002_verifier_rates
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0004_reference_documents"
-down_revision = "0003_traffic"
+revision = "0003_reference_documents"
+down_revision = "0002_verifier_rates"
 branch_labels = None
 depends_on = None
 
