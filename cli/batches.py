@@ -101,7 +101,7 @@ def status(
             if batch is None:
                 _tell_batches(recent_batches(store, tenant=settings.tenant, n=n), as_json=as_json)
                 return
-            one = _find(store, batch, tenant=settings.tenant)
+            one = find_batch_by_name(store, batch, tenant=settings.tenant)
         _tell_batch(one, as_json=as_json)
     raise typer.Exit(Exit.SOME_FAILED if one.states.get("failed") else Exit.OK)
 
@@ -124,7 +124,7 @@ def results_command(
     with told():
         settings = current_settings()
         with reading(settings) as store:
-            one = _find(store, batch, tenant=settings.tenant)
+            one = find_batch_by_name(store, batch, tenant=settings.tenant)
             n_failed = write_results(store, one.id, output, only_failed=errors)
         if not one.is_finished:
             err.print(
@@ -143,7 +143,7 @@ def cancel(batch: BatchArgument, as_json: JsonFlag = False) -> None:
     with told():
         settings = current_settings()
         with reading(settings) as store:
-            one = _find(store, batch, tenant=settings.tenant)
+            one = find_batch_by_name(store, batch, tenant=settings.tenant)
             n = cancel_batch(store, one.id, tenant=settings.tenant, who="cancel")
         if as_json:
             print_json({"batch_id": str(one.id), "n_cancelled": n})
@@ -197,7 +197,8 @@ def _spooled(stream: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", spooled)
 
 
-def _find(store: Store, name: str, *, tenant: str) -> Batch:
+def find_batch_by_name(store: Store, name: str, *, tenant: str) -> Batch:
+    """Return the batch of this id, or the newest one for ``last``; where there is none, say so and exit."""
     if name == "last":
         newest = recent_batches(store, tenant=tenant, n=1)
         if not newest:

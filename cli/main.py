@@ -8,6 +8,7 @@ from cli.audit import audit
 from cli.batches import cancel, results_command, status, submit
 from cli.calibrate import calibrate
 from cli.demo import demo
+from cli.label import label
 from cli.merge import merge
 from cli.models import models
 from cli.pool import pool
@@ -32,6 +33,7 @@ app.command()(submit)
 app.command()(status)
 app.command("results")(results_command)
 app.command()(cancel)
+app.command()(label)
 app.command()(merge)
 app.command()(worker)
 app.command("migrate")(migrate_command)

@@ -81,7 +81,7 @@ def test_as_many_labels_as_are_needed_are_enough() -> None:
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_labels_of_one_kind_are_refused(right: bool) -> None:
+def test_labels_of_one_kind_are_refused(*, right: bool) -> None:
     rows = [replace(d, right=right, truth=0 if right else None) for d in decisions()]
     assert guards(candidate(rows)) == {"one_class"}
 
