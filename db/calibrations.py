@@ -52,13 +52,14 @@ ACTIVE_ID = text("""
 SELECT id FROM calibrations WHERE tenant = :tenant AND domain = :domain AND status = 'active' FOR UPDATE
 """)
 
-# The one that was in force before: the last activation of another calibration of the domain.
+# The one before in the order in which they first came into force, so that going back twice goes back two.
 BEFORE = text("""
-SELECT c.id FROM calibration_events e JOIN calibrations c ON c.id = e.calibration_id
-WHERE c.tenant = :tenant AND c.domain = :domain AND c.status = 'retired' AND e.to_status = 'active'
-  AND e.at < coalesce((SELECT max(e2.at) FROM calibration_events e2
-                       WHERE e2.calibration_id = :active AND e2.to_status = 'active'), 'infinity')
-ORDER BY e.at DESC, e.id DESC LIMIT 1
+WITH first AS (
+    SELECT c.id, c.status, min(e.at) AS at FROM calibrations c JOIN calibration_events e ON e.calibration_id = c.id
+    WHERE c.tenant = :tenant AND c.domain = :domain AND e.to_status = 'active' GROUP BY c.id, c.status
+)
+SELECT id FROM first WHERE status = 'retired' AND at < (SELECT at FROM first WHERE id = :active)
+ORDER BY at DESC, id DESC LIMIT 1
 """)
 
 LIST = text("""

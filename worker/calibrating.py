@@ -8,38 +8,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from reasoner.bounds import consensus_bound, measure
-from reasoner.candidate import Candidate, Fit, fit_candidate
-from reasoner.drift import exchangeability
-from reasoner.errors import InsufficientCalibrationDataError, ReasonerError
+from reasoner.candidate import fit_candidate
 from reasoner.guards import Policy
-from reasoner.reliability import calibration_error
-from worker.errors import CalibrationError
+from worker.errors import CalibrationError, UnknownCalibrationError
+from worker.findings import curve_of, drift_of, report_of, weights_of
 from worker.grading import Pass, grade_due
 from worker.judging.table import Judges
 from worker.rating import rate_graded
-from worker.refitting import Refitted, refit
-from worker.store.calibrations import Calibration, Calibrations, calibration_for, calibrations_in_force
+from worker.refitting import refit
+from worker.settings import Settings
+from worker.store.calibrations import Calibrations, calibration_for, calibrations_in_force
 from worker.store.gradings import GradedRow, Window, graded_domains, graded_rows, labelled_lines, left_out
 from worker.store.nights import (
     NewCalibration,
     begin_run,
     fail_run,
     finish_run,
+    get_calibration,
     now_known,
     only_run,
     run_as_of,
 )
 from worker.store.rates import save_rates
 from worker.store.transactions import Store
-from worker.weights import weights_json
 
 MAX_RATED = 2000
 """Tasks of a domain, the newest, whose verdicts are counted: enough for two digits of a verifier's rates."""
@@ -67,6 +64,24 @@ class Plan:
             window_days=value["window_days"],
             max_labels=value["max_labels"],
         )
+
+
+def plan_of(settings: Settings) -> Plan:
+    """Return the plan that the settings describe.
+
+    Raises:
+        InvalidRuleError: A number lies outside its range.
+    """
+    return Plan(
+        policy=Policy(
+            alpha=settings.calibrate_alpha,
+            target_risk=settings.calibrate_target_risk,
+            delta=settings.calibrate_delta,
+            max_change=settings.calibrate_max_change,
+        ),
+        window_days=settings.calibrate_window_days,
+        max_labels=settings.calibrate_max_labels,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,10 +247,10 @@ def _fit(place: _Place, domain: str, rows: Sequence[GradedRow], without: Mapping
         window_until=place.window.as_of,
         n_labels=len(rows),
         thresholds=candidate.thresholds,
-        model_weights=_weights_json(refitted),
-        curve=_curve(candidate.fit),
-        drift=_drift(candidate.fit),
-        report=_report(candidate, refitted, active, rows, without) | {"fingerprint": fingerprint},
+        model_weights=weights_of(refitted),
+        curve=curve_of(candidate.fit),
+        drift=drift_of(candidate.fit),
+        report=report_of(candidate, refitted, active, rows, without) | {"fingerprint": fingerprint},
     )
 
 
@@ -257,86 +272,30 @@ def _calibration_id(place: _Place, domain: str, fingerprint: str) -> UUID:
     return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)
 
 
-def _weights_json(refitted: Refitted) -> dict[str, Any]:
-    if refitted.weights.fitted is None:
-        return {}
-    return weights_json(
-        fitted=refitted.weights.fitted,
-        model_weights=refitted.weights.model_weights,
-        n_labelled=refitted.n_for_weights,
-    )
-
-
-def _curve(fit: Fit | None) -> dict[str, Any]:
-    if fit is None:
-        return {}
-    return {
-        "lambda": [asdict(point) for point in fit.curve],
-        "risk": [asdict(point) for point in fit.risk_curve],
-    }
-
-
-def _drift(fit: Fit | None) -> dict[str, Any]:
-    if fit is None:
-        return {}
-    return {"p_value": exchangeability(fit.drift), "tests": [asdict(test) for test in fit.drift]}
-
-
-def _report(
-    candidate: Candidate,
-    refitted: Refitted,
-    active: Calibration,
-    rows: Sequence[GradedRow],
-    without: Mapping[str, int],
-) -> dict[str, Any]:
-    fit = candidate.fit
-    found: dict[str, Any] = {
-        "n_for_weights": refitted.n_for_weights,
-        "n_fit": candidate.n_fit,
-        "n_held_out": candidate.n_held_out,
-        "left_out": dict(without),
-        "guards": [asdict(alarm) for alarm in candidate.alarms],
-        "in_force": {"id": str(active.id), **asdict(active.thresholds)},
-        "consensus": _consensus(rows[: refitted.n_for_weights + candidate.n_fit]),
-    }
-    if fit is None:
-        return found
-    certified = fit.certified
-    return found | {
-        "conformal_lambda": fit.conformal,
-        "empirical_lambda": None if fit.empirical is None else asdict(fit.empirical),
-        "ceiling": fit.ceiling,
-        "certified": None
-        if certified is None
-        else {
-            **asdict(certified),
-            "answered_share": certified.answered_share,
-            "risk": certified.risk,
-            "risk_bound": certified.risk_bound,
-        },
-        "before": fit.before.to_json(),
-        "after": fit.after.to_json(),
-        "reliability": [asdict(one) for one in fit.reliability],
-        "calibration_error": calibration_error(fit.reliability),
-        "over_time": [span.to_json() for span in fit.over_time],
-    }
-
-
-def _consensus(rows: Sequence[GradedRow]) -> dict[str, Any] | None:
-    """Return p and rho of a chain, and what they promise of a majority; ``None`` when they can't be told."""
-    told = [[True] * len(row.right_chains) + [False] * len(row.wrong_chains) for row in rows]
-    try:
-        measured = measure(told)
-        n = Counter(len(task) for task in told if task).most_common(1)[0][0]
-        bound = consensus_bound(n, p=measured.p, rho=measured.rho)
-    except (InsufficientCalibrationDataError, ReasonerError):
-        return None
-    return {**asdict(bound), "n_tasks": measured.n_tasks, "verdict": bound.verdict}
-
-
 def _save_rates(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: str | None) -> None:
     """Measure each verifier on the newest tasks of every domain."""
     window = replace(_window(tenant, plan, as_of), max_labels=MAX_RATED)
     domains = graded_domains(store, window) if domain is None else [domain] if domain else []
     rows = [row for one in domains for row in graded_rows(store, window, domain=one)]
     save_rates(store, rate_graded(labelled_lines(store, rows)), tenant=tenant)
+
+
+def as_recorded(store: Store, found: NewCalibration, *, tenant: str) -> bool | None:
+    """Return whether a calibration made again equals the one on record; ``None`` when there is none of its id."""
+    try:
+        row = get_calibration(store, found.id, tenant=tenant)
+    except UnknownCalibrationError:
+        return None
+    made = {
+        "lambda": found.thresholds.lambda_,
+        "tau_margin": found.thresholds.tau_margin,
+        "tau_conf": found.thresholds.tau_conf,
+        "tau_score": found.thresholds.tau_score,
+        "n_labels": found.n_labels,
+        "model_weights": found.model_weights,
+        "curve": found.curve,
+        "drift": found.drift,
+        "report": found.report,
+    }
+    again = json.loads(json.dumps(made))  # tuples become lists, as in the row
+    return all(row[name] == value for name, value in again.items())

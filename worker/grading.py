@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from uuid import UUID
 
 from reasoner.decisions import AbstainReason
@@ -101,7 +102,7 @@ def spans(decisions: Sequence[DecisionRecord], labels: Sequence[LabelRecord]) ->
     """
     times = sorted({d.created_at for d in decisions} | {label.recorded_at for label in labels})
     found: list[Span] = []
-    for time, until in zip(times, [*times[1:], None], strict=True):
+    for time, until in zip_longest(times, times[1:]):
         made = [d for d in decisions if d.created_at <= time]
         heard = [label for label in labels if label.recorded_at <= time]
         if not made or not heard:

@@ -12,12 +12,12 @@ from celery.signals import worker_ready
 
 from worker.app import make_app
 from worker.errors import ConfigurationError
-from worker.messages import GENERATE, RECONCILE
+from worker.messages import CALIBRATE, GENERATE, RECONCILE
 from worker.roles import open_workplace, register
 from worker.settings import Settings
 
 BEAT = "beat"
-"""Not a queue: the process that rings for the reconciler."""
+"""Not a queue: the process that rings for the reconciler and the nightly calibration."""
 
 STANDARD_FIELDS = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -71,6 +71,7 @@ def run_worker(settings: Settings, queues: Sequence[str]) -> None:
         register(place, queues)
         threads = settings.generate_threads if GENERATE in queues else settings.verify_threads
         threads += RECONCILE in queues  # a sweep must not wait behind the stages
+        threads += CALIBRATE in queues  # nor the stages behind a night's work
         # Threads: an engine batches what they hand in, verifiers run children of their own, and a prefork child
         # could start neither (FACTS.md). The pool is chosen before Celery imports anything else.
         app.worker_main(

@@ -18,7 +18,7 @@ from celery import Celery
 from db.session import connect
 from worker.errors import ConfigurationError, MessageError, StoreUnavailableError
 from worker.keeper import LeaseKeeper
-from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
+from worker.messages import CALIBRATE, DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.stages.desk import Desk
@@ -121,6 +121,8 @@ def register(place: Workplace, queues: Sequence[str]) -> None:
     for queue in queues:
         if queue == RECONCILE:
             _register_reconciler(place)
+        elif queue == CALIBRATE:
+            _register_calibration(place)
         else:
             _register_stage(place, queue, STAGES[queue](place))
 
@@ -157,3 +159,16 @@ def _register_reconciler(place: Workplace) -> None:
     @place.app.task(name=RECONCILE)
     def sweep() -> None:
         reconcile(place.desk, depth)
+
+
+def _register_calibration(place: Workplace) -> None:
+    from worker.judging.protocol import Surroundings
+    from worker.judging.table import Judges
+    from worker.stages.calibrate import calibrate
+
+    judges = Judges(Surroundings(settings=place.desk.settings, store=place.desk.store))
+    place.closing.callback(judges.close)
+
+    @place.app.task(name=CALIBRATE)
+    def ring() -> None:
+        calibrate(place.desk, judges)

@@ -139,7 +139,7 @@ def _write(connection: Connection, one: NewCalibration, *, run_id: UUID, tenant:
         "window_from": one.window_from,
         "window_until": one.window_until,
         "n_labels": one.n_labels,
-        "lambda_": one.thresholds.lambda_,
+        "lambda": one.thresholds.lambda_,
         "tau_margin": one.thresholds.tau_margin,
         "tau_conf": one.thresholds.tau_conf,
         "tau_score": one.thresholds.tau_score,
