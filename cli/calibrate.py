@@ -8,6 +8,7 @@ from rich.table import Column, Table
 from cli.calibrations import activate_command, rollback, run, show
 from cli.connection import current_settings, reading
 from cli.console import JsonFlag, err, out, plain, print_json, shown, told
+from cli.reports import plot, report
 from reasoner.verifier_rates import Interval, VerifierRates
 from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
@@ -22,6 +23,8 @@ calibrate.command()(run)
 calibrate.command()(show)
 calibrate.command("activate")(activate_command)
 calibrate.command()(rollback)
+calibrate.command()(plot)
+calibrate.command()(report)
 
 
 @calibrate.callback()

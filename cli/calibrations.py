@@ -33,7 +33,8 @@ Domain = Annotated[str | None, typer.Option(help="Only this domain; `all` is the
 
 
 @contextmanager
-def _place() -> Iterator[tuple[Settings, Store]]:
+def place() -> Iterator[tuple[Settings, Store]]:
+    """Open the database for a command about calibrations, and tell what goes wrong in one line."""
     with told():
         settings = current_settings()
         with reading(settings) as store:
@@ -70,7 +71,7 @@ def run(
         merge-reasoner calibrate run --as-of 2026-05-03T02:30:00Z
     """
     time = None if as_of is None else _time(as_of)
-    with _place() as (settings, store), Judges(Surroundings(settings=settings, store=store)) as judges:
+    with place() as (settings, store), Judges(Surroundings(settings=settings, store=store)) as judges:
         chosen = {"alpha": alpha, "target_risk": target_risk, "delta": delta, "max_change": max_change}
         plan = _changed(plan_of(settings), chosen, window_days)
         of = _domain(domain)
@@ -111,9 +112,9 @@ def show(
 
         merge-reasoner calibrate show 0199c0de-... --json
     """
-    with _place() as (settings, store):
+    with place() as (settings, store):
         if calibration is not None:
-            _tell_one(get_calibration(store, _id(calibration), tenant=settings.tenant), as_json=as_json)
+            _tell_one(get_calibration(store, parsed_id(calibration), tenant=settings.tenant), as_json=as_json)
             return
         rows = list_calibrations(
             store, tenant=settings.tenant, domain=_domain(domain), active=not history, n=n
@@ -134,8 +135,8 @@ def activate_command(calibration: Annotated[str, typer.Argument(help="A candidat
 
         merge-reasoner calibrate activate 0199c0de-...
     """
-    with _place() as (settings, store):
-        id_ = _id(calibration)
+    with place() as (settings, store):
+        id_ = parsed_id(calibration)
         domain = activate(store, id_, tenant=settings.tenant, who=WHO)
         out.print(plain(f"{id_} is in force in {domain or 'all domains'}"), soft_wrap=True)
 
@@ -155,9 +156,9 @@ def rollback(
 
         merge-reasoner calibrate rollback --domain sums
     """
-    with _place() as (settings, store):
+    with place() as (settings, store):
         of = _domain(domain) or ""
-        to = None if calibration is None else _id(calibration)
+        to = None if calibration is None else parsed_id(calibration)
         now = roll_back(store, tenant=settings.tenant, domain=of, who=WHO, to=to)
     if as_json:
         print_json({"domain": of or None, "calibration_id": None if now is None else str(now)})
@@ -174,7 +175,8 @@ def _time(text: str) -> datetime:
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
-def _id(text: str) -> UUID:
+def parsed_id(text: str) -> UUID:
+    """Return the id that was typed, or say that it is none and exit."""
     try:
         return UUID(text)
     except ValueError:

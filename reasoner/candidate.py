@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from reasoner.calibration import (
+    LabelledPosterior,
     LambdaPoint,
     RiskPoint,
     conformal_lambda,
@@ -33,6 +34,7 @@ from reasoner.reliability import ReliabilityBin, over_time, reliability
 from reasoner.selective import Certified, certify, least_abstaining
 
 CURVE_POINTS = 200
+TARGETS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
 
 T = TypeVar("T")
 
@@ -58,6 +60,17 @@ class Fit:
     reliability: list[ReliabilityBin]
     over_time: list[Performance]
     drift: list[DriftTest]
+    targets: list[Target]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a conformal lambda for another alpha would have covered on the held-out part."""
+
+    alpha: float
+    lambda_: float
+    coverage: float
+    mean_size: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +156,7 @@ def fit_candidate(
         reliability=reliability(held),
         over_time=over_time(decisions, found),
         drift=drift,
+        targets=[_target(tasks, held, alpha) for alpha in TARGETS],
     )
     return Candidate(thresholds=found, alarms=alarms, n_fit=cut, n_held_out=len(held), fit=fit)
 
@@ -155,6 +169,14 @@ def _thresholds(active: Thresholds, lambda_: float, certified: Certified | None)
         lambda_=min(lambda_, certified.tau_conf),
         tau_margin=certified.tau_margin,
         tau_conf=certified.tau_conf,
+    )
+
+
+def _target(fit: Sequence[LabelledPosterior], held: Sequence[LabelledDecision], alpha: float) -> Target:
+    lambda_ = conformal_lambda(fit, alpha=alpha)
+    done = perform(held, Thresholds(lambda_=lambda_))
+    return Target(
+        alpha=alpha, lambda_=lambda_, coverage=done.coverage or 0.0, mean_size=done.mean_size or 0.0
     )
 
 

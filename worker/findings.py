@@ -82,6 +82,7 @@ def report_of(
         "before": fit.before.to_json(),
         "after": fit.after.to_json(),
         "reliability": [asdict(one) for one in fit.reliability],
+        "targets": [asdict(one) for one in fit.targets],
         "calibration_error": calibration_error(fit.reliability),
         "over_time": [span.to_json() for span in fit.over_time],
     }
