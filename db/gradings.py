@@ -53,7 +53,7 @@ _IN_FORCE = """
 _WINDOW = (
     """
 SELECT task_id, decision_id, label_id, decided_at, domain, correct, answerable, confidence, vote_margin, truth, masses,
-       right_chains, wrong_chains, models, weighted
+       right_chains, wrong_chains, jsonb_array_length(models) AS n_models, weighted
 FROM gradings WHERE tenant = :tenant AND grade = 'graded'
 """
     + _IN_FORCE

@@ -12,8 +12,7 @@ from reasoner.calibration import (
     RiskPoint,
     conformal_lambda,
     coverage_ceiling,
-    empirical_lambda,
-    lambda_curve,
+    lambda_table,
     risk_coverage_curve,
 )
 from reasoner.decisions import Thresholds
@@ -125,7 +124,8 @@ def fit_candidate(
     fit_part, held = decisions[:cut], decisions[cut:]
     tasks = [d.labelled for d in fit_part]
     conformal = conformal_lambda(tasks, alpha=policy.alpha)
-    empirical = empirical_lambda(tasks, alpha=policy.alpha, size_cost=policy.size_cost)
+    table = lambda_table(tasks)
+    empirical = table.cheapest(alpha=policy.alpha, size_cost=policy.size_cost)
     lambda_ = conformal if policy.conformal or empirical is None else empirical.lambda_
     certified = least_abstaining(
         certify(fit_part, target_risk=policy.target_risk, delta=policy.delta), lambda_=lambda_
@@ -133,17 +133,14 @@ def fit_candidate(
     found = _thresholds(active, lambda_, certified)
     drift = drift_tests(decisions)
     after = perform(held, found)
-    alarms = [
-        alarm
-        for alarm in (
-            ceiling_alarm(fit_part, policy),
-            None if certified else risk_alarm(cut, policy),
-            drift_alarm(drift, policy),
+    short = [ceiling_alarm(fit_part, policy), None if certified else risk_alarm(cut, policy)]
+    told = [*short, drift_alarm(drift, policy)]
+    if not any(short):  # what was not promised on the fitted part is not asked of the held-out one
+        told += [
             *held_out_alarms(after, policy),
             change_alarm(found, active, policy) if active_was_fitted else None,
-        )
-        if alarm is not None
-    ]
+        ]
+    alarms = [alarm for alarm in told if alarm is not None]
     fit = Fit(
         conformal=conformal,
         empirical=empirical,
@@ -151,7 +148,7 @@ def fit_candidate(
         ceiling=coverage_ceiling(tasks),
         before=perform(held, active),
         after=after,
-        curve=_thinned(lambda_curve(tasks)),
+        curve=[table.point(i) for i in _thinned(range(len(table.lambda_)))],
         risk_curve=_thinned(_risk_curve(fit_part)),
         reliability=reliability(held),
         over_time=over_time(decisions, found),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import stats
 
 from reasoner.calibration import coverage_ceiling
@@ -86,7 +87,8 @@ class Alarm:
 def bad_labels(decisions: Sequence[LabelledDecision], policy: Policy) -> list[Alarm]:
     """Return what forbids any fit on these labels."""
     alarms = []
-    broken = sum(not d.is_finite for d in decisions)
+    numbers = np.array([x for d in decisions for x in (*d.posterior, d.confidence, d.margin)])
+    broken = 0 if np.isfinite(numbers).all() else sum(not d.is_finite for d in decisions)
     if broken:
         alarms.append(
             Alarm(guard="not_finite", told=f"{broken} decisions hold a number that is NaN or infinite")

@@ -48,7 +48,7 @@ class Plan:
 
     policy: Policy = field(default_factory=Policy)
     window_days: float = 90.0
-    max_labels: int = 20_000
+    max_labels: int = 5_000
     """Of one domain, the newest: more make no threshold better that anybody could see."""
 
     def to_json(self) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def refit(store: Store, rows: Sequence[GradedRow], *, min_labels: int) -> Refitt
     Raises:
         StoreUnavailableError: The database is away.
     """
-    several = any(len(row.models) > 1 for row in rows)
+    several = any(row.n_models > 1 for row in rows)
     if not several and not any(row.weighted for row in rows):
         return Refitted(weights=EQUAL, decisions=[as_labelled(row) for row in rows], n_for_weights=0)
     cut = int(len(rows) * FIRST_PART)

@@ -82,7 +82,7 @@ class Settings:
     """Chance that the error rate exceeds it all the same."""
 
     calibrate_window_days: float = 90.0
-    calibrate_max_labels: int = 20_000
+    calibrate_max_labels: int = 5_000
     """Labelled decisions of one domain that a night looks at, the newest."""
 
     calibrate_max_change: float = 0.3

@@ -99,7 +99,7 @@ class GradedRow:
     masses: list[float]
     right_chains: list[int]
     wrong_chains: list[int]
-    models: list[str]
+    n_models: int
     weighted: bool
 
 

@@ -145,7 +145,7 @@ def test_ties_everywhere_leave_one_step() -> None:
     assert found.fit is not None
     assert found.fit.certified is not None
     assert found.fit.certified.answered_share == 1.0
-    assert found.thresholds.lambda_ in {0.25, 0.75}
+    assert found.thresholds.lambda_ in {0.25, 0.7, 0.75}
 
 
 def test_the_papers_lambda_can_be_asked_for() -> None:
