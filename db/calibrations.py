@@ -99,16 +99,23 @@ UPDATE calibration_runs SET finished_at = clock_timestamp(), error = :error, cou
 WHERE id = :id
 """)
 
-# Due once a day at its time, also when that passed while nothing ran; a failed run is tried again after an hour.
+# Due once a day at its time, also when that passed while nothing ran; a failed run is tried again after an hour. The
+# walk takes one step of the index a tenant, since this is asked every minute.
 TENANTS_DUE = text("""
-WITH slot AS (
+WITH RECURSIVE slot AS (
     SELECT date_trunc('day', now() AT TIME ZONE 'UTC') + CAST(:at AS time) AS today
 ), due AS (
     SELECT CASE WHEN today <= now() AT TIME ZONE 'UTC' THEN today ELSE today - interval '1 day' END
                AT TIME ZONE 'UTC' AS since FROM slot
+), walk AS (
+    (SELECT tenant FROM labels ORDER BY tenant LIMIT 1)
+    UNION ALL
+    SELECT (SELECT l.tenant FROM labels l WHERE l.tenant > walk.tenant ORDER BY l.tenant LIMIT 1)
+    FROM walk WHERE walk.tenant IS NOT NULL
 )
-SELECT DISTINCT l.tenant FROM labels l, due
-WHERE NOT EXISTS (SELECT FROM calibration_runs r WHERE r.tenant = l.tenant AND r.started_at >= due.since
+SELECT w.tenant FROM walk w, due
+WHERE EXISTS (SELECT FROM labels l WHERE l.tenant = w.tenant AND l.recorded_at <= due.since)
+  AND NOT EXISTS (SELECT FROM calibration_runs r WHERE r.tenant = w.tenant AND r.started_at >= due.since
                   AND (r.finished_at IS NOT NULL AND r.error IS NULL OR r.started_at > now() - interval '1 hour'))
-ORDER BY l.tenant
+ORDER BY w.tenant
 """)

@@ -220,14 +220,18 @@ def test_a_day_has_one_night_however_often_it_rings(
 ) -> None:
     assert calibrate(desk, judges) == 0  # no labels, nothing due
     decided(desk, outbox, *tasks(20))
+    assert calibrate(desk, judges) == 0  # what came after the last night's time waits for the next one
+    query(store, "UPDATE labels SET recorded_at = recorded_at - interval '1 day' RETURNING 1")
     with ThreadPoolExecutor(3) as rings:
         assert sum(rings.map(lambda _: calibrate(desk, judges), range(3))) == 1
     assert calibrate(desk, judges) == 0
     query(store, "UPDATE calibration_runs SET started_at = started_at - interval '1 day' RETURNING 1")
     assert calibrate(desk, judges) == 1  # the night that passed while nothing ran is caught up with
-    off = replace(desk, settings=replace(desk.settings, calibrate_at="off"))
     query(store, "UPDATE calibration_runs SET started_at = started_at - interval '2 days' RETURNING 1")
+    off = replace(desk, settings=replace(desk.settings, calibrate_at="off"))
     assert calibrate(off, judges) == 0
+    query(store, "UPDATE calibration_runs SET started_at = now(), finished_at = NULL RETURNING 1")
+    assert calibrate(desk, judges) == 0  # one is at work, or died less than an hour ago
 
 
 def test_a_broken_night_is_recorded_and_changes_nothing(
