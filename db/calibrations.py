@@ -99,8 +99,8 @@ UPDATE calibration_runs SET finished_at = clock_timestamp(), error = :error, cou
 WHERE id = :id
 """)
 
-# Due once a day at its time, also when that passed while nothing ran; a failed run is tried again after an hour. The
-# walk takes one step of the index a tenant, since this is asked every minute.
+# Due once a day at its time, for all domains, also when that passed while nothing ran; a failed run is tried again
+# after an hour. The walk takes one step of the index a tenant, since this is asked every minute.
 TENANTS_DUE = text("""
 WITH RECURSIVE slot AS (
     SELECT date_trunc('day', now() AT TIME ZONE 'UTC') + CAST(:at AS time) AS today
@@ -116,6 +116,7 @@ WITH RECURSIVE slot AS (
 SELECT w.tenant FROM walk w, due
 WHERE EXISTS (SELECT FROM labels l WHERE l.tenant = w.tenant AND l.recorded_at <= due.since)
   AND NOT EXISTS (SELECT FROM calibration_runs r WHERE r.tenant = w.tenant AND r.started_at >= due.since
+                  AND NOT jsonb_exists(r.counts, 'only')
                   AND (r.finished_at IS NOT NULL AND r.error IS NULL OR r.started_at > now() - interval '1 hour'))
 ORDER BY w.tenant
 """)

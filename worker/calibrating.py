@@ -217,12 +217,12 @@ def _fit_all(
         rows = graded_rows(store, window, domain=one)
         if rows or domain is not None:
             found.append(_fit(place, one, rows, without.get(one, {})))
-    counts = {
+    counts: dict[str, Any] = {
         "domains": len(found),
         "labelled": max((one.n_labels for one in found), default=0),
         "left_out": without,
     }
-    return found, counts
+    return found, counts if domain is None else {**counts, "only": domain}
 
 
 def _fit(place: _Place, domain: str, rows: Sequence[GradedRow], without: Mapping[str, int]) -> NewCalibration:

@@ -101,7 +101,10 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("task_id", "known_at", name=op.f("pk_gradings")),
     )
-    newest_first = [sa.literal_column("decided_at DESC"), sa.literal_column("decision_id DESC")]
+    newest_first: list[sa.TextClause | str] = [
+        sa.literal_column("decided_at DESC"),
+        sa.literal_column("decision_id DESC"),
+    ]
     op.create_index("ix_gradings_window", "gradings", ["tenant", "domain", *newest_first], unique=False)
     op.create_index("ix_gradings_tenant_window", "gradings", ["tenant", *newest_first], unique=False)
     op.add_column("calibrations", sa.Column("run_id", sa.Uuid(), nullable=True))

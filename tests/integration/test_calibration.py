@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -50,7 +51,7 @@ def task(number: int, rng: random.Random, *, domain: str, label: bool = True) ->
     n_agree = rng.choice([5, 6, 7])
     is_right = rng.random() < n_agree * 0.14
     answers = ["yes" if is_right else "no"] * n_agree + ["no" if is_right else "yes"] * (8 - n_agree)
-    made = {
+    made: dict[str, object] = {
         "custom_id": f"{domain}-{number}",
         "kind": "qa",
         "candidates": answers,
@@ -165,18 +166,18 @@ def test_rollback_goes_back_step_by_step_to_the_first(
     decided(desk, outbox, *tasks(160))
     one, two = night(store, judges), night(store, judges)
     of = [{found.domain: found.id for found in made.calibrations} for made in (one, two)]
-    back = {"tenant": "default", "who": "test"}
-    assert roll_back(store, domain="d", **back) == of[0]["d"]
-    assert roll_back(store, domain="d", **back) is None  # there was none before: the fallback serves
+    back = partial(roll_back, store, tenant="default", who="test")
+    assert back(domain="d") == of[0]["d"]
+    assert back(domain="d") is None  # there was none before: the fallback serves
     with pytest.raises(UnknownCalibrationError):
-        roll_back(store, domain="d", **back)
-    assert roll_back(store, domain="d", to=of[1]["d"], **back) == of[1]["d"]
-    assert roll_back(store, domain="", **back) == of[0][""]
-    assert roll_back(store, domain="", **back) == FIRST
+        back(domain="d")
+    assert back(domain="d", to=of[1]["d"]) == of[1]["d"]
+    assert back(domain="") == of[0][""]
+    assert back(domain="") == FIRST
     with pytest.raises(UnknownCalibrationError):
-        roll_back(store, domain="", **back)
+        back(domain="")
     with pytest.raises(UnknownCalibrationError):
-        roll_back(store, domain="d", to=of[0][""], **back)  # of another domain
+        back(domain="d", to=of[0][""])  # of another domain
     assert query(store, "SELECT count(*) FROM calibrations WHERE status = 'active'") == [(2,)]
 
 
@@ -222,6 +223,7 @@ def test_a_day_has_one_night_however_often_it_rings(
     decided(desk, outbox, *tasks(20))
     assert calibrate(desk, judges) == 0  # what came after the last night's time waits for the next one
     query(store, "UPDATE labels SET recorded_at = recorded_at - interval '1 day' RETURNING 1")
+    night(store, judges, domain="d")  # of one domain only: no night
     with ThreadPoolExecutor(3) as rings:
         assert sum(rings.map(lambda _: calibrate(desk, judges), range(3))) == 1
     assert calibrate(desk, judges) == 0

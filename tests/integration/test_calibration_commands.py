@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -21,6 +20,7 @@ from worker.stages.generate import generate_given
 
 pytestmark = pytest.mark.services
 
+Result = Any
 Run = Callable[..., Result]
 
 
