@@ -6,6 +6,8 @@ Revises: 0002_verifier_rates
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -101,7 +103,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("task_id", "known_at", name=op.f("pk_gradings")),
     )
-    newest_first: list[sa.TextClause | str] = [
+    newest_first: list[Any] = [
         sa.literal_column("decided_at DESC"),
         sa.literal_column("decision_id DESC"),
     ]
