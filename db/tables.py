@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from db import ledger, measurements, models, nights
+from db import documents, ledger, measurements, models, nights
 from db.base import Base
 
-MODULES = (models, ledger, measurements, nights)
+MODULES = (models, ledger, measurements, documents, nights)
 """Importing a module declares its tables; one that is missing here would be missing from ``alembic check``."""
 
 METADATA = Base.metadata

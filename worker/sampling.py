@@ -13,7 +13,7 @@ from reasoner.spread import temperature_plan
 from worker.claims import normaliser_of
 from worker.deciding import rules_of
 from worker.engines.protocol import ChainRequest, Engine, FinishReason, Message, SampledChain
-from worker.kinds import KINDS, read_answer
+from worker.kinds import read_answer, rules_of_kind
 from worker.store.chains import StoredChain
 from worker.submission.lines import CodeVerification, TaskLine
 
@@ -43,7 +43,7 @@ def entry_point_of(line: TaskLine) -> str | None:
 
 def messages_of(line: TaskLine) -> tuple[Message, ...]:
     """Return the conversation: the kind's instruction, unless the task brings one, then the task's own words."""
-    rules = KINDS[line.kind]
+    rules = rules_of_kind(line.kind, line.language)
     turns = [Message(role=t.role, content=t.content) for t in line.messages or ()]
     if line.prompt is not None:
         turns = [Message(role="user", content=line.prompt)]
@@ -114,7 +114,7 @@ def recorded_chains(line: TaskLine) -> list[Chain]:
     return [
         Chain(
             index=i,
-            answer=read_answer(line.kind, line.mode, chain.text, entry_point)
+            answer=read_answer(line.kind, line.mode, chain.text, entry_point, line.language)
             if chain.extracts
             else chain.answer,
             logprob=chain.logprob,
@@ -169,7 +169,7 @@ def _stored(
     return StoredChain(
         index=chain.index,
         text=chain.text,
-        answer=read_answer(line.kind, line.mode, chain.text, entry_point),
+        answer=read_answer(line.kind, line.mode, chain.text, entry_point, line.language),
         logprob=chain.logprob,
         n_tokens=chain.n_tokens,
         finish_reason=chain.finish_reason.value,

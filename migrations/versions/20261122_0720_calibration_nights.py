@@ -1,7 +1,7 @@
 """Runs of the calibration, what came into force when, labels that only say right or wrong, and gradings.
 
-Revision: 0003_calibration_nights
-Revises: 0002_verifier_rates
+Revision: 0004_calibration_nights
+Revises: 0003_reference_documents
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0003_calibration_nights"
-down_revision = "0002_verifier_rates"
+revision = "0004_calibration_nights"
+down_revision = "0003_reference_documents"
 branch_labels = None
 depends_on = None
 
