@@ -79,8 +79,14 @@ def _tell_task(story: Story, width: int) -> None:
     if task["error"]:
         lines.append(f"error: {task['error'].get('type')}: {task['error'].get('message')}")
     if story.labels:
-        lines.append("label: " + ", ".join(str(answer) for answer in story.labels[-1]["answers"]))
+        lines.append("label: " + _label(max(story.labels, key=lambda label: (label["at"], label["id"]))))
     out.print(Panel(plain("\n".join(lines)), title="task", title_align="left"))
+
+
+def _label(label: dict[str, Any]) -> str:
+    if label["correct"] is not None:
+        return f"decision {label['decision_id']} is {'right' if label['correct'] else 'wrong'}"
+    return ", ".join(str(answer) for answer in label["answers"])
 
 
 def _tell_chains(story: Story, width: int) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 from rich.table import Column, Table
 
+from cli.calibrations import activate_command, rollback, run, show
 from cli.connection import current_settings, reading
 from cli.console import JsonFlag, err, out, plain, print_json, shown, told
+from cli.reports import plot, report
 from reasoner.verifier_rates import Interval, VerifierRates
 from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
@@ -15,6 +17,14 @@ from worker.store.labelled import labelled_tasks
 from worker.store.rates import Measured, save_rates
 
 calibrate = typer.Typer(help="Learn from the truth that came back.", no_args_is_help=True)
+
+
+calibrate.command()(run)
+calibrate.command()(show)
+calibrate.command("activate")(activate_command)
+calibrate.command()(rollback)
+calibrate.command()(plot)
+calibrate.command()(report)
 
 
 @calibrate.callback()

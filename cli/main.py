@@ -13,6 +13,7 @@ from cli.console import Exit
 from cli.dead import dead, retry_command
 from cli.demo import demo
 from cli.docs import docs
+from cli.label import label
 from cli.merge import merge
 from cli.models import models
 from cli.nli import calibrate_nli, pull_nli_command, train_nli
@@ -40,6 +41,7 @@ app.command()(status)
 app.command("results")(results_command)
 app.command()(cancel)
 app.command("retry")(retry_command)
+app.command()(label)
 app.command()(merge)
 app.command()(worker)
 app.command()(health)

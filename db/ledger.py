@@ -51,6 +51,7 @@ class CalibrationRow(Base):
     why: Mapped[str] = mapped_column(server_default="")
     alpha: Mapped[float | None] = mapped_column(Double)
     target_risk: Mapped[float | None] = mapped_column(Double)
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("calibration_runs.id"), index=True)
     window_from: Mapped[At | None]
     window_until: Mapped[At | None]
     n_labels: Mapped[int] = mapped_column(Integer, server_default=text("0"))
@@ -61,6 +62,9 @@ class CalibrationRow(Base):
     model_weights: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     curve: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     drift: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    report: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    """Everything else that was found: guards, held-out performance before and after, reliability, p and rho."""
+
     created_at: Mapped[CreatedAt]
     activated_at: Mapped[At | None]
 
@@ -121,13 +125,25 @@ class LabelRow(Base):
     """The truth about a task that came back; never overwritten, the newest wins."""
 
     __tablename__ = "labels"
-    __table_args__ = (UniqueConstraint("task_id", "source", "at"),)
+    __table_args__ = (
+        UniqueConstraint("task_id", "source", "at"),
+        # What came since the last night is looked for by when we heard of it, not by when it was true.
+        Index("ix_labels_recorded_at", "tenant", "recorded_at"),
+    )
 
     id: Mapped[Id]
     task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
     tenant: Mapped[Tenant]
     answers: Mapped[list[Any]] = mapped_column(JSONB)
-    """Every answer that counts as right."""
+    """Every answer that counts as right; empty when only ``correct`` is known."""
 
+    correct: Mapped[bool | None]
+    """Whether the answer of ``decision_id`` is right, where answers can't be compared."""
+
+    decision_id: Mapped[UUID | None]
     source: Mapped[str]
     at: Mapped[CreatedAt]
+    """When it was true, as its source says; the newest wins."""
+
+    recorded_at: Mapped[CreatedAt]
+    """When we heard of it: what a night before that did not know."""

@@ -11,7 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reasoner.errors import InsufficientCalibrationDataError, InvalidRuleError
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +91,33 @@ class LambdaPoint:
         return 1.0 - self.coverage + size_cost * self.mean_size
 
 
-def lambda_curve(tasks: Sequence[LabelledPosterior]) -> list[LambdaPoint]:
-    """Return coverage and mean set size at every lambda where a set changes, ascending, 0 included.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LambdaTable:
+    """What every lambda where a set changes would have done; arrays of one length, lambda ascending from 0."""
+
+    lambda_: Floats
+    coverage: Floats
+    mean_size: Floats
+
+    def point(self, i: int) -> LambdaPoint:
+        """Return the i-th."""
+        return LambdaPoint(
+            lambda_=float(self.lambda_[i]),
+            coverage=float(self.coverage[i]),
+            mean_size=float(self.mean_size[i]),
+        )
+
+    def cheapest(self, *, alpha: float, size_cost: float) -> LambdaPoint | None:
+        """Return what ``empirical_lambda`` does."""
+        feasible = np.flatnonzero(self.coverage >= alpha)
+        if not len(feasible):
+            return None
+        risk = 1.0 - self.coverage[feasible] + size_cost * self.mean_size[feasible]
+        return self.point(int(feasible[np.flatnonzero(risk == risk.min())[-1]]))
+
+
+def lambda_table(tasks: Sequence[LabelledPosterior]) -> LambdaTable:
+    """Return coverage and mean set size at every lambda where a set changes, 0 included.
 
     A member of mass 0 is in no set, not even at lambda 0: it was underflow or refuted.
 
@@ -96,23 +126,24 @@ def lambda_curve(tasks: Sequence[LabelledPosterior]) -> list[LambdaPoint]:
     """
     if not tasks:
         raise InsufficientCalibrationDataError("a curve needs at least one labelled decision")
-    masses = sorted(p for task in tasks for p in task.posterior if p > 0.0)
-    truths = sorted(task.of_truth for task in tasks if task.of_truth > 0.0)
-    n = len(tasks)
-    points, below, missed = [], 0, 0
-    for lambda_ in sorted({0.0, *masses}):
-        while below < len(masses) and masses[below] < lambda_:
-            below += 1
-        while missed < len(truths) and truths[missed] < lambda_:
-            missed += 1
-        points.append(
-            LambdaPoint(
-                lambda_=lambda_,
-                coverage=(len(truths) - missed) / n,
-                mean_size=(len(masses) - below) / n,
-            )
-        )
-    return points
+    masses = np.sort(np.array([p for task in tasks for p in task.posterior if p > 0.0], dtype=np.float64))
+    truths = np.sort(np.array([t for task in tasks if (t := task.of_truth) > 0.0], dtype=np.float64))
+    lambdas = np.unique(np.concatenate([[0.0], masses]))
+    return LambdaTable(
+        lambda_=lambdas,
+        coverage=(len(truths) - np.searchsorted(truths, lambdas)) / len(tasks),
+        mean_size=(len(masses) - np.searchsorted(masses, lambdas)) / len(tasks),
+    )
+
+
+def lambda_curve(tasks: Sequence[LabelledPosterior]) -> list[LambdaPoint]:
+    """Return the points of ``lambda_table``, lambda ascending.
+
+    Raises:
+        InsufficientCalibrationDataError: There is no task.
+    """
+    table = lambda_table(tasks)
+    return [table.point(i) for i in range(len(table.lambda_))]
 
 
 def empirical_lambda(
@@ -128,10 +159,7 @@ def empirical_lambda(
     Raises:
         InsufficientCalibrationDataError: There is no task.
     """
-    feasible = [point for point in lambda_curve(tasks) if point.coverage >= alpha]
-    if not feasible:
-        return None
-    return min(feasible, key=lambda point: (point.risk(size_cost), -point.lambda_))
+    return lambda_table(tasks).cheapest(alpha=alpha, size_cost=size_cost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from kombu import Queue
 
 from worker.messages import BROKER_PRIORITIES, QUEUES
 
+CALIBRATE_RING_S = 60.0
 VISIBILITY_TIMEOUT_S = 3600
 """Longer than any stage.
 
@@ -81,7 +82,13 @@ def make_app(broker_url: str, *, sweep_s: float = 1.0) -> Celery:
                 "schedule": sweep_s,
                 # A sweep that waited longer than this is pointless: the next one is there already.
                 "options": {"queue": "reconcile", "expires": 5 * sweep_s},
-            }
+            },
+            # Whether a night is due is asked of Postgres, so one that passed while nothing ran is not lost.
+            "calibrate": {
+                "task": "calibrate",
+                "schedule": CALIBRATE_RING_S,
+                "options": {"queue": "calibrate", "expires": CALIBRATE_RING_S},
+            },
         },
         # The clock looks at least so often, so that a stopped spare takes over soon.
         beat_max_loop_interval=max(1.0, sweep_s),

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from typing import Any
 
 from reasoner.chains import Chain
 from reasoner.decisions import Decision, Rules, Thresholds
@@ -17,6 +18,7 @@ from reasoner.spread import backward_spread
 from worker.claims import equivalence_of, judgements, normaliser_of, relation
 from worker.store.verdicts import Judged
 from worker.submission.lines import TaskLine
+from worker.weights import EQUAL, PoolWeights
 
 CODE_VERSION = version("mergereasoner")
 
@@ -89,9 +91,18 @@ def decide_task(
     )
 
 
-def configuration_of(line: TaskLine, calibrated: Thresholds) -> str:
+def weights_for(chains: Sequence[Chain], weights: PoolWeights) -> PoolWeights:
+    """Return the weights if all of the chains' models were known when they were fitted, else equal ones.
+
+    A fit says nothing of a model it has not seen, and would take its answers for none at all.
+    """
+    known = weights.fitted is None or {chain.model for chain in chains} <= weights.fitted.weights.keys()
+    return weights if known else EQUAL
+
+
+def configuration_of(line: TaskLine, calibrated: Thresholds, weights: PoolWeights = EQUAL) -> str:
     """Return the fingerprint of everything but chains and verdicts that the decision depends on."""
-    facts = {
+    facts: dict[str, Any] = {
         "rules": asdict(rules_of(line)),
         "thresholds": asdict(thresholds_of(line, calibrated)),
         "equivalence": equivalence_of(line),
@@ -99,4 +110,9 @@ def configuration_of(line: TaskLine, calibrated: Thresholds) -> str:
         "kind": line.kind,
         "code_version": CODE_VERSION,
     }
+    if weights.fitted is not None:
+        fitted = weights.fitted
+        facts["fitted"] = [dict(fitted.weights), sorted(fitted.pairs.items()), fitted.none]
+    elif weights.model_weights is not None:
+        facts["model_weights"] = dict(weights.model_weights)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -57,3 +57,19 @@ class WeightsError(WorkerError):
 
 class SubmissionError(WorkerError):
     """Raised when nothing of a file can be submitted."""
+
+
+class CalibrationError(WorkerError):
+    """Root of what can go wrong with a calibration."""
+
+
+class CalibrationBusyError(CalibrationError):
+    """Raised when another run of the same tenant is at work; worth a retry."""
+
+
+class UnknownCalibrationError(CalibrationError):
+    """Raised when there is no such calibration, or it cannot be put in force; never retried."""
+
+
+class PlotsUnavailableError(CalibrationError):
+    """Raised when plots are asked for and the extra that draws them is not installed; never retried."""

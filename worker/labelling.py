@@ -7,7 +7,24 @@ from collections.abc import Sequence
 from worker.claims import answers_of, distinct_answers, normaliser_of, relation
 from worker.judging.protocol import Said, Saying
 from worker.judging.table import Judges
+from worker.store.labelled import Truth
 from worker.submission.lines import TaskLine
+
+
+def right_by(line: TaskLine, said: Sequence[Said], truth: Truth, judges: Judges) -> dict[str, bool | None]:
+    """Return of each distinct answer's normal form whether it is right; ``None`` is "cannot tell".
+
+    Of a label that only says whether the decided answer is right, nothing is known of the other answers.
+
+    Raises:
+        VerifierError: What compares answers broke, or is missing.
+    """
+    if truth.correct is None:
+        return right_answers(line, said, truth.answers, judges)
+    decided = None if truth.decided is None else normaliser_of(line)(truth.decided)
+    return {
+        form: truth.correct if form == decided else None for form in distinct_answers(line, answers_of(said))
+    }
 
 
 def right_answers(

@@ -17,11 +17,12 @@ GENERATE_GIVEN = "generate.given"
 
 DECIDE = "decide"
 RECONCILE = "reconcile"
+CALIBRATE = "calibrate"
 VERIFY = {verifier: f"verify.{verifier}" for verifier in ("code", "embedding", "entailment", "facts", "math")}
 """The queue of each verifier; ``embedding`` judges no answer, but which answers are the same."""
 
 STAGE_QUEUES = (GENERATE, GENERATE_GIVEN, *VERIFY.values(), DECIDE)
-QUEUES = (*STAGE_QUEUES, RECONCILE)
+QUEUES = (*STAGE_QUEUES, RECONCILE, CALIBRATE)
 
 BROKER_PRIORITIES = tuple(range(10))  # of Redis, where 0 is served first
 

@@ -23,13 +23,13 @@ from worker.checks import check_broker, check_database, n_waiting
 from worker.clock import once_only
 from worker.errors import ConfigurationError
 from worker.health import Check, DeafnessWatch, Ears, HealthReporter, check_ears, report_path
-from worker.messages import GENERATE, RECONCILE
+from worker.messages import CALIBRATE, GENERATE, RECONCILE
 from worker.roles import open_workplace, register
 from worker.settings import Settings
 from worker.telemetry.metrics import serve
 
 BEAT = "beat"
-"""Not a queue: the process that rings for the reconciler."""
+"""Not a queue: the process that rings for the reconciler and the nightly calibration."""
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +101,7 @@ def _run_clock(app: Celery, settings: Settings) -> int:
 def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
     threads = settings.generate_threads if GENERATE in queues else settings.verify_threads
     threads += RECONCILE in queues  # a sweep must not wait behind the stages
+    threads += CALIBRATE in queues  # nor the stages behind a night's work
     name = "+".join(queues)
     ears, died_deaf = Ears(threads), list[bool]()
     if settings.metrics_port is not None:

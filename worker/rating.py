@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from reasoner.outcomes import Outcome
 from reasoner.verifier_rates import VerifierRates, measure_verifier
-from worker.claims import judged_form
+from worker.claims import judged_form, normaliser_of
 from worker.judging.table import Judges
-from worker.labelling import right_answers
-from worker.store.labelled import LabelledRecord
+from worker.labelling import right_by
+from worker.store.gradings import GradedRow
+from worker.store.labelled import LabelledLine, LabelledRecord
 from worker.store.rates import Measured
 from worker.store.texts import digest
+
+Found = tuple[str, str, Outcome, bool]
+"""Verifier, its version, what it said of an answer, and whether the answer is right."""
 
 
 def rate_verifiers(records: Iterable[LabelledRecord], judges: Judges) -> dict[Measured, VerifierRates]:
@@ -21,25 +25,47 @@ def rate_verifiers(records: Iterable[LabelledRecord], judges: Judges) -> dict[Me
     Raises:
         VerifierError: What compares answers with labels broke, or is missing.
     """
-    found: dict[Measured, list[tuple[Outcome, bool]]] = defaultdict(list)
-    for record in records:
-        for verifier, version, outcome, is_right in _verdicts(record, judges):
-            for domain in (record.domain, ""):
+    return _rates((record.domain, _compared(record, judges)) for record in records)
+
+
+def rate_graded(graded: Iterable[tuple[GradedRow, LabelledLine]]) -> dict[Measured, VerifierRates]:
+    """Return the same from answers that were compared with labels before."""
+    return _rates((line.domain, _told(row, line)) for row, line in graded)
+
+
+def _rates(found: Iterable[tuple[str, Iterable[Found]]]) -> dict[Measured, VerifierRates]:
+    collected: dict[Measured, list[tuple[Outcome, bool]]] = defaultdict(list)
+    for of, verdicts in found:
+        for verifier, version, outcome, is_right in verdicts:
+            for domain in (of, ""):
                 key = Measured(verifier=verifier, version=version, domain=domain)
-                found[key].append((outcome, is_right))
-    return {key: measure_verifier(verdicts) for key, verdicts in sorted(found.items())}
+                collected[key].append((outcome, is_right))
+    return {key: measure_verifier(verdicts) for key, verdicts in sorted(collected.items())}
 
 
-def _verdicts(record: LabelledRecord, judges: Judges) -> Iterator[tuple[str, str, Outcome, bool]]:
+def _compared(record: LabelledRecord, judges: Judges) -> Iterator[Found]:
+    if any(judged_form(one) for one in record.verdicts):
+        yield from _verdicts(record, right_by(record.line, record.chains, record.truth, judges))
+
+
+def _told(row: GradedRow, line: LabelledLine) -> Iterator[Found]:
+    normal_form = normaliser_of(line.line)
+    told = dict.fromkeys(row.wrong_chains, False) | dict.fromkeys(row.right_chains, True)
+    return _verdicts(
+        line,
+        {
+            normal_form(chain.answer): told.get(chain.index)
+            for chain in line.chains
+            if chain.answer is not None
+        },
+    )
+
+
+def _verdicts(line: LabelledLine, right: Mapping[str, bool | None]) -> Iterator[Found]:
     """Yield each verdict on an answer of which it is known whether it is right."""
-    about = [(judged_form(one), one.verdict) for one in record.verdicts]
-    if not any(form for form, _ in about):
-        return
-    right = {
-        digest(form): is_right
-        for form, is_right in right_answers(record.line, record.chains, record.labels, judges).items()
-    }
-    for form, verdict in about:
-        is_right = right.get(form) if form else None
+    by_digest = {digest(form): is_right for form, is_right in right.items()}
+    for one in line.verdicts:
+        form = judged_form(one)
+        is_right = by_digest.get(form) if form else None
         if is_right is not None:
-            yield verdict.verifier, verdict.version, verdict.outcome, is_right
+            yield one.verdict.verifier, one.verdict.version, one.verdict.outcome, is_right

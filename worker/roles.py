@@ -18,7 +18,7 @@ from db.session import connect
 from worker.errors import ConfigurationError, MessageError, StoreUnavailableError
 from worker.health import Ears
 from worker.keeper import LeaseKeeper
-from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
+from worker.messages import CALIBRATE, DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
 from worker.parking import Park, park_unreadable, parking_lot
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
@@ -137,6 +137,8 @@ def register(place: Workplace, queues: Sequence[str]) -> None:
     for queue in queues:
         if queue == RECONCILE:
             _register_reconciler(place)
+        elif queue == CALIBRATE:
+            _register_calibration(place)
         else:
             _register_stage(place, queue, STAGES[queue](place))
 
@@ -175,3 +177,17 @@ def _register_reconciler(place: Workplace) -> None:
     def sweep() -> None:
         with place.ears.hearing(), connected(place.app) as broker:
             reconcile(place.desk, broker)
+
+
+def _register_calibration(place: Workplace) -> None:
+    from worker.judging.protocol import Surroundings
+    from worker.judging.table import Judges
+    from worker.stages.calibrate import calibrate
+
+    judges = Judges(Surroundings(settings=place.desk.settings, store=place.desk.store))
+    place.closing.callback(judges.close)
+
+    @place.app.task(name=CALIBRATE)
+    def ring() -> None:
+        with place.ears.hearing():
+            calibrate(place.desk, judges)

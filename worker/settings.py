@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -75,6 +76,25 @@ class Settings:
     max_deliveries: int = 3
     """Claims of one stage after which a task that never ends it is parked as failed."""
 
+    calibrate_at: str = "02:30"
+    """When the nightly calibration is due, HH:MM in UTC; ``off`` leaves it to the command."""
+
+    calibrate_alpha: float = 0.9
+    """Share of tasks whose set is to hold the truth."""
+
+    calibrate_target_risk: float = 0.1
+    """Error rate to be allowed among the answered."""
+
+    calibrate_delta: float = 0.1
+    """Chance that the error rate exceeds it all the same."""
+
+    calibrate_window_days: float = 90.0
+    calibrate_max_labels: int = 5_000
+    """Labelled decisions of one domain that a night looks at, the newest."""
+
+    calibrate_max_change: float = 0.3
+    """Largest move of a threshold that comes into force by itself."""
+
     max_line_bytes: int = 4 * 1024 * 1024
     sandbox: str = "auto"
     """``auto``, ``bubblewrap``, ``docker`` or ``docker-container``; read by the sandbox itself, see docs/sandbox.md."""
@@ -120,6 +140,9 @@ class Settings:
         for name, number in changes.items():
             if isinstance(number, (int, float)) and not (math.isfinite(number) and number > 0):
                 raise ConfigurationError(f"{PREFIX}{name.upper()} must be above 0, not {number}")
+        at = changes.get("calibrate_at", "off")
+        if at != "off" and not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", str(at)):
+            raise ConfigurationError(f"{PREFIX}CALIBRATE_AT must be HH:MM or off, not {at!r}")
         if settings.database_url is not None and not settings.database_url.startswith(POSTGRES):
             raise ConfigurationError(
                 "DATABASE_URL must begin with postgresql://"

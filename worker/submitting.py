@@ -54,8 +54,8 @@ class ProblemLog:
         self.first: list[LineProblem] = []
         self._stream: TextIO | None = None
 
-    def add(self, problem: LineProblem) -> None:
-        """Record one rejected line."""
+    def add(self, problem: LineProblem, **more: object) -> None:
+        """Record one rejected line; ``more`` stands beside the problem in the file, as JSON values."""
         self.n += 1
         if len(self.first) < MAX_SHOWN:
             self.first.append(problem)
@@ -67,7 +67,7 @@ class ProblemLog:
                     f"cannot write bad lines to {self.path}: {error.strerror}; name another place (--errors). "
                     f"Nothing was submitted. First: {problem}"
                 ) from error
-        self._stream.write(storable(json.dumps(problem.to_json(), ensure_ascii=False)) + "\n")
+        self._stream.write(storable(json.dumps(problem.to_json() | more, ensure_ascii=False)) + "\n")
 
     def close(self) -> None:
         """Finish the file."""

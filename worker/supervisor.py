@@ -18,7 +18,7 @@ from db.migrate import migrate
 from worker.embedded import launch
 from worker.embedded.services import Services
 from worker.errors import ServiceError
-from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, RECONCILE, VERIFY
+from worker.messages import CALIBRATE, DECIDE, GENERATE, GENERATE_GIVEN, RECONCILE, VERIFY
 from worker.process import BEAT
 from worker.settings import PREFIX, Settings
 
@@ -29,7 +29,7 @@ Progress = Callable[[str], None]
 ROLES: dict[str, tuple[str, ...]] = {
     "generate": (GENERATE,),
     "verify": (*VERIFY.values(), GENERATE_GIVEN),
-    "control": (DECIDE, RECONCILE),
+    "control": (DECIDE, RECONCILE, CALIBRATE),
     "beat": (BEAT,),
 }
 """The worker processes of one machine. On several machines each queue can have its own."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -63,6 +63,34 @@ class PoolWeights:
 EQUAL = PoolWeights()
 
 
+def weights_json(
+    *, fitted: FittedMerge, model_weights: Mapping[str, float] | None, n_labelled: int
+) -> dict[str, Any]:
+    """Return both ways of weighing as JSON values; the fit is the one in use."""
+    content = WeightsFile(
+        use="fitted",
+        fitted=Fitted(
+            weights=dict(fitted.weights),
+            pairs=[PairWeight(models=list(pair), weight=weight) for pair, weight in fitted.pairs.items()],
+            none=fitted.none,
+        ),
+        model_weights=None if model_weights is None else dict(model_weights),
+        n_labelled=n_labelled,
+    )
+    return content.model_dump()
+
+
+def weights_from_json(value: Mapping[str, Any]) -> PoolWeights:
+    """Return what the JSON values of ``weights_json`` say is to be used; an empty mapping is equal weights.
+
+    Raises:
+        WeightsError: They lack what they say is in use, or are malformed.
+    """
+    if not value:
+        return EQUAL
+    return _in_use("the calibration's weights", json.dumps(value).encode())
+
+
 def write_weights(
     path: Path, *, fitted: FittedMerge, model_weights: Mapping[str, float], n_labelled: int
 ) -> None:
@@ -71,17 +99,8 @@ def write_weights(
     Raises:
         WeightsError: The file cannot be written.
     """
-    content = WeightsFile(
-        use="fitted",
-        fitted=Fitted(
-            weights=dict(fitted.weights),
-            pairs=[PairWeight(models=list(pair), weight=weight) for pair, weight in fitted.pairs.items()],
-            none=fitted.none,
-        ),
-        model_weights=dict(model_weights),
-        n_labelled=n_labelled,
-    )
-    text = json.dumps(content.model_dump(), indent=1, ensure_ascii=False) + "\n"
+    content = weights_json(fitted=fitted, model_weights=model_weights, n_labelled=n_labelled)
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -95,9 +114,15 @@ def read_weights(path: Path) -> PoolWeights:
         WeightsError: It cannot be read, is malformed, or lacks what it says is in use.
     """
     try:
-        content = WeightsFile.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from error
+    return _in_use(str(path), content)
+
+
+def _in_use(path: str, raw: bytes) -> PoolWeights:
+    try:
+        content = WeightsFile.model_validate_json(raw)
     except ValidationError as error:
         field, _, problem, fix = explain(error, WeightsFile)
         raise WeightsError(f"{path}: {field}: {problem}. Fix: {fix}") from error
@@ -110,7 +135,7 @@ def read_weights(path: Path) -> PoolWeights:
     return PoolWeights(fitted=_fitted(path, content.fitted), model_weights=content.model_weights)
 
 
-def _fitted(path: Path, found: Fitted) -> FittedMerge:
+def _fitted(path: str, found: Fitted) -> FittedMerge:
     pairs: dict[tuple[str, str], float] = {}
     for one in found.pairs:
         first, second = sorted(one.models)

@@ -239,8 +239,11 @@ MUTANTS = [
     Mutant("bounds", "-2 * n_effective * edge", "-4 * n_effective * edge", "Hoeffding twice as sharp"),
     Mutant("bounds", "max(0.0, rho))", "rho)", "negative correlation earns chains"),
     Mutant("calibration", "(len(scores) + 1) * alpha", "len(scores) * alpha", "conformal without its + 1"),
-    Mutant("calibration", "masses[below] < lambda_", "masses[below] <= lambda_", "curve: >= to >"),
-    Mutant("calibration", "point.coverage >= alpha]", "point.coverage > alpha]", "empirical lambda: >= to >"),
+    Mutant("calibration", "(masses, lambdas)", "(masses, lambdas, 'right')", "curve: >= to >"),
+    Mutant("calibration", "self.coverage >= alpha)", "self.coverage > alpha)", "empirical lambda: >= to >"),
+    Mutant("selective", "level = carried + (", "level = delta * carried + (", "no level is handed on"),
+    Mutant("selective", "d.answerable and ", "", "what is never answered counts"),
+    Mutant("drift", "min(1.0, N_TESTS * ", "min(1.0, ", "three tests at the price of one"),
     Mutant("consensus", "if probability > tau_min:", "if probability >= tau_min:", "merge operator: > to >="),
     Mutant(
         "proper_scores",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from uuid import UUID
 
-from worker.deciding import CODE_VERSION, configuration_of, decide_task
+from worker.deciding import CODE_VERSION, configuration_of, decide_task, weights_for
 from worker.messages import DECIDE
 from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
@@ -35,18 +35,24 @@ def _decided(desk: Desk, held: Sequence[HeldTask]) -> list[Decided]:
     calibrations = active_calibrations(desk.store, {task.tenant for task in held})
     decided = []
     for task in held:
-        calibration = calibration_for(calibrations, tenant=task.tenant, domain=task.domain)
+        calibration = calibration_for(
+            calibrations, tenant=task.tenant, domain=task.domain, mode=task.line.mode
+        )
+        sampled = [chain.as_chain() for chain in chains[task.id]]
+        weights = weights_for(sampled, calibration.weights)
         decided.append(
             Decided(
                 task=task,
                 decision=decide_task(
                     task.line,
-                    [chain.as_chain() for chain in chains[task.id]],
+                    sampled,
                     verdicts[task.id],
                     calibrated=calibration.thresholds,
+                    fitted=weights.fitted,
+                    model_weights=weights.model_weights,
                 ),
                 calibration_id=calibration.id,
-                configuration=configuration_of(task.line, calibration.thresholds),
+                configuration=configuration_of(task.line, calibration.thresholds, weights),
                 code_version=CODE_VERSION,
             )
         )

@@ -38,7 +38,9 @@ def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoo
     with desk.keeper.holding(held):
         running = {}
         for task in held:
-            calibration = calibration_for(calibrations, tenant=task.tenant, domain=task.domain)
+            calibration = calibration_for(
+                calibrations, tenant=task.tenant, domain=task.domain, mode=task.line.mode
+            )
             thresholds = thresholds_of(task.line, calibration.thresholds)
             running[pool.submit(_sample, engine, task, thresholds)] = task
         for finished in _as_they_finish(running):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,27 +17,50 @@ PAGE = 200  # tasks of one read
 
 # The newest label wins; ids are uuid7, so the order of ids is the order of time.
 LABELLED = text("""
-SELECT t.id, t.domain, t.spec, l.answers
+SELECT t.id, t.domain, t.spec, l.answers, l.correct, d.answer AS decided
 FROM tasks t
-JOIN LATERAL (SELECT answers FROM labels WHERE task_id = t.id ORDER BY at DESC, id DESC LIMIT 1) l ON true
+JOIN LATERAL (SELECT answers, correct, decision_id FROM labels WHERE task_id = t.id
+              ORDER BY at DESC, id DESC LIMIT 1) l ON true
+LEFT JOIN decisions d ON d.id = l.decision_id
 WHERE t.tenant = :tenant AND t.id > :after AND EXISTS (SELECT FROM labels WHERE task_id = t.id)
   AND t.state IN ('answered', 'abstained')
 ORDER BY t.id LIMIT :n
 """)
 
+SPECS = text("SELECT id, domain, spec FROM tasks WHERE id = ANY(:ids)")
+
 NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledRecord:
-    """One decided task with everything that was said of it and the newest truth."""
+class Truth:
+    """What a label says."""
+
+    answers: tuple[str, ...] = ()
+    """Every answer that counts as right."""
+
+    correct: bool | None = None
+    """Where no answers are given: whether ``decided`` is right."""
+
+    decided: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledLine:
+    """One task with everything that was said of it."""
 
     id: UUID
     domain: str
     line: TaskLine
-    labels: list[str]
     chains: list[StoredChain]
     verdicts: list[Judged]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledRecord(LabelledLine):
+    """One decided task and the newest truth."""
+
+    truth: Truth
 
 
 def labelled_tasks(engine: Engine, *, tenant: str) -> Iterator[LabelledRecord]:
@@ -55,8 +78,29 @@ def labelled_tasks(engine: Engine, *, tenant: str) -> Iterator[LabelledRecord]:
                 id=row.id,
                 domain=row.domain,
                 line=TaskLine.model_validate(row.spec),
-                labels=[str(answer) for answer in row.answers],
+                truth=Truth(
+                    answers=tuple(str(answer) for answer in row.answers),
+                    correct=row.correct,
+                    decided=row.decided,
+                ),
                 chains=chains[row.id],
                 verdicts=verdicts[row.id],
             )
         after = ids[-1]
+
+
+def task_lines(engine: Engine, ids: Sequence[UUID]) -> Iterator[LabelledLine]:
+    """Yield the tasks of these ids, in the order given, page by page."""
+    for start in range(0, len(ids), PAGE):
+        page = list(ids[start : start + PAGE])
+        with statements(engine) as connection:
+            rows = {row.id: row for row in connection.execute(SPECS, {"ids": page})}
+        chains, verdicts = load_chains(engine, page), load_verdicts(engine, page)
+        for id_ in page:
+            yield LabelledLine(
+                id=id_,
+                domain=rows[id_].domain,
+                line=TaskLine.model_validate(rows[id_].spec),
+                chains=chains[id_],
+                verdicts=verdicts[id_],
+            )

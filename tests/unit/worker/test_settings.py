@@ -16,6 +16,13 @@ def test_a_span_that_is_no_positive_number_is_refused(value: str) -> None:
         Settings.from_env({"MERGEREASONER_LEASE_S": value})
 
 
+@pytest.mark.parametrize("at", ["2:30", "24:00", "02:30:00", "never", ""])
+def test_a_time_of_day_that_is_none_is_refused(at: str) -> None:
+    with pytest.raises(ConfigurationError, match="MERGEREASONER_CALIBRATE_AT must be HH:MM or off"):
+        Settings.from_env({"MERGEREASONER_CALIBRATE_AT": at})
+    assert Settings.from_env({"MERGEREASONER_CALIBRATE_AT": "23:59"}).calibrate_at == "23:59"
+
+
 @pytest.mark.parametrize(
     "url",
     ["u:secret", "mysql://u:secret@h/d", "postgresql://u:secret@h:port/d", "postgresql://u:secret@[h/d"],

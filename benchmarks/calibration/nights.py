@@ -1,0 +1,150 @@
+"""A night over many graded decisions, against COPY and NumPy reading the same rows in the same run.
+
+The gradings are made by SQL, for grading is not what is measured here. Run:
+python -m benchmarks.calibration.nights --decisions 1000000 --domains 20 --out build/calibration
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import text
+
+from benchmarks.method.results import save
+from db.migrate import migrate
+from db.session import connect
+from worker.calibrating import Plan, run_night
+from worker.embedded.services import Services
+from worker.judging.protocol import Surroundings
+from worker.judging.table import Judges
+from worker.settings import Settings
+from worker.store.transactions import Store
+
+# Three clusters and eight chains a decision; the confidence is true, so that the guards stay quiet. Foreign keys are
+# not checked while it is loaded, since the tasks are not needed.
+MAKE = text("""
+INSERT INTO gradings (task_id, known_at, tenant, domain, decision_id, label_id, decided_at, grade, correct, answerable,
+                      confidence, vote_margin, truth, masses, right_chains, wrong_chains, models, n_decisions, n_labels)
+SELECT gen_random_uuid(), at, 'default', 'domain-' || (i % :domains), gen_random_uuid(), gen_random_uuid(), at,
+       'graded', is_right, true, top, round(top * 8) / 8, CASE WHEN is_right THEN 0 WHEN other < 0.9 THEN 1 END,
+       ARRAY[top, (1 - top) * 0.7, (1 - top) * 0.3],
+       CASE WHEN is_right THEN '{0,1,2,3,4}'::smallint[] ELSE '{}'::smallint[] END,
+       CASE WHEN is_right THEN '{5,6,7}'::smallint[] ELSE '{0,1,2,3,4,5,6,7}'::smallint[] END, '["default"]', 1, 1
+FROM (SELECT i, top, random() < top AS is_right, random() AS other,
+             now() - interval '80 days' * (1 - i / (:n + 1.0)) AS at
+      FROM (SELECT i, 0.4 + 0.6 * sqrt(random()) AS top FROM generate_series(1, :n) i) drawn) made
+""")
+
+COPY_FIXED = """
+COPY (SELECT correct::int, answerable::int, confidence, vote_margin, coalesce(truth, -1)::int, masses[1], masses[2],
+             masses[3], cardinality(right_chains), cardinality(wrong_chains)
+      FROM gradings WHERE tenant = 'default' AND domain = %s ORDER BY decided_at DESC, decision_id DESC LIMIT 5000)
+TO STDOUT (FORMAT BINARY)
+"""
+COPY_ALL = COPY_FIXED.replace("AND domain = %s ", "")
+
+INT, FLOAT = [("n", ">i4"), ("v", ">i4")], [("n", ">i4"), ("v", ">f8")]
+ROW = np.dtype(
+    [("fields", ">i2")]
+    + [(f"c{i}", kind) for i, kind in enumerate([INT, INT, FLOAT, FLOAT, INT, FLOAT, FLOAT, FLOAT, INT, INT])]
+)
+HEADER_BYTES, TRAILER_BYTES = 19, 2
+
+
+def read_with_numpy(store: Store, domains: list[str]) -> int:
+    """Read what a night reads, with nothing done to it but a mean; return how many rows."""
+    n_rows = 0
+    with store.connect() as connection:
+        cursor = connection.connection.cursor()
+        for domain in ["", *domains]:
+            statement, values = (COPY_FIXED, (domain,)) if domain else (COPY_ALL, ())
+            with cursor.copy(statement, values) as copy:
+                raw = b"".join(bytes(block) for block in copy)
+            rows = np.frombuffer(raw[HEADER_BYTES:-TRAILER_BYTES], dtype=ROW)
+            assert rows["c2"]["v"].mean() > 0.4
+            n_rows += len(rows)
+    return n_rows
+
+
+def peak_while(work: threading.Event, samples: list[float]) -> None:
+    """Sample this process's resident memory, in MiB, until the work is done."""
+    page = resource.getpagesize()
+    while not work.wait(0.05):
+        samples.append(int(Path("/proc/self/statm").read_text().split()[1]) * page / 2**20)
+
+
+def main() -> None:
+    """Make the rows, measure both, save the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--decisions", type=int, default=1_000_000)
+    parser.add_argument("--domains", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("build/calibration"))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        services = Services(Path(folder), broker_url="redis://none")
+        services.start()
+        try:
+            migrate(services.database_url)
+            store = connect(services.database_url)
+            with store.begin() as connection:
+                connection.execute(text("SET LOCAL session_replication_role = replica"))
+                connection.execute(text("SELECT setseed(0.5)"))
+                connection.execute(MAKE, {"n": given.decisions, "domains": given.domains})
+            with store.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text("VACUUM ANALYZE gradings"))
+            save(given.out, "nights", measure(store, Path(folder), given))
+            store.dispose()
+        finally:
+            services.stop()
+
+
+def measure(store: Store, folder: Path, given: argparse.Namespace) -> dict[str, object]:
+    """Return the times of both, interleaved, and the memory of the night."""
+    domains = [f"domain-{i}" for i in range(given.domains)]
+    settings = Settings(state_dir=folder)
+    nights, reads, night_cpu, read_cpu = [], [], [], []
+    samples: list[float] = []
+    n_rows = n_in_force = 0
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    for _ in range(given.repeats):
+        start, cpu = time.perf_counter(), time.process_time()
+        n_rows = read_with_numpy(store, domains)
+        reads.append(time.perf_counter() - start)
+        read_cpu.append(time.process_time() - cpu)
+        done = threading.Event()
+        thread = threading.Thread(target=peak_while, args=(done, samples))
+        thread.start()
+        with Judges(Surroundings(settings=settings, store=store)) as judges:
+            start, cpu = time.perf_counter(), time.process_time()
+            made = run_night(store, judges, tenant="default", plan=Plan(), who="benchmark", dry_run=True)
+            nights.append(time.perf_counter() - start)
+            night_cpu.append(time.process_time() - cpu)
+        done.set()
+        thread.join()
+        n_in_force = sum(not one.why for one in made.calibrations)
+        assert sum(one.n_labels for one in made.calibrations) == n_rows
+    return {
+        "decisions": given.decisions,
+        "domains": given.domains,
+        "rows read": n_rows,
+        "would pass": n_in_force,
+        "night s": min(nights),
+        "numpy s": min(reads),
+        "night cpu s": min(night_cpu),
+        "numpy cpu s": min(read_cpu),
+        "mib before": round(before),
+        "mib peak": round(max(samples)),
+        "load": os.getloadavg()[0],
+    }
+
+
+if __name__ == "__main__":
+    main()

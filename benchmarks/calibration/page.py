@@ -1,0 +1,87 @@
+"""Put the measured numbers into docs/calibration.md, between its markers.
+
+python -m benchmarks.calibration.page
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.method.page import table
+
+PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
+NUMBERS = Path("build/calibration")
+
+
+def four_models(of: dict[str, Any]) -> str:
+    """Return the table of held-out rows before and after."""
+    names = ("coverage", "mean size", "answered", "risk")
+    rows: list[list[object]] = []
+    for how in ("one vote each", "fitted weights"):
+        found = of[how]
+        rows.append(
+            [f"{how}, the paper's 0.3, 0.1, 0.3", *(f"{found['before'][name]:.3f}" for name in names)]
+        )
+        rows.append([f"{how}, calibrated", *(f"{found['after'][name]:.3f}" for name in names)])
+    weights, fit, held = of["for weights, fit, held out"]
+    text = (
+        f"GSM8K answered by four models, one chain each ({of['rows']} problems), alpha {of['alpha']:g}, "
+        f"target risk {of['target risk']:g}, delta {of['delta']:g}. Means on the held-out rows over {of['orders']} "
+        f"random orders ({weights} rows for weights, {fit} to fit, {held} held out); calibrated: over the orders "
+        "whose candidate passed its guards, "
+        + " and ".join(
+            f"{of[how]['in force']} ({how}; {_guards(of[how]['guards'])} rejected)"
+            for how in ("one vote each", "fitted weights")
+        )
+        + ". `python -m benchmarks.calibration.four_models --data FOLDER --out build/calibration`."
+    )
+    ceiling = f'With alpha 0.9 the guard says: "{of["alpha 0.9"]}".'
+    return "\n\n".join([text, table(["held-out rows", *names], rows), ceiling])
+
+
+def _guards(found: dict[str, int]) -> str:
+    return ", ".join(f"{n} by {guard}" for guard, n in sorted(found.items())) or "none"
+
+
+def nights(of: dict[str, Any]) -> str:
+    """Return the table of a night against reading its rows with NumPy."""
+    head = f"{of['decisions']:,} graded decisions in {of['domains']} domains, load {of['load']:.1f}"
+    return "\n\n".join(
+        [
+            "`python -m benchmarks.calibration.nights --decisions N --out build/calibration`; the night looks at the "
+            "newest 5000 of each domain and of all together, whatever N is, and the peer reads the same rows with COPY "
+            "and NumPy. Grading is not in it.",
+            table(
+                [head, "night", "COPY and NumPy"],
+                [
+                    ["rows read", of["rows read"], of["rows read"]],
+                    ["seconds", f"{of['night s']:.1f}", f"{of['numpy s']:.1f}"],
+                    ["seconds of CPU in the process", f"{of['night cpu s']:.1f}", f"{of['numpy cpu s']:.1f}"],
+                    ["peak memory, MiB", of["mib peak"], ""],
+                ],
+            ),
+        ]
+    )
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"four_models": four_models, "nights": nights}
+
+
+def main() -> None:
+    """Fill the page from whatever numbers there are."""
+    page = PAGE.read_text(encoding="utf-8")
+    for name, render in TABLES.items():
+        source = NUMBERS / f"{name}.json"
+        if source.exists():
+            marker = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+            text = render(json.loads(source.read_text(encoding="utf-8")))
+            page = marker.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", page)  # type: ignore[misc]
+    PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

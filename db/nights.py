@@ -1,0 +1,113 @@
+"""Tables of the nightly job: its runs, what came into force when, and which answers the labels say are right."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import At, Base, CreatedAt, Id, Json, Tenant
+from db.models import one_of
+
+GRADES = ("graded", "unknown", "conflicting")
+
+
+class CalibrationRunRow(Base):
+    """One run of the calibration over all domains of a tenant."""
+
+    __tablename__ = "calibration_runs"
+    __table_args__ = (Index("ix_calibration_runs_as_of", "tenant", "as_of"),)
+
+    id: Mapped[Id]
+    tenant: Mapped[Tenant]
+    as_of: Mapped[At]
+    """It knew what was on record by then and nothing else."""
+
+    policy: Mapped[Json]
+    who: Mapped[str]
+    started_at: Mapped[CreatedAt]
+    finished_at: Mapped[At | None]
+    error: Mapped[str | None]
+    counts: Mapped[Json] = mapped_column(server_default=sql("'{}'::jsonb"))
+
+
+class CalibrationEventRow(Base):
+    """One change of a calibration's status; append-only, so that what was in force on any night can be told."""
+
+    __tablename__ = "calibration_events"
+    __table_args__ = (Index("ix_calibration_events_calibration_id", "calibration_id", "id"),)
+
+    id: Mapped[Id]
+    calibration_id: Mapped[UUID] = mapped_column(ForeignKey("calibrations.id"))
+    from_status: Mapped[str | None]
+    to_status: Mapped[str]
+    who: Mapped[str]
+    why: Mapped[str] = mapped_column(server_default="")
+    at: Mapped[CreatedAt]
+
+
+class GradingRow(Base):
+    """What a decision is worth by the label that was in force for a span of time.
+
+    Derived from decisions and labels and made again when either gets another row: a night in the past reads the
+    rows whose span holds it.
+    """
+
+    __tablename__ = "gradings"
+    __table_args__ = (
+        CheckConstraint(one_of("grade", GRADES), name="grade_known"),
+        Index("ix_gradings_window", "tenant", "domain", sql("decided_at DESC"), sql("decision_id DESC")),
+        Index("ix_gradings_tenant_window", "tenant", sql("decided_at DESC"), sql("decision_id DESC")),
+    )
+
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
+    known_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
+    """From when on decision and label were both on record."""
+
+    until_at: Mapped[At | None]
+    """When another decision or label took over; null while none has."""
+
+    tenant: Mapped[Tenant]
+    domain: Mapped[str]
+    decision_id: Mapped[UUID]
+    label_id: Mapped[UUID]
+    decided_at: Mapped[At]
+    grade: Mapped[str]
+    """``unknown``: it cannot be told whether the answer is right; ``conflicting``: two sources differ."""
+
+    correct: Mapped[bool | None] = mapped_column(Boolean)
+    answerable: Mapped[bool] = mapped_column(server_default=sql("false"))
+    confidence: Mapped[float] = mapped_column(Double, server_default=sql("0"))
+    vote_margin: Mapped[float] = mapped_column(Double, server_default=sql("0"))
+    truth: Mapped[int | None] = mapped_column(SmallInteger)
+    """Which cluster is right."""
+
+    masses: Mapped[list[float]] = mapped_column(ARRAY(Double), server_default=sql("'{}'"))
+    """Posterior of each cluster, in their order."""
+
+    right_chains: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default=sql("'{}'"))
+    wrong_chains: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default=sql("'{}'"))
+    models: Mapped[list[Any]] = mapped_column(JSONB, server_default=sql("'[]'::jsonb"))
+    """The models of its chains, sorted."""
+
+    weighted: Mapped[bool] = mapped_column(server_default=sql("false"))
+    """Whether the masses came from weights that an earlier calibration had fitted."""
+
+    n_decisions: Mapped[int] = mapped_column(Integer)
+    n_labels: Mapped[int] = mapped_column(Integer)
+    """So many were on record of the task when it was graded; with more, it is due again."""

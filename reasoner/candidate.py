@@ -1,0 +1,191 @@
+"""One calibration of one domain: thresholds from labelled decisions, and whether they may come into force."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from reasoner.calibration import (
+    LabelledPosterior,
+    LambdaPoint,
+    RiskPoint,
+    conformal_lambda,
+    coverage_ceiling,
+    lambda_table,
+    risk_coverage_curve,
+)
+from reasoner.decisions import Thresholds
+from reasoner.drift import DriftTest, drift_tests
+from reasoner.guards import (
+    Alarm,
+    Policy,
+    bad_labels,
+    ceiling_alarm,
+    change_alarm,
+    drift_alarm,
+    held_out_alarms,
+    risk_alarm,
+)
+from reasoner.labelled_decision import LabelledDecision
+from reasoner.performance import Performance, perform
+from reasoner.reliability import ReliabilityBin, over_time, reliability
+from reasoner.selective import Certified, certify, least_abstaining
+
+CURVE_POINTS = 200
+TARGETS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """What was found on the fitted part, and what it does on the rest."""
+
+    conformal: float
+    empirical: LambdaPoint | None
+    """The paper's lambda* (eq. 40); ``None`` when no lambda covers alpha."""
+
+    certified: Certified | None
+    ceiling: float
+    before: Performance
+    """Of the thresholds in force, on the held-out part."""
+
+    after: Performance
+    """Of the candidate's, on the same."""
+
+    curve: list[LambdaPoint]
+    risk_curve: list[RiskPoint]
+    reliability: list[ReliabilityBin]
+    over_time: list[Performance]
+    drift: list[DriftTest]
+    targets: list[Target]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a conformal lambda for another alpha would have covered on the held-out part."""
+
+    alpha: float
+    lambda_: float
+    coverage: float
+    mean_size: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Thresholds and whatever speaks against them."""
+
+    thresholds: Thresholds
+    """Those in force where nothing could be fitted."""
+
+    alarms: list[Alarm]
+    n_fit: int
+    n_held_out: int
+    fit: Fit | None
+    """``None`` when the labels forbade it."""
+
+    @property
+    def why(self) -> str:
+        """Why it may not come into force; empty when it may."""
+        return "; ".join(f"{alarm.guard}: {alarm.told}" for alarm in self.alarms)
+
+
+def split(n: int, policy: Policy) -> int:
+    """Return how many of n tasks in the order of time are fitted on; the rest is held out."""
+    return n - int(n * policy.held_out)
+
+
+def fit_candidate(
+    decisions: Sequence[LabelledDecision],
+    policy: Policy,
+    *,
+    active: Thresholds,
+    active_was_fitted: bool,
+) -> Candidate:
+    """Return the candidate of these decisions; a function of them alone.
+
+    lambda comes from the fitted part, tau_margin and tau_conf from the same part by selective-risk control: two
+    promises, each with a guarantee of its own. Where lambda would be higher than tau_conf it is lowered to it, which
+    can only raise coverage: an answer that is given is always in its set.
+
+    Args:
+        decisions: In the order of time.
+        policy: What is asked for.
+        active: The thresholds in force.
+        active_was_fitted: Whether they came from labels; a first guess does not bind what follows it.
+    """
+    cut = split(len(decisions), policy)
+    alarms = bad_labels(decisions, policy)
+    if alarms:
+        return Candidate(
+            thresholds=active, alarms=alarms, n_fit=cut, n_held_out=len(decisions) - cut, fit=None
+        )
+    fit_part, held = decisions[:cut], decisions[cut:]
+    tasks = [d.labelled for d in fit_part]
+    conformal = conformal_lambda(tasks, alpha=policy.alpha)
+    table = lambda_table(tasks)
+    empirical = table.cheapest(alpha=policy.alpha, size_cost=policy.size_cost)
+    lambda_ = conformal if policy.conformal or empirical is None else empirical.lambda_
+    certified = least_abstaining(
+        certify(fit_part, target_risk=policy.target_risk, delta=policy.delta), lambda_=lambda_
+    )
+    found = _thresholds(active, lambda_, certified)
+    drift = drift_tests(decisions)
+    after = perform(held, found)
+    short = [ceiling_alarm(fit_part, policy), None if certified else risk_alarm(cut, policy)]
+    told = [*short, drift_alarm(drift, policy)]
+    if not any(short):  # what was not promised on the fitted part is not asked of the held-out one
+        told += [
+            *held_out_alarms(after, policy),
+            change_alarm(found, active, policy) if active_was_fitted else None,
+        ]
+    alarms = [alarm for alarm in told if alarm is not None]
+    fit = Fit(
+        conformal=conformal,
+        empirical=empirical,
+        certified=certified,
+        ceiling=coverage_ceiling(tasks),
+        before=perform(held, active),
+        after=after,
+        curve=[table.point(i) for i in _thinned(range(len(table.lambda_)))],
+        risk_curve=_thinned(_risk_curve(fit_part)),
+        reliability=reliability(held),
+        over_time=over_time(decisions, found),
+        drift=drift,
+        targets=[_target(tasks, held, alpha) for alpha in TARGETS],
+    )
+    return Candidate(thresholds=found, alarms=alarms, n_fit=cut, n_held_out=len(held), fit=fit)
+
+
+def _thresholds(active: Thresholds, lambda_: float, certified: Certified | None) -> Thresholds:
+    if certified is None:
+        return replace(active, lambda_=min(lambda_, 1.0))
+    return replace(
+        active,
+        lambda_=min(lambda_, certified.tau_conf),
+        tau_margin=certified.tau_margin,
+        tau_conf=certified.tau_conf,
+    )
+
+
+def _target(fit: Sequence[LabelledPosterior], held: Sequence[LabelledDecision], alpha: float) -> Target:
+    lambda_ = conformal_lambda(fit, alpha=alpha)
+    done = perform(held, Thresholds(lambda_=lambda_))
+    return Target(
+        alpha=alpha, lambda_=lambda_, coverage=done.coverage or 0.0, mean_size=done.mean_size or 0.0
+    )
+
+
+def _risk_curve(decisions: Sequence[LabelledDecision]) -> list[RiskPoint]:
+    """Return the curve over all tasks; one that could never be answered comes last."""
+    confidences = [d.confidence if d.answerable else 0.0 for d in decisions]
+    return risk_coverage_curve(confidences, [d.right and d.answerable for d in decisions])
+
+
+def _thinned(points: Sequence[T]) -> list[T]:
+    """Return at most ``CURVE_POINTS`` of the points, the first and the last among them."""
+    if len(points) <= CURVE_POINTS:
+        return list(points)
+    step = (len(points) - 1) / (CURVE_POINTS - 1)
+    return [points[round(i * step)] for i in range(CURVE_POINTS)]

@@ -1,0 +1,198 @@
+"""A candidate calibration: what it chooses, and every guard seen to fire."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reasoner.candidate import Candidate, fit_candidate
+from reasoner.decisions import Thresholds
+from reasoner.drift import drift_tests, exchangeability
+from reasoner.errors import InvalidRuleError
+from reasoner.guards import Policy
+from reasoner.labelled_decision import LabelledDecision
+from reasoner.performance import perform
+from reasoner.reliability import calibration_error, over_time, reliability
+
+POLICY = Policy(alpha=0.8, target_risk=0.2)
+SEED = Thresholds()
+
+
+def draw(rng: random.Random, *, accuracy: float = 0.85, missing: float = 0.05) -> LabelledDecision:
+    """Two answers; the more confident, the more often right."""
+    top = 0.5 + rng.random() / 2
+    right = rng.random() < (top - 0.75) * 0.4 + accuracy
+    truth = None if not right and rng.random() < missing / (1 - accuracy) else int(not right)
+    return LabelledDecision(
+        posterior=(top, 1 - top), truth=truth, confidence=top, margin=round(top * 8) / 8, right=right
+    )
+
+
+def decisions(n: int = 600, seed: int = 0, **values: float) -> list[LabelledDecision]:
+    rng = random.Random(seed)
+    return [draw(rng, **values) for _ in range(n)]
+
+
+def candidate(
+    found: list[LabelledDecision], policy: Policy = POLICY, active: Thresholds = SEED, *, fitted: bool = False
+) -> Candidate:
+    return fit_candidate(found, policy, active=active, active_was_fitted=fitted)
+
+
+def guards(found: Candidate) -> set[str]:
+    return {alarm.guard for alarm in found.alarms}
+
+
+def test_good_labels_raise_no_alarm() -> None:
+    found = candidate(decisions())
+    assert found.alarms == []
+    assert found.fit is not None
+    assert found.fit.certified is not None
+    assert found.fit.certified.risk_bound <= POLICY.target_risk
+    assert found.thresholds.lambda_ <= found.thresholds.tau_conf
+    assert found.thresholds.tau_score == SEED.tau_score
+    assert (found.n_fit, found.n_held_out) == (450, 150)
+    assert found.fit.after.coverage is not None
+    assert found.fit.after.coverage > 0.7
+
+
+def test_the_same_labels_give_the_same_candidate() -> None:
+    assert candidate(decisions()) == candidate(decisions())
+
+
+def test_too_few_labels_are_told_how_many_are_needed() -> None:
+    found = candidate(decisions(20))
+    assert guards(found) == {"too_few_labels"}
+    assert found.thresholds == SEED
+    assert str(POLICY.window_labels) in found.why
+    assert "too_few_labels" in guards(candidate([]))
+
+
+def test_as_many_labels_as_are_needed_are_enough() -> None:
+    rows = [replace(d, right=True, truth=0) for d in decisions(POLICY.window_labels)]
+    rows[0] = replace(rows[0], right=False, truth=1)  # not all of one kind
+    assert "too_few_labels" not in guards(candidate(rows))
+    assert "too_few_labels" in guards(candidate(rows[1:]))
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_labels_of_one_kind_are_refused(*, right: bool) -> None:
+    rows = [replace(d, right=right, truth=0 if right else None) for d in decisions()]
+    assert guards(candidate(rows)) == {"one_class"}
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_number_that_is_none_is_refused(broken: float) -> None:
+    rows = decisions()
+    rows[3] = replace(rows[3], confidence=broken)
+    assert guards(candidate(rows)) == {"not_finite"}
+
+
+def test_a_truth_that_is_often_missing_is_a_ceiling_with_the_alpha_that_can_be_reached() -> None:
+    found = candidate(decisions(accuracy=0.7, missing=0.3), replace(POLICY, alpha=0.9, target_risk=0.45))
+    assert "ceiling" in guards(found)
+    assert found.fit is not None
+    told = next(alarm.told for alarm in found.alarms if alarm.guard == "ceiling")
+    reachable = float(told.split("alpha ")[1].split()[0])
+    assert reachable == pytest.approx(found.fit.ceiling, abs=0.01)
+    again = candidate(
+        decisions(accuracy=0.7, missing=0.3), replace(POLICY, alpha=reachable, target_risk=0.45)
+    )
+    assert "ceiling" not in guards(again)
+
+
+def test_a_risk_that_no_threshold_reaches_is_told() -> None:
+    found = candidate(decisions(accuracy=0.5, missing=0.0), replace(POLICY, target_risk=0.05))
+    assert "risk" in guards(found)
+    assert (found.thresholds.tau_margin, found.thresholds.tau_conf) == (SEED.tau_margin, SEED.tau_conf)
+
+
+def test_a_window_whose_halves_differ_is_drift() -> None:
+    rows = decisions(300) + decisions(300, seed=1, accuracy=0.6)
+    found = candidate(rows)
+    assert "drift" in guards(found)
+    assert "errors" in found.why
+
+
+def test_exchangeable_halves_are_no_drift_in_all_but_few_windows() -> None:
+    p_values = [exchangeability(drift_tests(decisions(200, seed=seed))) for seed in range(200)]
+    assert sum(p < 0.05 for p in p_values) <= 0.05 * 200 + 3 * math.sqrt(0.05 * 0.95 * 200)
+
+
+def test_a_held_out_part_that_contradicts_the_fit_is_told() -> None:
+    rows = decisions(450) + decisions(150, seed=1, accuracy=0.4, missing=0.5)
+    assert "held_out" in guards(candidate(rows))
+
+
+def test_a_threshold_that_moves_far_from_a_fitted_one_is_held_back() -> None:
+    far = Thresholds(lambda_=0.0, tau_margin=0.0, tau_conf=1.0)
+    assert guards(candidate(decisions(), active=far, fitted=True)) == {"change"}
+    assert candidate(decisions(), active=far).alarms == []  # a first guess binds nobody
+    lax = replace(POLICY, max_change=1.0)
+    assert candidate(decisions(), lax, active=far, fitted=True).alarms == []
+
+
+def test_ties_everywhere_leave_one_step() -> None:
+    rng = random.Random(3)
+    rows = [replace(draw(rng), posterior=(0.75, 0.25), confidence=0.75, margin=0.75) for _ in range(600)]
+    found = candidate(rows, replace(POLICY, target_risk=0.3))
+    assert found.alarms == []
+    assert found.fit is not None
+    assert found.fit.certified is not None
+    assert found.fit.certified.answered_share == 1.0
+    assert found.thresholds.lambda_ in {0.25, 0.7, 0.75}
+
+
+def test_the_papers_lambda_can_be_asked_for() -> None:
+    found = candidate(decisions(), replace(POLICY, conformal=False))
+    assert found.fit is not None
+    assert found.fit.empirical is not None
+    assert found.thresholds.lambda_ == min(found.fit.empirical.lambda_, found.thresholds.tau_conf)
+
+
+@given(st.integers(0, 200), st.integers(0, 5))
+def test_every_number_of_labels_gives_a_candidate(n: int, seed: int) -> None:
+    found = candidate(decisions(n, seed=seed))
+    assert found.n_fit + found.n_held_out == n
+    assert bool(found.why) == bool(found.alarms)
+
+
+@given(st.integers(1, 60))
+def test_spans_and_bins_hold_every_task_once(n: int) -> None:
+    rows = decisions(n)
+    assert sum(span.n_tasks for span in over_time(rows, SEED)) == n
+    assert sum(one.n for one in reliability(rows)) == n
+    assert 0.0 <= calibration_error(reliability(rows)) <= 1.0
+    whole = perform(rows, SEED)
+    assert sum(span.n_errors for span in over_time(rows, SEED)) == whole.n_errors
+
+
+def test_a_confidence_of_one_has_a_bin() -> None:
+    (one,) = reliability([replace(draw(random.Random(0)), confidence=1.0)])
+    assert (one.low, one.high, one.n) == (0.9, 1.0, 1)
+    assert calibration_error([]) == 0.0
+
+
+def test_nothing_measured_has_no_shares() -> None:
+    nothing = perform([], SEED).to_json()
+    assert nothing["coverage"] is None
+    assert nothing["selective_risk"] is None
+    assert over_time([], SEED) == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"alpha": 1.0}, {"delta": 0.0}, {"level": math.nan}, {"max_change": 0.0}, {"min_labels": 0}]
+)
+def test_an_impossible_policy_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(InvalidRuleError):
+        replace(POLICY, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_truth_that_is_no_cluster_is_refused() -> None:
+    with pytest.raises(InvalidRuleError):
+        LabelledDecision(posterior=(1.0,), truth=1, confidence=1.0, margin=1.0, right=False)

@@ -1,0 +1,301 @@
+"""One night: everything labelled is graded, every domain fitted, and what passes its guards put in force.
+
+A night is a function of what was on record at one time, of the policy and of what was in force then, so that any
+past night can be had again, number by number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from reasoner.candidate import fit_candidate
+from reasoner.guards import Policy
+from worker.errors import CalibrationError, UnknownCalibrationError
+from worker.findings import curve_of, drift_of, report_of, weights_of
+from worker.grading import Pass, grade_due
+from worker.judging.table import Judges
+from worker.rating import rate_graded
+from worker.refitting import refit
+from worker.settings import Settings
+from worker.store.calibrations import Calibrations, calibration_for, calibrations_in_force
+from worker.store.gradings import GradedRow, Window, graded_domains, graded_rows, labelled_lines, left_out
+from worker.store.nights import (
+    NewCalibration,
+    begin_run,
+    fail_run,
+    finish_run,
+    get_calibration,
+    now_known,
+    only_run,
+    run_as_of,
+)
+from worker.store.rates import save_rates
+from worker.store.transactions import Store
+
+MAX_RATED = 2000
+"""Tasks of a domain, the newest, whose verdicts are counted: enough for two digits of a verifier's rates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is to do; with what was on record at its time, it decides every number."""
+
+    policy: Policy = field(default_factory=Policy)
+    window_days: float = 90.0
+    max_labels: int = 5_000
+    """Of one domain, the newest: more make no threshold better that anybody could see."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values only."""
+        return {**asdict(self.policy), "window_days": self.window_days, "max_labels": self.max_labels}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Plan:
+        """Return the plan of ``to_json``."""
+        names = {one.name for one in fields(Policy)}
+        return cls(
+            policy=Policy(**{name: number for name, number in value.items() if name in names}),
+            window_days=value["window_days"],
+            max_labels=value["max_labels"],
+        )
+
+
+def plan_of(settings: Settings) -> Plan:
+    """Return the plan that the settings describe.
+
+    Raises:
+        InvalidRuleError: A number lies outside its range.
+    """
+    return Plan(
+        policy=Policy(
+            alpha=settings.calibrate_alpha,
+            target_risk=settings.calibrate_target_risk,
+            delta=settings.calibrate_delta,
+            max_change=settings.calibrate_max_change,
+        ),
+        window_days=settings.calibrate_window_days,
+        max_labels=settings.calibrate_max_labels,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """What a run came to."""
+
+    run_id: UUID | None
+    """``None`` when nothing was written."""
+
+    as_of: datetime
+    plan: Plan
+    calibrations: list[NewCalibration]
+    counts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """What one domain's fit is made in."""
+
+    store: Store
+    tenant: str
+    window: Window
+    plan: Plan
+    in_force: Calibrations
+
+
+def run_night(
+    store: Store,
+    judges: Judges,
+    *,
+    tenant: str,
+    plan: Plan,
+    who: str,
+    domain: str | None = None,
+    dry_run: bool = False,
+    activate: bool = True,
+) -> Night:
+    """Run the calibration on all that is known now.
+
+    Args:
+        store: The database.
+        judges: Compare answers with labels; stay the caller's to close.
+        tenant: Whose labels.
+        plan: What is asked for.
+        who: Stands in the events.
+        domain: Only this one; empty is the fallback of all domains.
+        dry_run: Write nothing but gradings, which are no more than read labels.
+        activate: Put in force what passes its guards.
+
+    Raises:
+        CalibrationBusyError: Another run of the tenant is at work.
+        StoreUnavailableError: The database is away.
+    """
+    with only_run(store, tenant=tenant):
+        as_of = now_known(store)
+        if dry_run:
+            graded = grade_due(store, judges, tenant=tenant)
+            found, counts = _fit_all(store, tenant=tenant, plan=plan, as_of=as_of, domain=domain)
+            return Night(
+                run_id=None, as_of=as_of, plan=plan, calibrations=found, counts=_counts(counts, graded)
+            )
+        run_id = begin_run(store, tenant=tenant, as_of=as_of, policy=plan.to_json(), who=who)
+        try:
+            graded = grade_due(store, judges, tenant=tenant)
+            found, counts = _fit_all(store, tenant=tenant, plan=plan, as_of=as_of, domain=domain)
+            counts = _counts(counts, graded)
+            _save_rates(store, tenant=tenant, plan=plan, as_of=as_of, domain=domain)
+            finish_run(store, run_id, found, tenant=tenant, who=who, counts=counts, activate=activate)
+        except Exception as error:
+            fail_run(store, run_id, error)
+            raise
+    return Night(run_id=run_id, as_of=as_of, plan=plan, calibrations=found, counts=counts)
+
+
+def reproduce(
+    store: Store, judges: Judges, *, tenant: str, plan: Plan, as_of: datetime, domain: str | None = None
+) -> Night:
+    """Return the night of a past time, from what was on record then; nothing is written but gradings.
+
+    A run that knew exactly that much lends its own plan.
+
+    Raises:
+        CalibrationError: ``as_of`` has not come yet.
+        CalibrationBusyError: Another run of the tenant is at work.
+    """
+    with only_run(store, tenant=tenant):
+        if as_of > now_known(store):
+            raise CalibrationError(
+                f"{as_of.isoformat()} has not come yet, so what it will know can't be told"
+            )
+        run = run_as_of(store, tenant=tenant, as_of=as_of)
+        used = plan if run is None else Plan.from_json(run["policy"])
+        graded = grade_due(store, judges, tenant=tenant)
+        found, counts = _fit_all(store, tenant=tenant, plan=used, as_of=as_of, domain=domain)
+    return Night(
+        run_id=None if run is None else run["id"],
+        as_of=as_of,
+        plan=used,
+        calibrations=found,
+        counts=_counts(counts, graded),
+    )
+
+
+def _counts(counts: dict[str, Any], graded: Pass) -> dict[str, Any]:
+    return {**counts, "graded": graded.graded, "ungradable": graded.ungradable}
+
+
+def _window(tenant: str, plan: Plan, as_of: datetime) -> Window:
+    return Window(
+        tenant=tenant,
+        as_of=as_of,
+        starts_at=as_of - timedelta(days=plan.window_days),
+        max_labels=plan.max_labels,
+    )
+
+
+def _fit_all(
+    store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: str | None
+) -> tuple[list[NewCalibration], dict[str, Any]]:
+    """Return a calibration for the fallback and for each domain that has a label in the window."""
+    window = _window(tenant, plan, as_of)
+    place = _Place(
+        store=store,
+        tenant=tenant,
+        window=window,
+        plan=plan,
+        in_force=calibrations_in_force(store, tenant=tenant, as_of=as_of),
+    )
+    without = left_out(store, window)
+    domains = ["", *graded_domains(store, window)] if domain is None else [domain]
+    found = []
+    for one in domains:
+        rows = graded_rows(store, window, domain=one)
+        if rows or domain is not None:
+            found.append(_fit(place, one, rows, without.get(one, {})))
+    counts: dict[str, Any] = {
+        "domains": len(found),
+        "labelled": max((one.n_labels for one in found), default=0),
+        "left_out": without,
+    }
+    return found, counts if domain is None else {**counts, "only": domain}
+
+
+def _fit(place: _Place, domain: str, rows: Sequence[GradedRow], without: Mapping[str, int]) -> NewCalibration:
+    plan, active = place.plan, calibration_for(place.in_force, tenant=place.tenant, domain=domain)
+    own = place.in_force.get((place.tenant, domain))
+    refitted = refit(place.store, rows, min_labels=plan.policy.min_labels)
+    candidate = fit_candidate(
+        refitted.decisions,
+        plan.policy,
+        active=active.thresholds,
+        active_was_fitted=own is not None and own.was_fitted,
+    )
+    fingerprint = _fingerprint(rows)
+    return NewCalibration(
+        id=_calibration_id(place, domain, fingerprint),
+        domain=domain,
+        method="conformal" if plan.policy.conformal else "empirical",
+        why=candidate.why,
+        alpha=plan.policy.alpha,
+        target_risk=plan.policy.target_risk,
+        window_from=place.window.starts_at,
+        window_until=place.window.as_of,
+        n_labels=len(rows),
+        thresholds=candidate.thresholds,
+        model_weights=weights_of(refitted),
+        curve=curve_of(candidate.fit),
+        drift=drift_of(candidate.fit),
+        report=report_of(candidate, refitted, active, rows, without) | {"fingerprint": fingerprint},
+    )
+
+
+def _fingerprint(rows: Sequence[GradedRow]) -> str:
+    """Return what a run saw, in short: the same decisions and labels give the same one."""
+    hashed = hashlib.sha256()
+    for row in rows:
+        hashed.update(row.decision_id.bytes + row.label_id.bytes)
+    return hashed.hexdigest()[:32]
+
+
+def _calibration_id(place: _Place, domain: str, fingerprint: str) -> UUID:
+    """Return an id that is ordered by the night's time, and the same when the same night is fitted again."""
+    content = [place.tenant, domain, place.window.as_of.isoformat(), place.plan.to_json(), fingerprint]
+    rest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()[:10]
+    milliseconds = int(place.window.as_of.timestamp() * 1000)
+    number = int.from_bytes(milliseconds.to_bytes(6, "big") + rest, "big")
+    number = number & ~(0xF << 76) | 0x8 << 76  # version 8: ours
+    return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)
+
+
+def _save_rates(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: str | None) -> None:
+    """Measure each verifier on the newest tasks of every domain."""
+    window = replace(_window(tenant, plan, as_of), max_labels=MAX_RATED)
+    domains = graded_domains(store, window) if domain is None else [domain] if domain else []
+    rows = [row for one in domains for row in graded_rows(store, window, domain=one)]
+    save_rates(store, rate_graded(labelled_lines(store, rows)), tenant=tenant)
+
+
+def as_recorded(store: Store, found: NewCalibration, *, tenant: str) -> bool | None:
+    """Return whether a calibration made again equals the one on record; ``None`` when there is none of its id."""
+    try:
+        row = get_calibration(store, found.id, tenant=tenant)
+    except UnknownCalibrationError:
+        return None
+    made = {
+        "lambda": found.thresholds.lambda_,
+        "tau_margin": found.thresholds.tau_margin,
+        "tau_conf": found.thresholds.tau_conf,
+        "tau_score": found.thresholds.tau_score,
+        "n_labels": found.n_labels,
+        "model_weights": found.model_weights,
+        "curve": found.curve,
+        "drift": found.drift,
+        "report": found.report,
+    }
+    again = json.loads(json.dumps(made))  # tuples become lists, as in the row
+    return all(row[name] == value for name, value in again.items())

@@ -1,0 +1,171 @@
+"""What labels say of decisions, and from when until when: the past is graded as it was known then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import zip_longest
+from uuid import UUID
+
+from reasoner.decisions import AbstainReason
+from verifiers.errors import VerifierError
+from worker.claims import normaliser_of
+from worker.judging.table import Judges
+from worker.labelling import right_by
+from worker.store.gradings import (
+    DecisionRecord,
+    DueTask,
+    Grade,
+    Grading,
+    LabelRecord,
+    due_tasks,
+    save_gradings,
+)
+from worker.store.transactions import Store
+
+BY_THRESHOLDS = {AbstainReason.VOTE_MARGIN, AbstainReason.CONFIDENCE, AbstainReason.EMPTY_SET}
+"""Reasons to abstain that thresholds decide; any other stands whatever they are."""
+
+CONFLICTING = Grade(grade="conflicting")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A time in which one decision and one label were the newest on record."""
+
+    known_at: datetime
+    until_at: datetime | None
+    decision: DecisionRecord
+    label: LabelRecord
+    conflicting: bool
+
+
+@dataclass(slots=True)
+class Pass:
+    """What became of one pass over the tasks that were due."""
+
+    graded: int = 0
+    ungradable: int = 0
+    """Tasks whose answers could not be compared because the comparison broke; the next pass tries them again."""
+
+
+def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:
+    """Grade every task with a new decision or label, a page at a time; what was graded stays if we are stopped."""
+    made = Pass()
+    for page in due_tasks(store, tenant=tenant):
+        done: list[DueTask] = []
+        found: list[Grading] = []
+        for task in page:
+            try:
+                found += gradings_of(task, judges)
+            except VerifierError:
+                made.ungradable += 1
+                continue
+            done.append(task)
+        save_gradings(store, done, found, tenant=tenant)
+        made.graded += len(done)
+    return made
+
+
+def gradings_of(task: DueTask, judges: Judges) -> Iterator[Grading]:
+    """Yield the task's gradings, oldest first.
+
+    Raises:
+        VerifierError: What compares answers broke, or is missing.
+    """
+    known: dict[tuple[UUID, UUID], Grade] = {}
+    for span in spans(task.decisions, task.labels):
+        key = (span.decision.id, span.label.id)
+        if span.conflicting:
+            found = CONFLICTING
+        else:
+            if key not in known:
+                right = right_by(task.line, task.chains, span.label.truth, judges)
+                known[key] = grade(task, span.decision, right)
+            found = known[key]
+        yield Grading(
+            task=task,
+            known_at=span.known_at,
+            until_at=span.until_at,
+            decision=span.decision,
+            label=span.label,
+            grade=found,
+        )
+
+
+def spans(decisions: Sequence[DecisionRecord], labels: Sequence[LabelRecord]) -> list[Span]:
+    """Return which decision and label counted when: at any time the newest of those on record by then.
+
+    Newest is a decision by its making and a label by the time it speaks of. Labels of the same time that say
+    different things conflict, until a newer one comes.
+    """
+    times = sorted({d.created_at for d in decisions} | {label.recorded_at for label in labels})
+    found: list[Span] = []
+    for time, until in zip_longest(times, times[1:]):
+        made = [d for d in decisions if d.created_at <= time]
+        heard = [label for label in labels if label.recorded_at <= time]
+        if not made or not heard:
+            continue
+        newest = max(label.at for label in heard)
+        winning = [label for label in heard if label.at == newest]
+        found.append(
+            Span(
+                known_at=time,
+                until_at=until,
+                decision=max(made, key=lambda d: (d.created_at, d.id)),
+                label=max(winning, key=lambda label: label.id),
+                conflicting=len({_content(label) for label in winning}) > 1,
+            )
+        )
+    return found
+
+
+def _content(label: LabelRecord) -> tuple[frozenset[str], bool | None]:
+    return frozenset(label.truth.answers), label.truth.correct
+
+
+def grade(task: DueTask, decision: DecisionRecord, right: Mapping[str, bool | None]) -> Grade:
+    """Return the grade of a decision.
+
+    Args:
+        task: Whose chains the decision's clusters are made of.
+        decision: As it was stored.
+        right: Of each answer's normal form whether it is right.
+    """
+    document, normal_form = decision.document, normaliser_of(task.line)
+    told = {
+        chain.index: None if chain.answer is None else right.get(normal_form(chain.answer))
+        for chain in task.chains
+    }
+    clusters = document["clusters"]
+    rights = [
+        _cluster_right(right.get(normal_form(cluster["answer"])), [told.get(i) for i in cluster["members"]])
+        for cluster in clusters
+    ]
+    best = rights[0] if clusters and not clusters[0]["refuted"] else False
+    masses = [float(cluster["posterior"]) for cluster in clusters]
+    reasons = {AbstainReason(reason) for reason in document["abstain_reasons"]}
+    return Grade(
+        grade="unknown" if best is None else "graded",
+        correct=best,
+        answerable=bool(clusters) and reasons <= BY_THRESHOLDS,
+        confidence=document["confidence"],
+        vote_margin=document["vote_margin"],
+        truth=max(
+            (i for i, is_right in enumerate(rights) if is_right), key=lambda i: masses[i], default=None
+        ),
+        masses=masses,
+        right_chains=sorted(i for i, is_right in told.items() if is_right),
+        wrong_chains=sorted(
+            chain.index for chain in task.chains if chain.answer is None or told[chain.index] is False
+        ),
+        models=sorted({chain.model for chain in task.chains}),
+        weighted=document["weights"] == "fitted",
+    )
+
+
+def _cluster_right(own: bool | None, members: Sequence[bool | None]) -> bool | None:  # noqa: FBT001 (a value, no switch)
+    """Return whether a cluster is right: as its own wording is, else as a member's of which it is known."""
+    known = {own} if own is not None else {*members} - {None}
+    return True in known if known else None

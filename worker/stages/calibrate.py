@@ -1,0 +1,35 @@
+"""The nightly calibration: rung for often, done once a day for each tenant."""
+
+from __future__ import annotations
+
+import logging
+
+from worker.calibrating import plan_of, run_night
+from worker.errors import CalibrationBusyError
+from worker.judging.table import Judges
+from worker.stages.desk import Desk
+from worker.store.nights import tenants_due
+
+logger = logging.getLogger(__name__)
+
+OFF = "off"
+
+
+def calibrate(desk: Desk, judges: Judges) -> int:
+    """Run the night of every tenant whose time has come; return how many.
+
+    Due is asked of the record and not of a clock that ticks here, so a night that passed while nothing ran is caught
+    up with, and two that ring at once make one run.
+    """
+    if desk.settings.calibrate_at == OFF:
+        return 0
+    n_done = 0
+    for tenant in tenants_due(desk.store, at=desk.settings.calibrate_at):
+        try:
+            night = run_night(desk.store, judges, tenant=tenant, plan=plan_of(desk.settings), who=desk.holder)
+        except CalibrationBusyError:
+            continue
+        n_done += 1
+        in_force = sum(not one.why for one in night.calibrations)
+        logger.info("calibrated", extra={"tenant": tenant, "in_force": in_force, **night.counts})
+    return n_done
