@@ -38,13 +38,25 @@ class Settings:
 
     tenant: str = "default"
     engine: str = "llamacpp"
-    """``llamacpp``, ``openai`` or ``replay``."""
+    """``llamacpp``, ``transformers``, ``vllm``, ``openai`` or ``replay``; see docs/engines.md."""
 
     model: str = "qwen2.5-coder-0.5b"
-    """A known model's name, a path to a GGUF file, or the name an endpoint knows."""
+    """A known model's name, a path to a GGUF file or a model's folder, or the name an endpoint or the hub knows."""
 
     base_url: str | None = None
     """Of the OpenAI-compatible endpoint; its key comes from ``OPENAI_API_KEY``."""
+
+    logprobs: str = "auto"
+    """``auto``, or ``never`` for an endpoint that gives none: then tasks that need them are refused at submission."""
+
+    context_tokens: int = 4096
+    """Room for one chain: prompt and answer."""
+
+    parallel_chains: int = 8
+    """Chains an engine works on at once; a GPU takes 64 or more."""
+
+    engine_options: str = "{}"
+    """More of the engine's own options, as a JSON object; see docs/engines.md."""
 
     replay_file: Path | None = None
     """Recorded chains for the replay engine."""
@@ -104,6 +116,8 @@ class Settings:
         for name, number in changes.items():
             if isinstance(number, (int, float)) and not (math.isfinite(number) and number > 0):
                 raise ConfigurationError(f"{PREFIX}{name.upper()} must be above 0, not {number}")
+        if changes.get("logprobs", "auto") not in {"auto", "never"}:
+            raise ConfigurationError(f"{PREFIX}LOGPROBS must be auto or never, not {changes['logprobs']!r}")
         if settings.database_url is not None and not settings.database_url.startswith(POSTGRES):
             raise ConfigurationError(
                 "DATABASE_URL must begin with postgresql://"

@@ -7,11 +7,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
 from uuid import UUID
 
+from worker.demands import unmet
+from worker.engines.offers import offer_of
 from worker.errors import SubmissionError
 from worker.publisher import Publisher
 from worker.settings import Settings
@@ -20,7 +22,7 @@ from worker.store.texts import storable
 from worker.store.transactions import Store
 from worker.submission.lines import TaskLine
 from worker.submission.problems import LineProblem
-from worker.submission.validation import LineValidator, ValidLine
+from worker.submission.validation import LineValidator
 
 MAX_KEY_CHARS = 500  # an index entry has to hold it
 MAX_SHOWN = 20  # problems kept for the terminal; the error file has all of them
@@ -107,6 +109,7 @@ def submit(
         strict: One bad line refuses all.
 
     Raises:
+        ConfigurationError: The settings name no engine that there is.
         SubmissionError: No line is good, or ``strict`` and one is bad; nothing was written but the error file.
         StoreUnavailableError: The database is away; nothing was written.
     """
@@ -122,7 +125,7 @@ def submit(
     with contextlib.closing(log):
         written = write_batch(
             store,
-            _good_lines(stream, log, file=file, max_line_bytes=settings.max_line_bytes, strict=strict),
+            _good_lines(stream, log, file=file, settings=settings, strict=strict),
             tenant=settings.tenant,
             key=key,
             source=storable(file),
@@ -145,16 +148,21 @@ def submit(
 
 
 def _good_lines(
-    stream: BinaryIO, log: ProblemLog, *, file: str, max_line_bytes: int, strict: bool
+    stream: BinaryIO, log: ProblemLog, *, file: str, settings: Settings, strict: bool
 ) -> Iterator[TaskLine]:
     """Yield the good lines; raise at the end what undoes the submission, so that every problem is logged first."""
     n_good = 0
-    for result in LineValidator(TaskLine, file=file, max_line_bytes=max_line_bytes).validate(stream):
-        if isinstance(result, ValidLine):
+    offer = offer_of(settings.engine, logprobs=settings.logprobs, context_tokens=settings.context_tokens)
+    for result in LineValidator(TaskLine, file=file, max_line_bytes=settings.max_line_bytes).validate(stream):
+        if isinstance(result, LineProblem):
+            log.add(result)
+        elif (refusal := unmet(result.line, offer)) is not None:
+            log.add(
+                LineProblem(file=file, line=result.number, custom_id=result.line.custom_id, **asdict(refusal))
+            )
+        else:
             n_good += 1
             yield result.line
-        else:
-            log.add(result)
     if n_good == 0 and log.n == 0:
         raise SubmissionError(f"{file} holds no tasks; write one JSON object per line")
     if n_good == 0 or (strict and log.n):

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.tasks import K, MAX_TOKENS, choose
+from benchmarks.accuracy.tasks import MAX_TOKENS, K, choose
 from worker.engines.protocol import ChainRequest, Engine, SampledChain
 from worker.engines.registry import EngineOptions, build_engine
 from worker.models.shelf import locate
@@ -53,9 +53,7 @@ def main() -> None:
 
 def _record(engine: Engine, line: TaskLine) -> dict[str, Any]:
     requests = requests_of(line.custom_id, line)
-    greedy = ChainRequest(
-        index=K, messages=messages_of(line), seed=0, temperature=0.0, max_tokens=MAX_TOKENS
-    )
+    greedy = ChainRequest(index=K, messages=messages_of(line), seed=0, temperature=0.0, max_tokens=MAX_TOKENS)
     by_index = {request.index: request for request in [*requests, greedy]}
     chains = sorted(engine.sample(line.custom_id, list(by_index.values())), key=lambda chain: chain.index)
     if [chain.index for chain in chains] != list(by_index):
@@ -96,7 +94,9 @@ def _engine(given: argparse.Namespace) -> Engine:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     default = os.environ.get("BENCHMARK_DATA")
-    parser.add_argument("--data", type=Path, default=default, required=default is None, help="folder of the data")
+    parser.add_argument(
+        "--data", type=Path, default=default, required=default is None, help="folder of the data"
+    )
     parser.add_argument("--out", type=Path, default=Path("build/accuracy/chains.jsonl"))
     parser.add_argument("--engine", default="llamacpp")
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")

@@ -91,7 +91,11 @@ def _called(assertion: str) -> str:
     """Return the function that an assertion of MBPP tests: the innermost plain name it calls with arguments."""
     calls = [node for node in ast.walk(ast.parse(assertion)) if isinstance(node, ast.Call)]
     names = [node.func.id for node in calls if isinstance(node.func, ast.Name)]
-    ours = [name for name in names if name not in {"set", "sorted", "list", "tuple", "math", "len", "round", "int"}]
+    ours = [
+        name
+        for name in names
+        if name not in {"set", "sorted", "list", "tuple", "math", "len", "round", "int"}
+    ]
     return (ours or names)[0]
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from worker.engines.protocol import ChainRequest, Engine, Message, SampledChain
+from worker.engines.offers import offer_of
+from worker.engines.protocol import ChainRequest, Engine, Message, SampledChain, ScoreRequest
 from worker.engines.registry import ENGINES, EngineOptions, build_engine
-from worker.errors import ConfigurationError, EngineUnavailableError, ModelFetchError
+from worker.errors import ConfigurationError, EngineUnavailableError, ModelFetchError, RequestRefusedError
 from worker.models.shelf import locate, pull_model
 from worker.settings import Settings
 
@@ -150,13 +151,13 @@ def test_no_request_gives_no_chain(engine: Engine) -> None:
 def test_closing_the_iterator_leaves_the_engine_usable(engine: Engine) -> None:
     chains = engine.sample("t", requests(PROMPTS[0]))
     next(chains)
-    chains.close()  # type: ignore[attr-defined]  # every iterator here is a generator
+    chains.close()
     assert list(chains) == []
     assert len(list(engine.sample("t", requests(PROMPTS[1])))) == K
 
 
 def test_closing_an_iterator_that_was_never_begun_is_harmless(engine: Engine) -> None:
-    engine.sample("t", requests(PROMPTS[0])).close()  # type: ignore[attr-defined]  # every iterator here is a generator
+    engine.sample("t", requests(PROMPTS[0])).close()
     assert len(list(engine.sample("t", requests(PROMPTS[1], 1)))) == 1
 
 
@@ -166,6 +167,37 @@ def test_threads_get_the_chains_of_their_own_task(engine: Engine) -> None:
 
     with ThreadPoolExecutor(len(PROMPTS)) as pool:
         assert list(pool.map(run, PROMPTS)) == [Counter(range(K))] * len(PROMPTS)
+
+
+def test_a_score_is_the_logprob_that_the_text_would_have_been_sampled_with(engine: Engine) -> None:
+    messages = (Message(role="user", content=PROMPTS[0]),)
+    greedy = ChainRequest(index=0, messages=messages, seed=1, temperature=0.0, max_tokens=6)
+    if not engine.capabilities.scores:
+        with pytest.raises(RequestRefusedError):
+            engine.score([ScoreRequest(messages=messages, text="one")])
+        return
+    chain = next(engine.sample("t", [greedy]))
+    assert chain.logprob is not None
+    likely, unlikely = engine.score(
+        [
+            ScoreRequest(messages=messages, text=chain.text),
+            ScoreRequest(messages=messages, text='zebra "crab"\n9'),
+        ]
+    )
+    assert likely.n_tokens == chain.n_tokens
+    assert likely.logprob == pytest.approx(chain.logprob, rel=0.02, abs=0.05)
+    assert unlikely.logprob / unlikely.n_tokens < likely.logprob / likely.n_tokens
+
+
+def test_an_empty_text_has_no_score(engine: Engine) -> None:
+    with pytest.raises(RequestRefusedError):
+        engine.score([ScoreRequest(messages=(Message(role="user", content=PROMPTS[0]),), text="")])
+
+
+def test_an_engine_can_do_what_is_told_of_it_before_it_is_loaded(engine: Engine) -> None:
+    told = offer_of(engine.name, logprobs="auto", context_tokens=engine.capabilities.max_context_tokens)
+    assert (told.logprobs, told.seeds) == (engine.capabilities.logprobs, engine.capabilities.seeds)
+    assert told.max_context_tokens == engine.capabilities.max_context_tokens
 
 
 def test_an_open_engine_is_healthy(engine: Engine) -> None:

@@ -256,6 +256,45 @@ def test_an_engine_that_is_away_costs_a_task_nothing_but_time(
     assert query(store, "SELECT state FROM tasks")[0][0] == "verifying"
 
 
+def test_an_engine_that_gives_too_few_chains_is_tried_again_but_not_for_ever(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    class Forgetful(ReplayEngine):
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            return super().sample(task_id, requests[1:])
+
+    send(desk, MATH_LINE)
+    ids = outbox.take(GENERATE)
+    for _ in range(desk.settings.max_deliveries):
+        generate(desk, ids, engine=Forgetful({PROMPT: CHAINS}), pool=pool)
+        query(store, "UPDATE tasks SET not_before = NULL RETURNING 1")
+    reconcile(desk, outbox.depth)
+    (row,) = query(store, "SELECT state, error ->> 'message' AS message FROM tasks")
+    assert row.state == "failed"
+    assert "without the chains 0" in row.message
+
+
+def test_what_no_engine_can_honour_is_refused_at_submission_line_by_line(
+    desk: Desk, outbox: Outbox, store: Store, tmp_path: Path
+) -> None:
+    endpoint = replace(desk, settings=replace(desk.settings, engine="openai", logprobs="never"))
+    made = send(
+        endpoint,
+        MATH_LINE,
+        {**MATH_LINE, "custom_id": "dear", "options": {"k": 40, "max_tokens": 300}},
+        {**MATH_LINE, "custom_id": "long", "options": {"k": 1, "max_tokens": 4096}},
+        {**MATH_LINE, "custom_id": "many", "mode": "spread"},
+        tmp_path=tmp_path,
+    )
+    assert (made.n_tasks, made.n_rejected) == (1, 3)
+    assert [(p.line, p.field, p.code, p.custom_id) for p in made.problems] == [
+        (2, "options.token_budget", "over_budget", "dear"),
+        (3, "options.max_tokens", "over_context", "long"),
+        (4, "mode", "no_logprobs", "many"),
+    ]
+    assert len((tmp_path / "errors.jsonl").read_text().splitlines()) == 3
+
+
 def test_a_request_that_the_engine_refuses_fails_the_task_with_the_reason(
     desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
 ) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from worker.engines.protocol import Engine
 from worker.errors import ConfigurationError
@@ -31,6 +32,12 @@ class EngineOptions:
 
     replay_file: Path | None = None
     """For ``replay``."""
+
+    logprobs: str = "auto"
+    """For ``openai``: ``auto`` or ``never``."""
+
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the engine's own, by their names there."""
 
     n_parallel: int = 8
     """Chains that are worked on at once."""
@@ -70,6 +77,7 @@ def _openai(options: EngineOptions) -> Engine:
         base_url=options.base_url,
         model=options.model,
         api_key=options.api_key,
+        logprobs=options.logprobs != "never",
         concurrency=options.n_parallel,
         context_tokens=options.context_tokens,
     )

@@ -12,7 +12,7 @@ from reasoner.decisions import Thresholds
 from worker.claims import verifiers_needed
 from worker.deciding import thresholds_of
 from worker.engines.protocol import Engine
-from worker.errors import EngineUnavailableError, GenerationError
+from worker.errors import EngineFaultError, EngineUnavailableError, GenerationError
 from worker.sampling import Sampled, given_chains, sample_task
 from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
@@ -71,6 +71,10 @@ def _made(desk: Desk, task: HeldTask, future: Future[Sampled]) -> Generated | No
         # Not the task's fault, so it is no delivery: it waits until the engine is back, however long that takes.
         logger.warning("engine away", extra={"task_id": str(task.id), "error": str(error)})
         release(desk.store, [task], error, state="generating", counts=False, delay_s=BACKOFF_S)
+    except EngineFaultError as error:
+        # It may be this worker's engine alone, so the task is given away; after some deliveries it is parked.
+        logger.error("engine at fault", extra={"task_id": str(task.id), "error": str(error)})  # noqa: TRY400 - no trace
+        release(desk.store, [task], error, state="generating", counts=True, delay_s=BACKOFF_S)
     except GenerationError as error:
         logger.warning("generation refused", extra={"task_id": str(task.id), "error": str(error)})
         fail(desk.store, task, error, from_state="generating", who=desk.holder)

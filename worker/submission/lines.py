@@ -89,10 +89,13 @@ class Options(Line):
     min_confirmations: Annotated[int, Field(ge=0, le=10)] = 0
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] = 512
-    """Of one chain."""
+    """Of one chain; where it is left out, an equal share of the budget if that is less."""
 
     token_budget: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
-    """Of all chains of the task together."""
+    """Of all chains of the task together; k chains of ``max_tokens`` must fit in."""
+
+    stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=4)] = []
+    """Words that end a chain and are left out of it."""
 
     equivalence: Literal["exact", "symbolic", "behavioural", "embedding"] | None = None
     cosine: Share = COSINE
