@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from worker.engines.registry import EngineOptions
 from worker.errors import ConfigurationError
+from worker.models.catalogue import is_known
 from worker.models.shelf import locate
 from worker.settings import Settings
+
+FOLDER_ENGINES = {"transformers", "vllm"}
 
 
 def engine_options(settings: Settings, environment: Mapping[str, str]) -> EngineOptions:
@@ -19,10 +23,10 @@ def engine_options(settings: Settings, environment: Mapping[str, str]) -> Engine
         ConfigurationError: The engine's own options are no JSON object.
         ModelFetchError: The model's weights are not on this machine; the message says how to fetch them.
     """
-    model_file = locate(settings.model, settings.models_dir) if settings.engine == "llamacpp" else None
+    where = _weights(settings)
     return EngineOptions(
         model=settings.model,
-        model_file=model_file,
+        **where,
         log_file=settings.state_dir / "logs" / "llamacpp.log",
         base_url=settings.base_url,
         api_key=environment.get("OPENAI_API_KEY"),
@@ -32,6 +36,20 @@ def engine_options(settings: Settings, environment: Mapping[str, str]) -> Engine
         n_parallel=settings.parallel_chains,
         more=_object(settings.engine_options),
     )
+
+
+def _weights(settings: Settings) -> dict[str, Any]:
+    """Return which file or folder the engine loads; nothing for engines that load none."""
+    model = settings.model
+    if settings.engine == "llamacpp":
+        return {"model_file": locate(model, settings.models_dir)}
+    if settings.engine not in FOLDER_ENGINES:
+        return {}
+    if is_known(model) or model.endswith(".gguf"):
+        file = locate(model, settings.models_dir)
+        return {"model_file": file, "converted_dir": settings.models_dir / f"{file.stem}-bf16"}
+    folder = Path(model).expanduser()
+    return {"model_dir": str(folder) if folder.is_dir() else model}
 
 
 def _object(text: str) -> dict[str, Any]:

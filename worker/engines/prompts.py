@@ -23,7 +23,9 @@ class Prompts:
 
     def __init__(self, tokenizer: Any, *, context_tokens: int) -> None:  # noqa: ANN401 - untyped library
         if not getattr(tokenizer, "chat_template", None):
-            raise ConfigurationError("the model has no chat template; choose one that was tuned for instructions")
+            raise ConfigurationError(
+                "the model has no chat template; choose one that was tuned for instructions"
+            )
         self._tokenizer = tokenizer
         self._context_tokens = context_tokens
         self._lock = threading.Lock()  # the library's tokenizers are not made for several threads
@@ -44,7 +46,9 @@ class Prompts:
             except Exception as error:
                 if type(error).__module__.split(".")[0] != "jinja2":  # templates raise that library's errors
                     raise
-                raise RequestRefusedError(f"the model's chat template refuses the messages: {error}") from error
+                raise RequestRefusedError(
+                    f"the model's chat template refuses the messages: {error}"
+                ) from error
         return self._checked(list(ids), max_tokens)
 
     def encode_text(self, text: str) -> list[int]:

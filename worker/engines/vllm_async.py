@@ -140,7 +140,7 @@ class VllmEngine:
 
     def close(self) -> None:
         """Abort what is under way and end vLLM's processes."""
-        engine = getattr(self, "_engine", None)
+        engine, self._engine = getattr(self, "_engine", None), None
 
         async def shut_down() -> None:
             if engine is not None:
@@ -213,8 +213,9 @@ class VllmEngine:
         request_id = f"{label}#{next(self._numbers)}"
         answer = None
         try:
-            async for answer in self._engine.generate({"prompt_token_ids": prompt}, parameters, request_id):
-                pass  # one answer comes, when the chain is finished; a cancelled wait aborts it inside vLLM
+            # One answer comes, when the chain is finished; a cancelled wait aborts it inside vLLM.
+            async for latest in self._engine.generate({"prompt_token_ids": prompt}, parameters, request_id):
+                answer = latest
         except (EngineDeadError, EngineGenerateError) as error:
             raise EngineUnavailableError(f"vLLM failed: {error}") from error
         if answer is None:
