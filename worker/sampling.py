@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reasoner.chains import Chain
 from reasoner.decisions import Thresholds
-from reasoner.diversity import seeds, temperatures
+from reasoner.diversity import prompt_variants, seeds, temperatures
 from reasoner.early_exit import Policy, first_stop, should_stop
 from reasoner.spread import temperature_plan
 from worker.claims import normaliser_of
@@ -16,14 +16,17 @@ from worker.deciding import rules_of
 from worker.demands import max_tokens_of, needs_logprobs, unmet
 from worker.engines.protocol import ChainRequest, Engine, FinishReason, Message, SampledChain
 from worker.errors import EngineFaultError, RequestRefusedError
-from worker.kinds import KINDS, read_answer
+from worker.instructions.reading import DEFAULT, Instructions
+from worker.kinds import read_answer
 from worker.store.chains import StoredChain
 from worker.submission.lines import CodeVerification, TaskLine
 
 WAVE = 2
 """Chains asked for together after the first wave: few, since what is under way when the rule fires is lost."""
 
-PROMPT_VARIANT = "system"
+OWN_VARIANT = "task"
+"""Prompt variant of a task that brings its own system message."""
+
 GIVEN = "given"
 """Engine's name on chains that came with the task."""
 
@@ -44,37 +47,52 @@ def entry_point_of(line: TaskLine) -> str | None:
     return None
 
 
-def messages_of(line: TaskLine) -> tuple[Message, ...]:
-    """Return the conversation: the kind's instruction, unless the task brings one, then the task's own words."""
-    rules = KINDS[line.kind]
+def prompts_of(line: TaskLine, instructions: Instructions = DEFAULT) -> list[tuple[str, tuple[Message, ...]]]:
+    """Return each prompt variant with its conversation: the kind's instruction, then the task's own words.
+
+    A task that brings a system message has one variant, its own.
+    """
     turns = [Message(role=t.role, content=t.content) for t in line.messages or ()]
     if line.prompt is not None:
         turns = [Message(role="user", content=line.prompt)]
     if any(turn.role == "system" for turn in turns):
-        return tuple(turns)
-    instruction = rules.system_prompt if line.mode == "merge" else rules.spread_system_prompt
-    return (Message(role="system", content=instruction), *turns)
+        return [(OWN_VARIANT, tuple(turns))]
+    return [
+        (one.variant, (Message(role="system", content=one.text), *turns))
+        for one in instructions[line.kind, line.mode]
+    ]
 
 
-def requests_of(task_id: str, line: TaskLine) -> list[ChainRequest]:
-    """Return one request per chain: temperatures and seeds by the task's mode and id, tokens within the budget."""
+def requests_of(task_id: str, line: TaskLine, instructions: Instructions = DEFAULT) -> list[ChainRequest]:
+    """Return one request per chain: temperatures, seeds and variants by mode and id, tokens within the budget."""
     k = line.options.k
     plan = temperatures(k) if line.mode == "merge" else temperature_plan(k)
-    messages = messages_of(line)
+    prompts = prompts_of(line, instructions)
+    variants = [prompts[i] for i in prompt_variants(k, len(prompts))]
     return [
         ChainRequest(
             index=i,
             messages=messages,
+            variant=variant,
             seed=seed,
             temperature=temperature,
             max_tokens=max_tokens_of(line),
             stop=tuple(line.options.stop),
         )
-        for i, (seed, temperature) in enumerate(zip(seeds(k, task_id), plan, strict=True))
+        for i, (seed, temperature, (variant, messages)) in enumerate(
+            zip(seeds(k, task_id), plan, variants, strict=True)
+        )
     ]
 
 
-def sample_task(engine: Engine, task_id: str, line: TaskLine, *, thresholds: Thresholds) -> Sampled:
+def sample_task(
+    engine: Engine,
+    task_id: str,
+    line: TaskLine,
+    *,
+    thresholds: Thresholds,
+    instructions: Instructions = DEFAULT,
+) -> Sampled:
     """Return the task's chains in the order of their indices; stops when the exit rule says so.
 
     The rule is asked after every chain, in the order of their indices whatever the order they come in, so that
@@ -101,7 +119,7 @@ def sample_task(engine: Engine, task_id: str, line: TaskLine, *, thresholds: Thr
             can_refute=bool(line.verify),
         )
 
-    requests = requests_of(task_id, line)
+    requests = requests_of(task_id, line, instructions)
     chains: list[StoredChain] = []
     wave, n_asked = least, 0
     while n_asked < rules.k:
@@ -224,7 +242,7 @@ def _stored(
         revision=chain.revision,
         seed=request.seed,
         temperature=request.temperature,
-        prompt_variant=PROMPT_VARIANT,
+        prompt_variant=request.variant,
         engine=engine.name,
         latency_s=chain.latency_s,
     )

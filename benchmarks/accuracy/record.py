@@ -20,7 +20,7 @@ from benchmarks.accuracy.tasks import MAX_TOKENS, K, choose
 from worker.engines.protocol import ChainRequest, Engine, SampledChain
 from worker.engines.registry import EngineOptions, build_engine
 from worker.models.shelf import locate
-from worker.sampling import messages_of, requests_of
+from worker.sampling import prompts_of, requests_of
 from worker.settings import Settings
 from worker.submission.lines import TaskLine
 
@@ -53,7 +53,9 @@ def main() -> None:
 
 def _record(engine: Engine, line: TaskLine) -> dict[str, Any]:
     requests = requests_of(line.custom_id, line)
-    greedy = ChainRequest(index=K, messages=messages_of(line), seed=0, temperature=0.0, max_tokens=MAX_TOKENS)
+    greedy = ChainRequest(
+        index=K, messages=prompts_of(line)[0][1], seed=0, temperature=0.0, max_tokens=MAX_TOKENS
+    )
     by_index = {request.index: request for request in [*requests, greedy]}
     chains = sorted(engine.sample(line.custom_id, list(by_index.values())), key=lambda chain: chain.index)
     if [chain.index for chain in chains] != list(by_index):
@@ -64,7 +66,11 @@ def _record(engine: Engine, line: TaskLine) -> dict[str, Any]:
 
 
 def _row(chain: SampledChain, request: ChainRequest) -> dict[str, Any]:
-    row = asdict(chain) | {"seed": request.seed, "temperature": request.temperature}
+    row = asdict(chain) | {
+        "seed": request.seed,
+        "temperature": request.temperature,
+        "prompt_variant": request.variant,
+    }
     logprob = None if chain.logprob is None else round(chain.logprob, 4)
     return row | {"logprob": logprob, "latency_s": round(chain.latency_s, 2)}
 

@@ -36,6 +36,8 @@ class ChainRequest:
     temperature: float
     max_tokens: int
     stop: tuple[str, ...] = ()
+    variant: str = ""
+    """Name of the prompt variant, for the record; no engine reads it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

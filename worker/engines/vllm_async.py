@@ -228,7 +228,7 @@ def _prepare_environment() -> None:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     defaults = {
         # A forked child of a process with threads can deadlock.
-        "VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "VLLM_LOGGING_LEVEL": "WARNING",
         "VLLM_NO_USAGE_STATS": "1",
         # On a processor: threads that wait must sleep, not spin, or a shared machine slows to a fifth.

@@ -13,6 +13,7 @@ from worker.claims import verifiers_needed
 from worker.deciding import thresholds_of
 from worker.engines.protocol import Engine
 from worker.errors import EngineFaultError, EngineUnavailableError, GenerationError
+from worker.instructions.reading import DEFAULT, Instructions
 from worker.sampling import Sampled, given_chains, sample_task
 from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
@@ -26,7 +27,14 @@ LINGER_S = (
 )
 
 
-def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoolExecutor) -> None:
+def generate(
+    desk: Desk,
+    ids: Sequence[UUID],
+    *,
+    engine: Engine,
+    pool: ThreadPoolExecutor,
+    instructions: Instructions = DEFAULT,
+) -> None:
     """Sample the chains of those of ``ids`` that wait and that nobody holds; write each as it is finished."""
     held = desk.claim(ids, from_states=["queued", "generating"], to_state="generating")
     if not held:
@@ -37,7 +45,7 @@ def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoo
         for task in held:
             calibration = calibration_for(calibrations, tenant=task.tenant, domain=task.domain)
             thresholds = thresholds_of(task.line, calibration.thresholds)
-            running[pool.submit(_sample, engine, task, thresholds)] = task
+            running[pool.submit(_sample, engine, task, thresholds, instructions)] = task
         for finished in _as_they_finish(running):
             _save(desk, [made for one in finished if (made := _made(desk, running[one], one)) is not None])
 
@@ -51,8 +59,8 @@ def generate_given(desk: Desk, ids: Sequence[UUID]) -> None:
         )
 
 
-def _sample(engine: Engine, task: HeldTask, thresholds: Thresholds) -> Sampled:
-    return sample_task(engine, str(task.id), task.line, thresholds=thresholds)
+def _sample(engine: Engine, task: HeldTask, thresholds: Thresholds, instructions: Instructions) -> Sampled:
+    return sample_task(engine, str(task.id), task.line, thresholds=thresholds, instructions=instructions)
 
 
 def _as_they_finish(running: dict[Future[Sampled], HeldTask]) -> Iterator[set[Future[Sampled]]]:
