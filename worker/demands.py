@@ -44,6 +44,14 @@ def unmet(line: TaskLine, capabilities: Capabilities) -> Unmet | None:
     if line.is_given:
         return None
     options, max_tokens = line.options, max_tokens_of(line)
+    unknown = [name for name in options.models if name not in capabilities.models]
+    if unknown:
+        return Unmet(
+            field="options.models",
+            code="unknown_model",
+            problem=f'names "{unknown[0]}", which is no model of the pool',
+            fix=f"use {', '.join(sorted(capabilities.models))}, or add it to MERGEREASONER_POOL_FILE",
+        )
     if max_tokens < 1 or options.k * max_tokens > options.token_budget:
         asked = f"{options.k} chains of {max(1, max_tokens)} tokens"
         return Unmet(

@@ -4,16 +4,56 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from worker.engines.registry import EngineOptions
+from worker.engines.pool import PoolEngine
+from worker.engines.protocol import Engine
+from worker.engines.registry import EngineOptions, build_engine
 from worker.errors import ConfigurationError
 from worker.models.catalogue import is_known
 from worker.models.shelf import locate
+from worker.roster import Member, read_roster
 from worker.settings import Settings
+from worker.submission.lines import DEFAULT_MODEL
 
 FOLDER_ENGINES = {"transformers", "vllm"}
+
+
+def open_engine(settings: Settings, environment: Mapping[str, str]) -> Engine:
+    """Return the engine that the settings name, its model loaded; with a pool file, one for all its models.
+
+    Raises:
+        ConfigurationError: A setting or the pool file is wrong.
+        EngineUnavailableError: The model of the settings cannot be loaded; others of the pool may come later.
+        ModelFetchError: Its weights are not on this machine.
+    """
+    roster = read_roster(settings.pool_file)
+    default = build_engine(settings.engine, engine_options(settings, environment))
+    if not roster:
+        return default
+    return PoolEngine(
+        {DEFAULT_MODEL: lambda: default}
+        | {name: partial(_of_member, member, settings, environment) for name, member in roster.items()}
+    )
+
+
+def _of_member(member: Member, settings: Settings, environment: Mapping[str, str]) -> Engine:
+    own = replace(
+        settings,
+        engine=member.engine,
+        model=member.model,
+        base_url=member.base_url,
+        logprobs=member.logprobs,
+        parallel_chains=member.parallel_chains or settings.parallel_chains,
+        context_tokens=member.context_tokens or settings.context_tokens,
+        engine_options=json.dumps(member.engine_options),
+        replay_file=None if member.replay_file is None else Path(member.replay_file).expanduser(),
+    )
+    key = environment.get(member.key_variable, "")
+    return build_engine(member.engine, engine_options(own, {**environment, "OPENAI_API_KEY": key}))
 
 
 def engine_options(settings: Settings, environment: Mapping[str, str]) -> EngineOptions:
@@ -29,7 +69,7 @@ def engine_options(settings: Settings, environment: Mapping[str, str]) -> Engine
         **where,
         log_file=settings.state_dir / "logs" / "llamacpp.log",
         base_url=settings.base_url,
-        api_key=environment.get("OPENAI_API_KEY"),
+        api_key=environment.get("OPENAI_API_KEY") or None,
         replay_file=settings.replay_file,
         logprobs=settings.logprobs,
         context_tokens=settings.context_tokens,

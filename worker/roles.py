@@ -64,8 +64,7 @@ def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str]) ->
 
 
 def _generate(place: Workplace) -> Stage:
-    from worker.engines.registry import build_engine
-    from worker.generation import engine_options
+    from worker.generation import open_engine
     from worker.instructions.reading import read_instructions
     from worker.stages.generate import generate
 
@@ -73,7 +72,7 @@ def _generate(place: Workplace) -> Stage:
     instructions = read_instructions(
         settings.prompts_dir
     )  # a mistake in them is told before a model is loaded
-    engine = build_engine(settings.engine, engine_options(settings, os.environ))
+    engine = open_engine(settings, os.environ)
     # No more tasks at once than fill the batch: the first results come early, and the rest waits its turn here.
     n_tasks = max(2, engine.capabilities.concurrency // FEWEST_CHAINS)
     pool = ThreadPoolExecutor(n_tasks, thread_name_prefix="sample")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reasoner.chains import Chain
 from reasoner.decisions import Thresholds
-from reasoner.diversity import prompt_variants, seeds, temperatures
+from reasoner.diversity import seeds, temperatures, turns
 from reasoner.early_exit import Policy, first_stop, should_stop
 from reasoner.spread import temperature_plan
 from worker.claims import normaliser_of
@@ -68,19 +68,21 @@ def requests_of(task_id: str, line: TaskLine, instructions: Instructions = DEFAU
     k = line.options.k
     plan = temperatures(k) if line.mode == "merge" else temperature_plan(k)
     prompts = prompts_of(line, instructions)
-    variants = [prompts[i] for i in prompt_variants(k, len(prompts))]
+    models = line.options.models
+    variants = [prompts[i] for i in turns(k, len(prompts), each=len(models))]
     return [
         ChainRequest(
             index=i,
             messages=messages,
+            model=model,
             variant=variant,
             seed=seed,
             temperature=temperature,
             max_tokens=max_tokens_of(line),
             stop=tuple(line.options.stop),
         )
-        for i, (seed, temperature, (variant, messages)) in enumerate(
-            zip(seeds(k, task_id), plan, variants, strict=True)
+        for i, (seed, temperature, (variant, messages), model) in enumerate(
+            zip(seeds(k, task_id), plan, variants, (models[i] for i in turns(k, len(models))), strict=True)
         )
     ]
 

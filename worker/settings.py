@@ -58,6 +58,9 @@ class Settings:
     engine_options: str = "{}"
     """More of the engine's own options, as a JSON object; see docs/engines.md."""
 
+    pool_file: Path | None = None
+    """More models that tasks may name; see docs/engines.md."""
+
     prompts_dir: Path | None = None
     """Instructions in place of ours, ``KIND.MODE.VARIANT.txt``; see docs/engines.md."""
 

@@ -16,6 +16,7 @@ from worker.demands import unmet
 from worker.engines.offers import offer_of
 from worker.errors import SubmissionError
 from worker.publisher import Publisher
+from worker.roster import read_roster
 from worker.settings import Settings
 from worker.store.batches import find_batch, write_batch
 from worker.store.texts import storable
@@ -152,7 +153,12 @@ def _good_lines(
 ) -> Iterator[TaskLine]:
     """Yield the good lines; raise at the end what undoes the submission, so that every problem is logged first."""
     n_good = 0
-    offer = offer_of(settings.engine, logprobs=settings.logprobs, context_tokens=settings.context_tokens)
+    offer = offer_of(
+        settings.engine,
+        logprobs=settings.logprobs,
+        context_tokens=settings.context_tokens,
+        models=read_roster(settings.pool_file),
+    )
     for result in LineValidator(TaskLine, file=file, max_line_bytes=settings.max_line_bytes).validate(stream):
         if isinstance(result, LineProblem):
             log.add(result)

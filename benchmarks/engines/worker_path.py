@@ -30,9 +30,9 @@ from celery.worker import WorkController
 from benchmarks.method.results import save
 from db.migrate import migrate
 from db.session import connect
+from worker import generation
 from worker.app import make_app
 from worker.embedded.services import Services
-from worker.engines import registry
 from worker.engines.protocol import ChainRequest, Engine
 from worker.engines.registry import build_engine
 from worker.generation import engine_options
@@ -134,7 +134,7 @@ def _by_worker(engine: Engine, lines: list[TaskLine], settings: Settings) -> flo
         app = make_app(services.broker_url)
         place = open_workplace(app, mine, queues=[GENERATE])
         stack.enter_context(place.closing)
-        stack.enter_context(patch.object(registry, "build_engine", lambda *_: _Shared(engine)))
+        stack.enter_context(patch.object(generation, "build_engine", lambda *_: _Shared(engine)))
         register(place, [GENERATE])
         worker = WorkController(
             app=app, pool_cls="threads", concurrency=mine.generate_threads, queues=GENERATE, loglevel="ERROR"

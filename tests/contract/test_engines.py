@@ -17,6 +17,7 @@ import pytest
 
 from tests.contract.tiny_model import CONTEXT_TOKENS, make_tiny_model
 from worker.engines.offers import offer_of
+from worker.engines.pool import PoolEngine
 from worker.engines.protocol import ChainRequest, Engine, Message, SampledChain, ScoreRequest
 from worker.engines.registry import ENGINES, EngineOptions, build_engine
 from worker.errors import ConfigurationError, EngineUnavailableError, ModelFetchError, RequestRefusedError
@@ -110,6 +111,7 @@ def vllm_is_here() -> None:
 ALL = [
     "replay",
     "openai",
+    "pool",
     pytest.param("llamacpp", marks=pytest.mark.model),
     "transformers",
     # vLLM's own imports warn of each other
@@ -125,6 +127,11 @@ def build(name: str, request: pytest.FixtureRequest) -> Engine:
     match name:
         case "replay":
             options = replace(options, replay_file=request.getfixturevalue("recording"))
+        case "pool":
+            options = replace(options, replay_file=request.getfixturevalue("recording"))
+            return PoolEngine(
+                {name: lambda: build_engine("replay", options) for name in ("default", "other")}
+            )
         case "openai":
             options = replace(options, base_url=request.getfixturevalue("endpoint_url"))
         case "llamacpp":

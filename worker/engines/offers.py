@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from worker.engines.protocol import Capabilities
 from worker.engines.registry import ENGINES
 from worker.engines.replay import NO_CONTEXT_LIMIT
 from worker.errors import ConfigurationError
 
 
-def offer_of(engine: str, *, logprobs: str, context_tokens: int) -> Capabilities:
+def offer_of(engine: str, *, logprobs: str, context_tokens: int, models: Iterable[str] = ()) -> Capabilities:
     """Return what the engine that the settings name can do at the most.
 
     What only the running engine knows (whether an endpoint gives logprobs, whether a recording has enough chains)
@@ -18,6 +20,7 @@ def offer_of(engine: str, *, logprobs: str, context_tokens: int) -> Capabilities
         engine: By the name of the registry.
         logprobs: ``auto``, or ``never`` for an endpoint that is known to give none.
         context_tokens: The setting.
+        models: Those of the pool beside the default one.
 
     Raises:
         ConfigurationError: There is no such engine.
@@ -29,4 +32,5 @@ def offer_of(engine: str, *, logprobs: str, context_tokens: int) -> Capabilities
         seeds=True,
         max_context_tokens=NO_CONTEXT_LIMIT if engine == "replay" else context_tokens,
         concurrency=1,
+        models=frozenset({"default", *models}),
     )

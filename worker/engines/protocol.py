@@ -36,6 +36,9 @@ class ChainRequest:
     temperature: float
     max_tokens: int
     stop: tuple[str, ...] = ()
+    model: str = "default"
+    """Which model of a pool is to sample it; an engine with one model doesn't read it."""
+
     variant: str = ""
     """Name of the prompt variant, for the record; no engine reads it."""
 
@@ -90,6 +93,9 @@ class Capabilities:
     max_context_tokens: int
     concurrency: int
     """How many chains it works on at once; more wait inside the engine."""
+
+    models: frozenset[str] = frozenset({"default"})
+    """Names that a request's ``model`` may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
+import subprocess
 import time
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -11,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from worker.engines import watchdog
 from worker.engines.event_loop import EventLoop
 from worker.engines.folders import revision_of
 from worker.engines.prompts import Prompts
@@ -71,9 +74,10 @@ class VllmEngine:
         self._revision = revision_of(Path(model_dir)) if Path(model_dir).is_dir() else model_dir
         self._numbers = itertools.count()
         self._restarting = Lock()
+        self._watchdog: subprocess.Popen[bytes] | None = None
         self._loop = EventLoop("vllm")
         try:
-            self._engine = self._loop.start(_load(self._arguments)).result()
+            self._engine = self._loaded()
             tokenizer = self._engine.get_tokenizer()
             context = int(self._engine.model_config.max_model_len)
             self._prompts = Prompts(tokenizer, context_tokens=context)
@@ -147,6 +151,8 @@ class VllmEngine:
                 engine.shutdown()
 
         self._loop.close(shut_down())
+        watchdog.release(self._watchdog)
+        self._watchdog = None
 
     def _require_open(self) -> None:
         if self._loop.is_closed:
@@ -156,7 +162,15 @@ class VllmEngine:
         with self._restarting:
             if self._engine.errored:
                 self._engine.shutdown()
-                self._engine = self._loop.start(_load(self._arguments)).result()
+                self._engine = self._loaded()
+
+    def _loaded(self) -> Any:  # noqa: ANN401 - untyped library
+        before = {child.pid for child in multiprocessing.active_children()}
+        engine = self._loop.start(_load(self._arguments)).result()
+        watchdog.release(self._watchdog)
+        started = [child.pid for child in multiprocessing.active_children() if child.pid not in before]
+        self._watchdog = watchdog.guard(pid for pid in started if pid is not None)
+        return engine
 
     def _run(
         self, task_id: str, jobs: list[tuple[ChainRequest, list[int]]]

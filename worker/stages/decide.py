@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from worker.deciding import CODE_VERSION, configuration_of, decide_task
+from worker.deciding import CODE_VERSION, configuration_of, decide_task, models_of
 from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
 from worker.store.chains import load_chains
@@ -31,18 +31,20 @@ def _decided(desk: Desk, held: Sequence[HeldTask]) -> list[Decided]:
     decided = []
     for task in held:
         calibration = calibration_for(calibrations, tenant=task.tenant, domain=task.domain)
+        sampled = [chain.as_chain() for chain in chains[task.id]]
         decided.append(
             Decided(
                 task=task,
                 decision=decide_task(
                     task.line,
-                    [chain.as_chain() for chain in chains[task.id]],
+                    sampled,
                     verdicts[task.id],
                     calibrated=calibration.thresholds,
                 ),
                 calibration_id=calibration.id,
                 configuration=configuration_of(task.line, calibration.thresholds),
                 code_version=CODE_VERSION,
+                models=None if task.line.is_given else models_of(task.line, sampled),
             )
         )
     return decided

@@ -12,6 +12,8 @@ from reasoner.relations import COSINE
 MAX_PROMPT_CHARS = 200_000  # far beyond any model's context; protects the database, not the model
 MAX_ANSWER_CHARS = 100_000
 MAX_CHAINS = 256
+DEFAULT_MODEL = "default"
+"""The model of the generation worker's settings."""
 MAX_CHAIN_TOKENS = (
     8_000_000  # far beyond any context; as many chains as a task may have still sum up to an int4
 )
@@ -84,7 +86,11 @@ class Options(Line):
     """How one task is sampled, merged and decided; what is left out comes from the kind."""
 
     k: Annotated[int, Field(ge=1, le=64)] = 8
-    models: Annotated[list[Literal["default"]], Field(min_length=1, max_length=1)] = ["default"]
+    models: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=16)
+    ] = [DEFAULT_MODEL]
+    """Names of the pool; chains are shared out evenly."""
+
     early_exit: Literal["none", "paper", "lossless", "adaptive"] = "lossless"
     min_confirmations: Annotated[int, Field(ge=0, le=10)] = 0
     priority: Annotated[int, Field(ge=0, le=9)] = 5
@@ -112,6 +118,13 @@ class Options(Line):
     tau_margin: Share | None = None
     tau_conf: Share | None = None
     tau_score: Share | None = None
+
+    @field_validator("models")
+    @classmethod
+    def _names_each_once(cls, models: list[str]) -> list[str]:
+        if len(set(models)) < len(models):
+            raise ValueError("names a model twice: name each once")
+        return models
 
 
 # One frozen object for all lines without options: pydantic would copy a plain default, deeply, for every line.

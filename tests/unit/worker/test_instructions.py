@@ -34,7 +34,7 @@ def test_chains_take_the_variants_in_turn_and_say_which(tmp_path: Path) -> None:
     for variant in "abc":
         (tmp_path / f"qa.merge.{variant}.txt").write_text(f"Say {variant}.")
     requests = requests_of("t", task(options={"k": 8}), read_instructions(tmp_path))
-    assert "".join(request.variant for request in requests) == "abcabcab"
+    assert "".join(request.variant for request in requests) == "abcbcaca"
     assert all(request.messages[0].content == f"Say {request.variant}." for request in requests)
 
 
