@@ -90,11 +90,15 @@ def test_an_option_that_vllm_does_not_know_is_a_mistake_of_configuration(folder:
 def test_when_vllm_s_process_dies_its_chains_fail_and_the_next_request_starts_it_again(
     engine: VllmEngine,
 ) -> None:
+    quick, *slow = asked(k=8, max_tokens=450)
+    chains = engine.sample(
+        "t", [ChainRequest(index=0, messages=quick.messages, seed=0, temperature=0.0, max_tokens=1), *slow]
+    )
+    next(chains)
     for child in multiprocessing.active_children():
         child.kill()
     with pytest.raises(EngineUnavailableError):
-        for _ in range(100):  # until the death is noticed
-            list(engine.sample("t", asked(k=4, max_tokens=400)))
+        list(chains)
     assert not engine.health().ok
     assert len(list(engine.sample("t", asked(k=2)))) == 2
     assert engine.health().ok
