@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import sys
@@ -60,6 +61,10 @@ def told() -> Iterator[None]:
         # The reader (head, say) has seen enough; closing quietly is what it expects.
         sys.stderr.close()
         raise typer.Exit(Exit.OK) from None
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise fail(f"cannot write: {error.strerror}", Exit.SOME_FAILED) from error
 
 
 def shown(value: Any, *, digits: int = 3) -> str:  # noqa: ANN401 (any cell of a table)

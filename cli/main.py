@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from cli.audit import audit
 from cli.batches import cancel, results_command, status, submit
 from cli.calibrate import calibrate
+from cli.console import Exit
 from cli.demo import demo
 from cli.merge import merge
 from cli.models import models
@@ -44,6 +47,9 @@ app.add_typer(pool, name="pool")
 
 def main() -> None:
     """Run the command line."""
+    if sys.stdout is None:  # closed by whoever started us: there is nowhere to answer to
+        sys.stderr.write("error: standard output is closed; redirect it to /dev/null to throw it away\n")
+        sys.exit(Exit.USAGE)
     app()
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from worker.errors import ConfigurationError
 
 PREFIX = "MERGEREASONER_"
+BROKERS = ("redis://", "rediss://", "redis+socket://", "sentinel://")
 POSTGRES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 
 
@@ -128,6 +129,8 @@ class Settings:
             raise ConfigurationError(
                 "DATABASE_URL must begin with postgresql://"
             )  # not shown: it may hold a password
+        if settings.broker_url is not None and not settings.broker_url.startswith(BROKERS):
+            raise ConfigurationError(f"BROKER_URL must begin with one of {', '.join(BROKERS)}")
         try:
             _ = urlsplit(settings.database_url or "").port, urlsplit(settings.broker_url or "").port
         except ValueError:

@@ -68,7 +68,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, str, s
         return field, "invalid_value", problem, fix or problem
     if kind == "json_invalid":
         problem = str(context["error"]).replace(" at line 1 column", ", at column")
-        return "-", "invalid_json", f"is not valid JSON ({problem})", "write one JSON object per line"
+        fix = "nest it less deeply" if "recursion" in problem else "write one JSON object per line"
+        return "-", "invalid_json", f"is not valid JSON ({problem})", fix
     if kind == "union_tag_not_found":
         return field, "missing_field", "has no verifier", 'add "verifier": "code" or "math"'
     if kind == "union_tag_invalid":

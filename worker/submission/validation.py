@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from worker.submission.problems import LineProblem, explain
 from worker.submission.reader import RawLine, read_lines
+from worker.submission.repeated import name_marks, repeated_name
 
 LineT = TypeVar("LineT", bound=BaseModel)
 
@@ -41,7 +42,7 @@ class LineValidator(Generic[LineT]):
         self._max_line_bytes = max_line_bytes
         self._id_field = id_field
         self._unique = unique
-        self._unique = unique
+        self._marks = name_marks(model)
         self._first_seen: dict[str, int] = {}
 
     def validate(self, stream: BinaryIO) -> Iterator[ValidLine[LineT] | LineProblem]:
@@ -77,6 +78,11 @@ class LineValidator(Generic[LineT]):
             line = self._model.model_validate_json(raw.content)
         except ValidationError as error:
             return self._problem(raw, *explain(error, self._model))
+        repeated = repeated_name(raw.content, self._marks)
+        if repeated is not None:
+            return self._problem(
+                raw, repeated, "duplicate_field", "stands there twice", "leave one of the two out"
+            )
         return self._unless_repeated(raw, line)
 
     def _unless_repeated(self, raw: RawLine, line: LineT) -> ValidLine[LineT] | LineProblem:

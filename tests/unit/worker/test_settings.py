@@ -29,3 +29,9 @@ def test_urls_stay_out_of_the_representation() -> None:
         {"DATABASE_URL": "postgresql://u:secret@h/d", "BROKER_URL": "redis://:secret@h"}
     )
     assert "secret" not in repr(settings)
+
+
+def test_a_broker_of_another_kind_is_refused_without_being_shown() -> None:
+    with pytest.raises(ConfigurationError, match="must begin with one of redis://") as refused:
+        Settings.from_env({"BROKER_URL": "amqp://u:secret@h"})
+    assert "secret" not in str(refused.value)

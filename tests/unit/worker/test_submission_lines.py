@@ -76,6 +76,17 @@ def test_a_repeated_id_names_the_line_it_stood_on_first() -> None:
     assert "line 1" in problem.problem
 
 
+def test_a_field_given_twice_is_refused_and_named() -> None:
+    twice = b'{"custom_id": "a", "kind": "math", "prompt": "1 + 1?", "prompt": "2 + 2?"}'
+    problem = only_problem(judge(twice))
+    assert (problem.field, problem.code) == ("prompt", "duplicate_field")
+
+
+def test_a_field_s_name_inside_a_text_is_no_repetition() -> None:
+    told = {**GOOD, "prompt": 'What is "prompt" in "prompt"?', "metadata": {"prompt": {"prompt": 1}}}
+    assert isinstance(judge(lines(told))[0], ValidLine)
+
+
 def test_the_wrong_line_is_found_by_its_id_too() -> None:
     assert only_problem(judge(lines({**GOOD, "kind": "x"}))).custom_id == "a"
 
@@ -122,7 +133,9 @@ def test_a_hundred_megabyte_line_spoils_itself_alone_and_is_not_kept() -> None:
 
 def test_deep_nesting_is_a_problem_not_a_crash() -> None:
     deep = b'{"custom_id": "a", "kind": "math", "prompt": "x", "metadata": ' + b"[" * 5000
-    assert only_problem(judge(deep)).code == "invalid_json"
+    problem = only_problem(judge(deep))
+    assert problem.code == "invalid_json"
+    assert "less deeply" in problem.fix
 
 
 def test_the_text_of_an_escaped_nul_is_no_nul() -> None:
