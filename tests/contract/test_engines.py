@@ -295,5 +295,11 @@ def test_an_engine_without_what_it_needs_is_a_mistake_of_configuration(name: str
         build_engine(name, EngineOptions(model="m"))
 
 
+@pytest.mark.parametrize("name", ["llamacpp", "openai", "replay"])
+def test_options_that_nobody_would_read_are_a_mistake_of_configuration(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="tensor_parallel_size"):
+        build_engine(name, EngineOptions(model="m", more={"tensor_parallel_size": 2}))
+
+
 def test_a_key_is_never_shown() -> None:
     assert "sekret" not in repr(EngineOptions(model="m", api_key="sekret"))

@@ -62,6 +62,10 @@ def build_engine(name: str, options: EngineOptions) -> Engine:
     """
     if name not in ENGINES:
         raise ConfigurationError(f"unknown engine {name!r}; the engines are {', '.join(sorted(ENGINES))}")
+    if options.more and name not in TAKE_MORE:
+        raise ConfigurationError(
+            f"the engine {name} takes no options of its own (MERGEREASONER_ENGINE_OPTIONS): {', '.join(options.more)}"
+        )
     return ENGINES[name](options)
 
 
@@ -152,6 +156,8 @@ def _folder(options: EngineOptions, *, engine: str) -> str:
         )
     return str(converted(options.model_file, options.converted_dir))
 
+
+TAKE_MORE = {"transformers", "vllm"}
 
 ENGINES: dict[str, Callable[[EngineOptions], Engine]] = {
     "llamacpp": _llamacpp,

@@ -28,7 +28,7 @@ from worker.engines.protocol import (
     ScoreRequest,
 )
 from worker.engines.sampler import MIN_P, TOP_K, TOP_P
-from worker.errors import ConfigurationError, EngineUnavailableError
+from worker.errors import ConfigurationError, EngineUnavailableError, RequestRefusedError
 
 FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 HEALTH_TIMEOUT_S = 5.0
@@ -232,6 +232,8 @@ class VllmEngine:
                 answer = latest
         except (EngineDeadError, EngineGenerateError) as error:
             raise EngineUnavailableError(f"vLLM failed: {error}") from error
+        except ValueError as error:
+            raise RequestRefusedError(f"vLLM refuses the request: {error}") from error
         if answer is None:
             raise EngineUnavailableError("vLLM ended a request without an answer")
         return answer

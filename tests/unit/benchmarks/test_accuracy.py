@@ -67,7 +67,7 @@ def chain(index: int, answer: str, **fields: Any) -> dict[str, Any]:
 def test_the_report_counts_right_answers_sets_and_savings(tmp_path: Path) -> None:
     task: dict[str, Any] = {"kind": "math", "prompt": "?", "options": {"k": 8, "early_exit": "none"}}
     said = {"a": ["4"] * 6 + ["5", "6"], "b": ["1", "2", "3", "7", "8", "9", "10", "11"]}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "task": {**task, "custom_id": name, "label": "4.0" if name == "a" else "99"},
             "chains": [chain(i, answer) for i, answer in enumerate(answers)],
