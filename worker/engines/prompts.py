@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from worker.engines.protocol import Message
+from worker.engines.protocol import ChainRequest, Message, ScoreRequest
 from worker.errors import ConfigurationError, PromptTooLongError, RequestRefusedError
 
 
@@ -29,6 +29,37 @@ class Prompts:
         self._tokenizer = tokenizer
         self._context_tokens = context_tokens
         self._lock = threading.Lock()  # the library's tokenizers are not made for several threads
+
+    def of_chains(self, requests: Sequence[ChainRequest]) -> list[tuple[ChainRequest, tuple[int, ...]]]:
+        """Return each request with its prompt; every distinct one is encoded once.
+
+        Raises:
+            PromptTooLongError: See ``encode``.
+            RequestRefusedError: Likewise.
+        """
+        wanted = {(request.messages, request.max_tokens) for request in requests}
+        prompts = {
+            (messages, max_tokens): tuple(self.encode(messages, max_tokens=max_tokens))
+            for messages, max_tokens in wanted
+        }
+        return [(request, prompts[request.messages, request.max_tokens]) for request in requests]
+
+    def of_scores(self, requests: Sequence[ScoreRequest], *, spare: int) -> list[tuple[list[int], list[int]]]:
+        """Return each request's prompt and text.
+
+        Args:
+            requests: What is to be scored.
+            spare: Tokens of room that the engine needs behind the text.
+
+        Raises:
+            PromptTooLongError: See ``encode``.
+            RequestRefusedError: Likewise, or a text is empty.
+        """
+        texts = [self.encode_text(request.text) for request in requests]
+        return [
+            (self.encode(request.messages, max_tokens=len(text) + spare), text)
+            for request, text in zip(requests, texts, strict=True)
+        ]
 
     def encode(self, messages: Sequence[Message], *, max_tokens: int) -> list[int]:
         """Return the prompt up to where the answer begins.

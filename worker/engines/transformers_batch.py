@@ -109,19 +109,13 @@ class TransformersEngine:
             EngineUnavailableError: The engine is closed, or the model failed under way.
         """
         self._require_open()
-        prompts = {
-            (r.messages, r.max_tokens): tuple(self._prompts.encode(r.messages, max_tokens=r.max_tokens))
-            for r in {(r.messages, r.max_tokens): r for r in requests}.values()
-        }
-        return self._run([(r, prompts[r.messages, r.max_tokens]) for r in requests])
+        return self._run(self._prompts.of_chains(requests))
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Return how likely the model finds each text; see the protocol."""
         self._require_open()
         scores = []
-        for request in requests:
-            text = self._prompts.encode_text(request.text)
-            prompt = self._prompts.encode(request.messages, max_tokens=len(text))
+        for prompt, text in self._prompts.of_scores(requests, spare=0):
             with self._model_lock:
                 logprob = self._decoder.score(prompt, text)
             scores.append(Score(logprob=min(0.0, logprob), n_tokens=len(text)))

@@ -107,22 +107,14 @@ class VllmEngine:
             EngineUnavailableError: The engine is closed, or vLLM's process died.
         """
         self._require_open()
-        prompts: dict[tuple[object, int], list[int]] = {}
-        for request in requests:
-            key = (request.messages, request.max_tokens)
-            if key not in prompts:
-                prompts[key] = self._prompts.encode(request.messages, max_tokens=request.max_tokens)
-        return self._run(task_id, [(r, prompts[r.messages, r.max_tokens]) for r in requests])
+        return self._run(task_id, self._prompts.of_chains(requests))
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Return how likely the model finds each text; see the protocol."""
         self._require_open()
-        jobs = []
-        for request in requests:
-            text = self._prompts.encode_text(request.text)
-            # vLLM wants to write at least one token after what it weighs
-            prompt = self._prompts.encode(request.messages, max_tokens=len(text) + 1)
-            jobs.append((prompt, text))
+        jobs = self._prompts.of_scores(
+            requests, spare=1
+        )  # vLLM writes at least one token after what it weighs
         self._ensure_alive()
         coroutines = [self._score(number, *job) for number, job in enumerate(jobs)]
         return [score for _, score in sorted(self._loop.as_they_finish(coroutines))]
@@ -173,13 +165,13 @@ class VllmEngine:
         return engine
 
     def _run(
-        self, task_id: str, jobs: list[tuple[ChainRequest, list[int]]]
+        self, task_id: str, jobs: list[tuple[ChainRequest, tuple[int, ...]]]
     ) -> Generator[SampledChain, None, None]:
         if jobs:
             self._ensure_alive()
         yield from self._loop.as_they_finish([self._chain(task_id, *job) for job in jobs])
 
-    async def _chain(self, task_id: str, request: ChainRequest, prompt: list[int]) -> SampledChain:
+    async def _chain(self, task_id: str, request: ChainRequest, prompt: Sequence[int]) -> SampledChain:
         from vllm import SamplingParams  # noqa: PLC0415 - loaded long before
 
         started = time.monotonic()
@@ -218,7 +210,7 @@ class VllmEngine:
         logprob = sum(given[token].logprob for token, given in zip(text, at, strict=True))
         return number, Score(logprob=min(0.0, logprob), n_tokens=len(text))
 
-    async def _ask(self, prompt: list[int], parameters: Any, label: str) -> Any:  # noqa: ANN401 - untyped library
+    async def _ask(self, prompt: Sequence[int], parameters: Any, label: str) -> Any:  # noqa: ANN401 - untyped library
         from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415 - loaded long before
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError  # noqa: PLC0415
 
@@ -228,7 +220,9 @@ class VllmEngine:
         answer = None
         try:
             # One answer comes, when the chain is finished; a cancelled wait aborts it inside vLLM.
-            async for latest in self._engine.generate({"prompt_token_ids": prompt}, parameters, request_id):
+            async for latest in self._engine.generate(
+                {"prompt_token_ids": list(prompt)}, parameters, request_id
+            ):
                 answer = latest
         except (EngineDeadError, EngineGenerateError) as error:
             raise EngineUnavailableError(f"vLLM failed: {error}") from error
