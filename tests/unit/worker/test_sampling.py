@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reasoner.chains import Chain
 from reasoner.decisions import Thresholds
+from reasoner.early_exit import Policy
+from worker.deciding import decide_task
 from worker.engines.protocol import (
     Capabilities,
     ChainRequest,
@@ -21,6 +24,7 @@ from worker.engines.protocol import (
     ScoreRequest,
 )
 from worker.errors import EngineFaultError, RequestRefusedError
+from worker.exiting import simulate_exit
 from worker.sampling import Sampled, requests_of, sample_task
 from worker.submission.lines import TaskLine
 
@@ -149,3 +153,17 @@ def test_stop_words_reach_the_engine() -> None:
         {"custom_id": "t", "kind": "qa", "prompt": "?", "options": {"stop": ["END"]}}
     )
     assert {request.stop for request in requests_of("t", line)} == {("END",)}
+
+
+@given(answers=st.lists(st.sampled_from("abc"), min_size=8, max_size=8), policy=st.sampled_from(Policy))
+def test_recorded_chains_are_used_as_far_as_the_queue_would_have(answers: list[str], policy: Policy) -> None:
+    options = {"k": 8, "early_exit": policy.value}
+    found = sampled(ScriptedEngine(answers), options=options)
+    line = TaskLine.model_validate({"custom_id": "t", "kind": "qa", "prompt": "?", "options": options})
+    recorded = [
+        Chain(index=i, answer=answer, logprob=-1.0, n_tokens=10, model="m")
+        for i, answer in enumerate(answers)
+    ]
+    full = decide_task(line, recorded, [], calibrated=Thresholds())
+    exit_ = simulate_exit(policy, line, recorded, [], full=full, calibrated=Thresholds())
+    assert exit_.chains_used == len(found.chains)
