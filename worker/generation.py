@@ -56,6 +56,15 @@ def _of_member(member: Member, settings: Settings, environment: Mapping[str, str
     return build_engine(member.engine, engine_options(own, {**environment, "OPENAI_API_KEY": key}))
 
 
+def loads_a_file(settings: Settings) -> bool:
+    """Return whether the model is a file on this machine: one of the catalogue, or a GGUF of the user's own."""
+    if settings.engine == "llamacpp":
+        return True
+    return settings.engine in FOLDER_ENGINES and (
+        is_known(settings.model) or settings.model.endswith(".gguf")
+    )
+
+
 def engine_options(settings: Settings, environment: Mapping[str, str]) -> EngineOptions:
     """Return what the engine is built from; the endpoint's key comes from the environment and goes nowhere else.
 
@@ -81,13 +90,11 @@ def engine_options(settings: Settings, environment: Mapping[str, str]) -> Engine
 def _weights(settings: Settings) -> dict[str, Any]:
     """Return which file or folder the engine loads; nothing for engines that load none."""
     model = settings.model
-    if settings.engine == "llamacpp":
-        return {"model_file": locate(model, settings.models_dir)}
-    if settings.engine not in FOLDER_ENGINES:
-        return {}
-    if is_known(model) or model.endswith(".gguf"):
+    if loads_a_file(settings):
         file = locate(model, settings.models_dir)
         return {"model_file": file, "converted_dir": settings.models_dir / f"{file.stem}-bf16"}
+    if settings.engine not in FOLDER_ENGINES:
+        return {}
     folder = Path(model).expanduser()
     return {"model_dir": str(folder) if folder.is_dir() else model}
 
