@@ -12,14 +12,13 @@ import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.tasks import MAX_TOKENS, K, choose
 from worker.engines.protocol import ChainRequest, Engine, SampledChain
-from worker.engines.registry import EngineOptions, build_engine
-from worker.models.shelf import locate
+from worker.generation import open_engine
 from worker.sampling import prompts_of, requests_of
 from worker.settings import Settings
 from worker.submission.lines import TaskLine
@@ -86,15 +85,14 @@ def _recorded(path: Path) -> set[str]:
 
 
 def _engine(given: argparse.Namespace) -> Engine:
-    settings = Settings.from_env(os.environ)
-    options = EngineOptions(
+    settings = replace(
+        Settings.from_env(os.environ),
+        engine=given.engine,
         model=given.model,
-        model_file=locate(given.model, settings.models_dir) if given.engine == "llamacpp" else None,
-        base_url=settings.base_url,
-        n_parallel=given.parallel,
+        parallel_chains=given.parallel,
         context_tokens=CONTEXT_TOKENS,
     )
-    return build_engine(given.engine, options)
+    return open_engine(settings, os.environ)
 
 
 def _arguments() -> argparse.Namespace:
