@@ -1,10 +1,11 @@
 # Two commands matter: `make demo` shows everything at work, `make test` proves it. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo quality embedding test check format lock clean
+.PHONY: help demo quality embedding entailment entailment-libraries entailment-test-model test check format lock clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TORCH ?= torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 help:  ## Show this list
@@ -19,6 +20,18 @@ quality: $(VENV)/run.done  ## The same with the 1.5B model
 embedding: $(VENV)/run.done  ## Add what the equivalence "embedding" needs: ONNX Runtime and a sentence model (110 MB)
 	@$(PIP) install --require-hashes -r requirements/embedding.txt
 	@$(BIN)/merge-reasoner models pull all-minilm-l6-v2
+
+# What the tests need of it; they train a model of their own.
+# The lock first, so that of what torch needs only torch itself is not hashed. A torch that is there is left alone.
+entailment: entailment-libraries  ## Add the entailment verifier: torch, transformers, a small model trained here (5 to 15 minutes)
+	@$(BIN)/merge-reasoner models train-nli tests/data/mnli/rows.jsonl.gz
+
+entailment-libraries: $(VENV)/run.done
+	@$(PIP) install --require-hashes -r requirements/entailment.txt
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install $(TORCH)
+
+entailment-test-model: $(VENV)/dev.done  # else the first test that needs it trains it, within that test's time limit
+	@$(BIN)/python -c 'from tests.nli import trained_model; trained_model()'
 
 test: $(VENV)/dev.done  ## Lint, types, import contracts and all tests
 	$(BIN)/ruff format --check
@@ -40,7 +53,10 @@ lock:  ## Compile the lock files again from pyproject.toml (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
 	  --group build --extra embedding -c requirements/run.txt -o requirements/embedding.txt
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
-	  --group build --group dev --extra embedding -c requirements/embedding.txt -o requirements/dev.txt
+	  --group build --extra entailment-base -c requirements/embedding.txt -o requirements/entailment.txt
+	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header -q pyproject.toml \
+	  --group build --group dev --extra embedding --extra javascript -c requirements/embedding.txt \
+	  -c requirements/entailment.txt -o requirements/dev.txt
 
 clean:  ## Remove the virtual environment and caches; data and models stay in the state folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

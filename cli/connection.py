@@ -66,8 +66,10 @@ def reading(settings: Settings) -> Iterator[Store]:
     has_data = (StateDirectory(settings.state_dir).postgres / "data" / "PG_VERSION").exists()
     if settings.database_url is not None or not has_data:
         store = open_store(settings)
-        yield store
-        store.dispose()
+        try:
+            yield store
+        finally:
+            store.dispose()
         return
     with _waiting_for_turn(settings) as services:
         store = open_store(replace(settings, database_url=services.database_url))

@@ -11,8 +11,10 @@ from cli.batches import cancel, results_command, status, submit
 from cli.calibrate import calibrate
 from cli.console import Exit
 from cli.demo import demo
+from cli.docs import docs
 from cli.merge import merge
 from cli.models import models
+from cli.nli import calibrate_nli, pull_nli_command, train_nli
 from cli.pool import pool
 from cli.services import down, migrate_command, up, worker
 from cli.verify import verify
@@ -40,7 +42,11 @@ app.command()(worker)
 app.command("migrate")(migrate_command)
 app.add_typer(verify, name="verify")
 app.add_typer(audit, name="audit")
+app.add_typer(docs, name="docs")
 app.add_typer(calibrate, name="calibrate")
+models.command("pull-nli")(pull_nli_command)
+models.command()(train_nli)
+models.command()(calibrate_nli)
 app.add_typer(models, name="models")
 app.add_typer(pool, name="pool")
 

@@ -87,7 +87,7 @@ def check(name: Name, as_json: JsonFlag = False) -> None:
 
         merge-reasoner models check qwen2.5-coder-0.5b
     """
-    with told(), _told_progress() as report:
+    with told(), told_progress() as report:
         path = check_model(name, _models_dir(), progress=report)
     if as_json:
         print_json({"name": name, "path": str(path), "ok": True})
@@ -146,12 +146,12 @@ def ensure_model(name_or_path: str, models_dir: Path, *, verify: bool = True) ->
             return locate(name_or_path, models_dir)
         except ModelFetchError:
             err.print(f"· the model {name_or_path} is not here yet")
-    with _told_progress() as report:
+    with told_progress() as report:
         return pull_model(name_or_path, models_dir, progress=report)
 
 
 @contextmanager
-def _told_progress() -> Iterator[Reporter]:
+def told_progress() -> Iterator[Reporter]:
     """Show a bar on a terminal, and a line now and then elsewhere."""
     bars = Bars(
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn(), console=err

@@ -127,8 +127,8 @@ def worker(
         str,
         typer.Option(
             "--queues",
-            help="Comma-separated: generate, generate.given, verify.code, verify.embedding, verify.math, decide, "
-            "reconcile; or beat.",
+            help="Comma-separated: generate, generate.given, verify.code, verify.embedding, verify.entailment, "
+            "verify.facts, verify.math, decide, reconcile; or beat.",
         ),
     ],
 ) -> None:

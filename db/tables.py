@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from db import ledger, measurements, models
+from db import documents, ledger, measurements, models
 from db.base import Base
 
-MODULES = (models, ledger, measurements)
+MODULES = (models, ledger, measurements, documents)
 """Importing a module declares its tables; one that is missing here would be missing from ``alembic check``."""
 
 METADATA = Base.metadata

@@ -2,20 +2,29 @@
 #
 #   docker build -f docker/sandbox.Dockerfile -t merge-reasoner-sandbox .
 #   docker build ... --build-arg BASE_IMAGE=python:3.13-slim --build-arg PACKAGES="numpy==2.3.5"
+#   docker build ... --build-arg NODE="==24.19.0"     (for programs in JavaScript; a base that has node will do as well)
 #
-# `python -m verifiers.sandbox.docker_image` does the same without a registry: it makes the base of the running Python.
+# `python -m verifiers.sandbox.docker_image` does the same without a registry: it makes the base of the running Python,
+# and of node if there is one.
 ARG BASE_IMAGE=python:3.12-slim
 FROM ${BASE_IMAGE} AS build
 ARG PACKAGES=""
+ARG NODE=""
 ENV PATH=/python/bin:/usr/local/bin:/usr/bin:/bin
+COPY docker/sandbox_root.py /sandbox_root.py
+RUN ["python3", "/sandbox_root.py", "install"]
 COPY verifiers/sandbox/inside /runtime/verifiers/sandbox/inside
-# In exec form: a base without a shell will do.
-RUN ["python3", "-c", "import os, subprocess, sys; p = os.environ.get('PACKAGES', '').split(); p and subprocess.run([sys.executable, '-m', 'pip', 'install', '--no-cache-dir', *p], check=True)"]
-# Shipped compiled, or each container would do it again. Of the tools only those stay that a Python program needs: none.
-RUN ["python3", "-c", "import compileall, glob, os, shutil; compileall.compile_dir('/runtime', quiet=1, invalidation_mode=__import__('py_compile').PycInvalidationMode.UNCHECKED_HASH); keep = ('python', 'ld'); [os.remove(f) for d in ('/bin', '/sbin', '/usr/bin', '/usr/sbin') for f in glob.glob(d + '/*') if os.path.isfile(f) and not os.path.basename(f).startswith(keep)]; [shutil.rmtree(d, ignore_errors=True) for d in ('/var/lib/apt', '/var/lib/dpkg', '/usr/share', '/root')]; os.chmod('/tmp', 0o1777)"]
+RUN ["python3", "/sandbox_root.py", "trim"]
 
+FROM build AS around
+COPY docker/sandbox_root.py /around/sandbox_root.py
+RUN ["python3", "/around/sandbox_root.py", "surround"]
+
+# The root folder of programs under test is /room. The container's own has links to what is in there, and beside it
+# what an engine puts into every container: /proc, /sys, /etc/hosts and the like.
 FROM scratch
-COPY --from=build / /
+COPY --from=build / /room/
+COPY --from=around /around/ /
 ARG RUNTIME_DIGEST=""
 LABEL merge-reasoner.runtime=${RUNTIME_DIGEST}
 ENV PATH=/python/bin:/usr/local/bin:/usr/bin:/bin LD_LIBRARY_PATH=/lib PYTHONPATH=/runtime PYTHONHASHSEED=0 \

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
+
+from verifiers.passages import Passage, Retriever
+
+Collection = Literal["set", "multiset", "list"]
+"""What several values make: in a multiset repetitions count, in a list the order does too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +18,35 @@ class EqualityClaim:
 
     gold: str
     answer: str
+
+    collection: Collection = "set"
+    """How ``1, 2`` and ``{1, 2}`` are compared. Points and vectors keep their order and repetitions anyway."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SatisfiesClaim:
+    """This answer satisfies these conditions; that it is the only one that does is not claimed."""
+
+    answer: str
+    """A value, ``x = 3, y = 4``, ``(3, 4)``, or several solutions, which must all satisfy; bare or in a text."""
+
+    conditions: Sequence[str]
+    """LaTeX or plain text: ``x^2 = 9``, ``12 | n``, ``n is prime``, ``x \\in [0, 1)``; all must hold."""
+
+    unknowns: Sequence[str] = ()
+    """Their names, in the order of a bare ``(3, 4)``; may be left out where only one name occurs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepsClaim:
+    """The arithmetic in this chain of thought is right; nothing is claimed about its reasoning."""
+
+    text: str
+    """The chain; hostile."""
+
+
+MathClaim = EqualityClaim | SatisfiesClaim | StepsClaim
+"""What the math verifier judges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,3 +73,31 @@ class ProgramClaim:
 
     seed: int = 0
     """Of the random numbers that the tests and the program draw."""
+
+    inner: Literal["never", "allowed"] = "never"
+    """Whether tests that need the program's internals may run in its process: a pass there can be forged by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntailmentClaim:
+    """Who accepts the premise accepts the hypothesis."""
+
+    premise: str
+    """May be long; hostile."""
+
+    hypothesis: str
+    """A sentence or a few; hostile."""
+
+    both_directions: bool = False
+    """The claim is that each entails the other: they say the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportClaim:
+    """The reference documents support this statement."""
+
+    statement: str
+    """Every sentence of it must be supported; hostile."""
+
+    source: Sequence[Passage] | Retriever
+    """The passages to search, or what searches them."""

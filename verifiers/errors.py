@@ -13,3 +13,7 @@ class SandboxUnavailableError(VerifierError):
 
 class ModelUnavailableError(VerifierError):
     """Raised when a verifier's model cannot be loaded."""
+
+
+class DocumentsUnavailableError(VerifierError):
+    """Raised when reference documents cannot be read now; worth a retry."""

@@ -10,7 +10,7 @@ from reasoner.chains import Chain
 from reasoner.decisions import Judgement
 from reasoner.equivalence import Relation, exact
 from reasoner.outcomes import Outcome
-from worker.kinds import KINDS
+from worker.kinds import KINDS, rules_of_kind
 from worker.store.texts import digest
 from worker.store.verdicts import Judged
 from worker.submission.lines import CodeVerification, TaskLine
@@ -20,7 +20,7 @@ SpecT = TypeVar("SpecT")
 EQUIVALENCE = "equivalence"
 """The candidate of the one verdict that tells which of a task's answers are the same."""
 
-RELATING = {"symbolic": "math", "embedding": "embedding"}
+RELATING = {"symbolic": "math", "embedding": "embedding", "entailment": "entailment"}
 """Which verifier gives that verdict, per equivalence that needs one."""
 
 
@@ -40,7 +40,7 @@ def equivalence_of(line: TaskLine) -> str:
 
 def normaliser_of(line: TaskLine) -> Callable[[str], str]:
     """Return the normal form of the task's answers; the exact part of every equivalence."""
-    return KINDS[line.kind].normal_form
+    return rules_of_kind(line.kind, line.language).normal_form
 
 
 def distinct_answers(line: TaskLine, answers: Sequence[str | None]) -> dict[str, str]:
@@ -109,7 +109,7 @@ def judgements(line: TaskLine, chains: Sequence[Chain], judged: Sequence[Judged]
 def relation(line: TaskLine, judged: Sequence[Judged]) -> Relation:
     """Return the task's equivalence as far as the stored verdicts know it; what they don't know is "cannot tell"."""
     match equivalence_of(line):
-        case "symbolic" | "embedding":
+        case "symbolic" | "embedding" | "entailment":
             return _judged_pairs(judged)
         case "behavioural":
             return _behavioural(line, judged)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from verifiers.code.extraction import extract_program
-from verifiers.code.extraction import normal_form as program_normal_form
+from verifiers.code.languages import JAVASCRIPT, PYTHON
 from verifiers.math.extraction import extract_answer
 from verifiers.math.normal import normal_form as math_normal_form
 
@@ -78,7 +79,7 @@ KINDS: dict[str, KindRules] = {
     ),
     "code": KindRules(
         extract=extract_program,
-        normal_form=program_normal_form,
+        normal_form=PYTHON.normal_form,
         equivalence="behavioural",
     ),
     "diagnosis": KindRules(
@@ -98,13 +99,27 @@ KINDS: dict[str, KindRules] = {
     ),
 }
 
+_CODE_IN = {
+    "python": KINDS["code"],
+    "javascript": replace(
+        KINDS["code"],
+        extract=functools.partial(extract_program, language=JAVASCRIPT),
+        normal_form=JAVASCRIPT.normal_form,
+    ),
+}
 
-def read_answer(kind: str, mode: str, text: str, entry_point: str | None) -> str | None:
+
+def rules_of_kind(kind: str, language: str) -> KindRules:
+    """Return the defaults of a kind; those of code depend on the programs' language."""
+    return _CODE_IN[language] if kind == "code" else KINDS[kind]
+
+
+def read_answer(kind: str, mode: str, text: str, entry_point: str | None, language: str) -> str | None:
     """Return the answer in a chain's text, or ``None`` when there is none that can be used.
 
     In ``spread`` a chain of any kind but code and math is the explanation itself.
     """
-    rules = KINDS[kind]
+    rules = rules_of_kind(kind, language)
     extract = extract_short_answer if mode == "spread" and kind not in {"code", "math"} else rules.extract
     answer = extract(text, entry_point)
     if answer is None or not answer.strip() or len(answer) > MAX_ANSWER_CHARS:

@@ -16,7 +16,7 @@ GENERATE_GIVEN = "generate.given"
 
 DECIDE = "decide"
 RECONCILE = "reconcile"
-VERIFY = {verifier: f"verify.{verifier}" for verifier in ("code", "embedding", "math")}
+VERIFY = {verifier: f"verify.{verifier}" for verifier in ("code", "embedding", "entailment", "facts", "math")}
 """The queue of each verifier; ``embedding`` judges no answer, but which answers are the same."""
 
 STAGE_QUEUES = (GENERATE, GENERATE_GIVEN, *VERIFY.values(), DECIDE)

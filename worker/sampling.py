@@ -16,7 +16,7 @@ from worker.deciding import rules_of
 from worker.demands import max_tokens_of, needs_logprobs, unmet
 from worker.engines.protocol import ChainRequest, Engine, FinishReason, Message, SampledChain
 from worker.errors import EngineFaultError, RequestRefusedError
-from worker.instructions.reading import DEFAULT, Instructions
+from worker.instructions.reading import DEFAULT, Instructions, instructions_for
 from worker.kinds import read_answer
 from worker.store.chains import StoredChain
 from worker.submission.lines import CodeVerification, TaskLine
@@ -59,7 +59,7 @@ def prompts_of(line: TaskLine, instructions: Instructions = DEFAULT) -> list[tup
         return [(OWN_VARIANT, tuple(turns))]
     return [
         (one.variant, (Message(role="system", content=one.text), *turns))
-        for one in instructions[line.kind, line.mode]
+        for one in instructions_for(instructions, line)
     ]
 
 
@@ -156,7 +156,7 @@ def recorded_chains(line: TaskLine) -> list[Chain]:
     return [
         Chain(
             index=i,
-            answer=read_answer(line.kind, line.mode, chain.text, entry_point)
+            answer=read_answer(line.kind, line.mode, chain.text, entry_point, line.language)
             if chain.extracts
             else chain.answer,
             logprob=chain.logprob,
@@ -236,7 +236,7 @@ def _stored(
     return StoredChain(
         index=chain.index,
         text=chain.text,
-        answer=read_answer(line.kind, line.mode, chain.text, entry_point),
+        answer=read_answer(line.kind, line.mode, chain.text, entry_point, line.language),
         logprob=chain.logprob,
         n_tokens=chain.n_tokens,
         finish_reason=chain.finish_reason.value,

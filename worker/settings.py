@@ -44,6 +44,9 @@ class Settings:
     model: str = "qwen2.5-coder-0.5b"
     """A known model's name, a path to a GGUF file or a model's folder, or the name an endpoint or the hub knows."""
 
+    nli_model: str = "minilm-mnli"
+    """What judges entailment: the default, a hub name that was pulled (``owner/model``), or a folder."""
+
     base_url: str | None = None
     """Of the OpenAI-compatible endpoint; its key comes from ``OPENAI_API_KEY``."""
 

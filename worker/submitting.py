@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -19,11 +19,12 @@ from worker.publisher import Publisher
 from worker.roster import read_roster
 from worker.settings import Settings
 from worker.store.batches import find_batch, write_batch
+from worker.store.documents import collection_names
 from worker.store.texts import storable
 from worker.store.transactions import Store
 from worker.submission.lines import TaskLine
 from worker.submission.problems import LineProblem
-from worker.submission.validation import LineValidator
+from worker.submission.validation import LineValidator, ValidLine
 
 MAX_KEY_CHARS = 500  # an index entry has to hold it
 MAX_SHOWN = 20  # problems kept for the terminal; the error file has all of them
@@ -126,7 +127,9 @@ def submit(
     with contextlib.closing(log):
         written = write_batch(
             store,
-            _good_lines(stream, log, file=file, settings=settings, strict=strict),
+            _good_lines(
+                _known_lines(store, stream, file=file, settings=settings), log, file=file, strict=strict
+            ),
             tenant=settings.tenant,
             key=key,
             source=storable(file),
@@ -148,11 +151,15 @@ def submit(
     )
 
 
-def _good_lines(
-    stream: BinaryIO, log: ProblemLog, *, file: str, settings: Settings, strict: bool
-) -> Iterator[TaskLine]:
-    """Yield the good lines; raise at the end what undoes the submission, so that every problem is logged first."""
-    n_good = 0
+def _known_lines(
+    store: Store, stream: BinaryIO, *, file: str, settings: Settings
+) -> Iterator[TaskLine | LineProblem]:
+    """Yield each line, or what is wrong with it; a collection that the tenant doesn't have is wrong, too.
+
+    And so is what the engine cannot honour. Found out at once, and not by an engine, or by a verifier after the task's
+    chains were paid for. The collections are looked up when the first line names one.
+    """
+    names: set[str] | None = None
     offer = offer_of(
         settings.engine,
         logprobs=settings.logprobs,
@@ -160,15 +167,46 @@ def _good_lines(
         models=read_roster(settings.pool_file),
     )
     for result in LineValidator(TaskLine, file=file, max_line_bytes=settings.max_line_bytes).validate(stream):
-        if isinstance(result, LineProblem):
-            log.add(result)
-        elif (refusal := unmet(result.line, offer)) is not None:
-            log.add(
-                LineProblem(file=file, line=result.number, custom_id=result.line.custom_id, **asdict(refusal))
+        if not isinstance(result, ValidLine):
+            yield result
+            continue
+        named = result.line.collections
+        if named and names is None:
+            names = collection_names(store, tenant=settings.tenant)
+        unknown = [(i, name) for i, name in named if name not in (names or ())]
+        if not unknown:
+            refusal = unmet(result.line, offer)
+            yield (
+                result.line
+                if refusal is None
+                else LineProblem(
+                    file=file, line=result.number, custom_id=result.line.custom_id, **asdict(refusal)
+                )
             )
-        else:
+            continue
+        i, name = unknown[0]
+        yield LineProblem(
+            file=file,
+            line=result.number,
+            field=f"verify.{i}.collection",
+            code="unknown_collection",
+            problem=f'there is no collection "{name}"',
+            fix="add its documents first (merge-reasoner docs add), or choose one that `docs list` shows",
+            custom_id=result.line.custom_id,
+        )
+
+
+def _good_lines(
+    lines: Iterable[TaskLine | LineProblem], log: ProblemLog, *, file: str, strict: bool
+) -> Iterator[TaskLine]:
+    """Yield the good lines; raise at the end what undoes the submission, so that every problem is logged first."""
+    n_good = 0
+    for result in lines:
+        if isinstance(result, TaskLine):
             n_good += 1
-            yield result.line
+            yield result
+        else:
+            log.add(result)
     if n_good == 0 and log.n == 0:
         raise SubmissionError(f"{file} holds no tasks; write one JSON object per line")
     if n_good == 0 or (strict and log.n):

@@ -91,7 +91,7 @@ def _chain(line: TaskLine, row: dict[str, Any]) -> Chain:
     has_tokens = row["n_tokens"] > 0
     return Chain(
         index=row["index"],
-        answer=read_answer(line.kind, line.mode, row["text"], entry_point_of(line)),
+        answer=read_answer(line.kind, line.mode, row["text"], entry_point_of(line), line.language),
         logprob=row["logprob"] if has_tokens else None,
         n_tokens=row["n_tokens"] if has_tokens else None,
         model=row["model"],

@@ -1,31 +1,32 @@
 """Verdicts per second of every sandbox, `docker run` per claim and an unprotected subprocess, in one run.
 
-    python benchmarks/sandbox/measure.py [--seconds 5] [--problems FILE] [--json FILE]
+    python -m benchmarks.sandbox.measure [--seconds 5] [--problems FILE ...] [--group FOLDER ...] [--json FILE]
 
-Engines: DOCKER_HOST, with the image of `python -m verifiers.sandbox.docker_image`. ``--problems`` is a JSONL file of
-HumanEval's form (prompt, canonical_solution, test, entry_point): its reference solutions are judged too, and then each
-with its return values changed.
+Engines: DOCKER_HOST, with the image of `python -m verifiers.sandbox.docker_image`. ``--problems`` are JSONL files of
+HumanEval's form (prompt, canonical_solution, test, entry_point) or MBPP's (code, test_list): their reference solutions
+are judged too, and then mutants of each. ``--group`` are control groups whose CPU time counts for a claim: those of
+the engine and of its containers.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
+import functools
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from reasoner.outcomes import Outcome
-from verifiers.claims import ProgramClaim
-from verifiers.code.verifier import CodeVerifier
+from benchmarks.sandbox.footprint import footprint
+from benchmarks.sandbox.problems import claims, judge
+from benchmarks.sandbox.processor import cpu_s
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.binary import bubblewrap_binaries
 from verifiers.sandbox.bubblewrap import BubblewrapSandbox
@@ -76,8 +77,10 @@ def docker_run() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def measure(way: Way, n_at_once: int, seconds: float) -> dict[str, float]:
-    """Return claims per second and the latency's quantiles in ms, over some seconds."""
+def measure(way: Way, n_at_once: int, seconds: float, groups: Sequence[Path]) -> dict[str, float]:
+    """Return claims per second, the latency's quantiles and the CPU time of a claim, once all lanes have started."""
+    with ThreadPoolExecutor(n_at_once) as pool:
+        assert all(pool.map(lambda _: way(), range(2 * n_at_once)))
     end = time.monotonic() + seconds
 
     def all_of_one() -> list[float]:
@@ -87,16 +90,22 @@ def measure(way: Way, n_at_once: int, seconds: float) -> dict[str, float]:
             found.append(1000 * (time.monotonic() - at))
         return found
 
-    began = time.monotonic()
+    began, cpu_before_s = time.monotonic(), cpu_s(groups)
     with ThreadPoolExecutor(n_at_once) as pool:
         times = sorted(ms for part in pool.map(lambda _: all_of_one(), range(n_at_once)) for ms in part)
     took_s = time.monotonic() - began
     p99 = times[min(int(0.99 * len(times)), len(times) - 1)]
-    return {"per_s": len(times) / took_s, "p50_ms": statistics.median(times), "p99_ms": p99, "n": len(times)}
+    return {
+        "per_s": len(times) / took_s,
+        "p50_ms": statistics.median(times),
+        "p99_ms": p99,
+        "cpu_ms": 1000 * (cpu_s(groups) - cpu_before_s) / len(times),
+        "n": len(times),
+    }
 
 
-def sandboxes() -> Iterator[tuple[str, Sandbox]]:
-    """Yield every sandbox that works here."""
+def sandboxes() -> Iterator[tuple[str, Callable[[], Sandbox]]]:
+    """Yield how to make every sandbox that works here."""
     engine = None
     try:
         engine = Engine()
@@ -105,11 +114,12 @@ def sandboxes() -> Iterator[tuple[str, Sandbox]]:
     except SandboxUnavailableError as error:
         print(f"no Docker: {error}")
     if engine is not None:
-        yield "docker, process", DockerSandbox(engine)
-        yield "docker, container", DockerSandbox(engine, isolation=Isolation.CONTAINER)
+        yield "docker, process", functools.partial(DockerSandbox, engine)
+        once = Isolation.CONTAINER
+        yield "docker, container", functools.partial(DockerSandbox, engine, isolation=once)
     binary = bubblewrap_binaries()[0]
-    yield "bubblewrap, long-lived", BubblewrapSandbox(binary)
-    yield "bubblewrap, two per claim", BubblewrapSandbox(binary, warm=False)
+    yield "bubblewrap, long-lived", functools.partial(BubblewrapSandbox, binary)
+    yield "bubblewrap, two per claim", functools.partial(BubblewrapSandbox, binary, warm=False)
 
 
 def burst(sandbox: Sandbox, n: int) -> dict[str, float]:
@@ -121,75 +131,51 @@ def burst(sandbox: Sandbox, n: int) -> dict[str, float]:
     return {"n": n, "right": n_right, "s": round(time.monotonic() - began, 2)}
 
 
-class _OtherReturns(ast.NodeTransformer):
-    def visit_Return(self, node: ast.Return) -> ast.AST:
-        """Change the value that is returned."""
-        if node.value is None:
-            return node
-        return ast.Return(ast.Tuple([node.value, ast.Constant("mutated")], ast.Load()))
-
-
-def mutated(program: str) -> str:
-    """Return the program with every return value changed."""
-    return ast.unparse(ast.fix_missing_locations(_OtherReturns().visit(ast.parse(program))))
-
-
-def problems(file: Path, sandbox: Sandbox, n_at_once: int) -> dict[str, Any]:
-    """Judge the reference solutions of a file, and mutants of them."""
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    programs = [line["prompt"] + line["canonical_solution"] for line in lines]
-    found: dict[str, Any] = {}
-    verifier = CodeVerifier(sandbox, parallel=n_at_once)
-    for name, texts in (("reference", programs), ("mutant", [mutated(text) for text in programs])):
-        claims = [
-            ProgramClaim(program=text, tests=line["test"], entry_point=line["entry_point"])
-            for text, line in zip(texts, lines, strict=True)
-        ]
-        began = time.monotonic()
-        verdicts = verifier.verify_many(claims, timeout_s=10)
-        took_s = time.monotonic() - began
-        times = sorted(1000 * verdict.elapsed_s for verdict in verdicts)
-        found[name] = {
-            "outcomes": {outcome.value: sum(v.outcome is outcome for v in verdicts) for outcome in Outcome},
-            "per_s": round(len(claims) / took_s, 1),
-            "p50_ms": round(statistics.median(times), 1),
-            "p99_ms": round(times[int(0.99 * len(times))], 1),
-        }
-    return found
-
-
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, and print tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--problems", type=Path)
+    parser.add_argument("--problems", type=Path, nargs="*", default=[])
     parser.add_argument("--burst", type=int, default=500)
+    parser.add_argument("--group", type=Path, nargs="*", default=[])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     facts: dict[str, Any] = {"load_before": os.getloadavg(), "processors": os.cpu_count()}
     names = count()
 
     def table(name: str, way: Way) -> None:
-        assert way()
         rows = facts.setdefault("trivial", {})[name] = {
-            n: measure(way, n, options.seconds) for n in CONCURRENCY
+            n: measure(way, n, options.seconds, options.group) for n in CONCURRENCY
         }
         if not next(names):
-            print("| way | " + " | ".join(f"{n} at once: /s (p50, p99 ms)" for n in CONCURRENCY) + " |")
-            print("|---|" + "---|" * len(CONCURRENCY))
-        cells = (f"{row['per_s']:.1f} ({row['p50_ms']:.0f}, {row['p99_ms']:.0f})" for row in rows.values())
+            heads = [f"{n} at once: /s (p50, p99 ms)" for n in CONCURRENCY]
+            print(
+                f"| way | {' | '.join(heads)} | CPU ms a claim, {CONCURRENCY[0]} to {CONCURRENCY[-1]} at once |"
+            )
+            print("|---|" + "---|" * (len(heads) + 1))
+        cells = [f"{row['per_s']:.1f} ({row['p50_ms']:.0f}, {row['p99_ms']:.0f})" for row in rows.values()]
+        cells.append(", ".join(f"{row['cpu_ms']:.1f}" for row in rows.values()))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
-    for name, sandbox in sandboxes():
+    for name, make in sandboxes():
+        sandbox = make()
         table(name, judged_by(sandbox))
         if options.burst and name in _FAST:
             facts.setdefault("burst", {})[name] = burst(sandbox, options.burst)
-        if options.problems and name in _FAST:
-            facts.setdefault("problems", {})[name] = problems(options.problems, sandbox, 2)
         sandbox.close()
     table("unprotected subprocess", unprotected)
     if "docker, process" in facts["trivial"]:
         table("docker run", docker_run)
+    facts["load_after_the_table"] = os.getloadavg()
+    for name, make in sandboxes():
+        facts.setdefault("footprint", {})[name] = footprint(make)
+        if name not in _FAST:
+            continue
+        sandbox = make()
+        for file in options.problems:
+            judged = judge(claims(file), sandbox, 2)
+            facts.setdefault("problems", {}).setdefault(file.name, {})[name] = judged
+        sandbox.close()
     facts["load_after"] = os.getloadavg()
     print(json.dumps({key: value for key, value in facts.items() if key != "trivial"}, indent=1))
     if options.json:

@@ -1,18 +1,29 @@
-"""Every verifier keeps these promises; a new one is one more entry in ``CASES``."""
+"""Every verifier keeps these promises, for each kind of its claims; a new one is one more entry in ``CASES``."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from verifiers.claims import EqualityClaim, ProgramClaim
+from tests.nli import trained_model
+from verifiers.claims import (
+    EntailmentClaim,
+    EqualityClaim,
+    ProgramClaim,
+    SatisfiesClaim,
+    StepsClaim,
+    SupportClaim,
+)
 from verifiers.code.verifier import CodeVerifier
+from verifiers.entailment.verifier import EntailmentVerifier
+from verifiers.facts.chunking import passages_of
+from verifiers.facts.overlap import OverlapNli
+from verifiers.facts.verifier import FactsVerifier
 from verifiers.math.verifier import MathVerifier
 from verifiers.verdicts import Outcome, Verdict, Verifier
 
@@ -23,7 +34,7 @@ TIMEOUT_S = 5.0
 class Case:
     """One verifier, and claims of its kind whose verdicts are beyond doubt."""
 
-    verifier: type[Any]
+    verifier: Callable[[], Any]
     true: Any
     false: Any
     unreadable: Any
@@ -36,6 +47,8 @@ class Case:
     """A program that loops fails its tests; an answer nobody can compute is not a wrong one."""
 
 
+FLU = passages_of("flu", "Fever is common in flu. A rash is not common in flu.")
+
 CASES = {
     "code": Case(
         verifier=CodeVerifier,
@@ -45,6 +58,26 @@ CASES = {
         endless=ProgramClaim(program="def f(x):\n    while True: pass", tests="assert f(1) == 2"),
         endless_outcomes=frozenset({Outcome.REFUTED}),
     ),
+    "entailment": Case(
+        verifier=lambda: EntailmentVerifier.of_folder(trained_model()),
+        true=EntailmentClaim(
+            premise="Paris is the capital of France.", hypothesis="The capital of France is Paris."
+        ),
+        false=EntailmentClaim(
+            premise="We have enough money to buy the house.", hypothesis="We don't have any money."
+        ),
+        unreadable=EntailmentClaim(premise="\ud800\u2603", hypothesis=""),
+        endless=EntailmentClaim(premise="The road goes on. " * 2_200, hypothesis="The road has an end."),
+        endless_outcomes=frozenset({Outcome.ABSTAINED}),
+    ),
+    "facts": Case(
+        verifier=lambda: FactsVerifier(OverlapNli()),
+        true=SupportClaim(statement="Fever is common in flu.", source=FLU),
+        false=SupportClaim(statement="A rash is common in flu.", source=FLU),
+        unreadable=SupportClaim(statement="\x00 ...", source=FLU),
+        endless=SupportClaim(statement="Fever is common. " * 1_000, source=FLU),
+        endless_outcomes=frozenset({Outcome.ABSTAINED}),
+    ),
     "math": Case(
         verifier=MathVerifier,
         true=EqualityClaim(gold=r"\frac{1}{2}", answer="0.5"),
@@ -53,15 +86,29 @@ CASES = {
         endless=EqualityClaim(gold="9**9**9**9", answer="9**9**9**9 + 1"),
         endless_outcomes=frozenset({Outcome.ABSTAINED}),
     ),
+    "math: satisfies": Case(
+        verifier=MathVerifier,
+        true=SatisfiesClaim(answer=r"\sqrt{2}", conditions=["x^2 = 2"], unknowns=["x"]),
+        false=SatisfiesClaim(answer="3", conditions=["x^2 = 2"], unknowns=["x"]),
+        unreadable=SatisfiesClaim(answer="3", conditions=["as above"], unknowns=["x"]),
+        endless=SatisfiesClaim(answer="3", conditions=["e^{e^{e^{e^{e^{x}}}}} = 2"], unknowns=["x"]),
+        endless_outcomes=frozenset({Outcome.ABSTAINED}),
+    ),
+    "math: steps": Case(
+        verifier=MathVerifier,
+        true=StepsClaim(text="So 3 * 4 = 12, and 12 - 5 = 7."),
+        false=StepsClaim(text="So 3 * 4 = 13, and 13 - 5 = 8."),
+        unreadable=StepsClaim(text="The answer is obvious."),
+        endless=StepsClaim(text=r"$\sqrt{\sqrt{2}+\sqrt{3}}+\sqrt[3]{5}=3.1$ " * 900),
+        endless_outcomes=frozenset({Outcome.ABSTAINED}),
+    ),
 }
 
 
 @pytest.fixture(scope="module", params=sorted(CASES))
 def case(request: pytest.FixtureRequest) -> Case:
-    if request.param == "code" and not CodeVerifier.availability().ok:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(CodeVerifier.availability().reason)
-        pytest.skip(CodeVerifier.availability().reason)
+    if request.param == "code":
+        request.getfixturevalue("needs_sandbox")
     return CASES[request.param]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterator
 
 import pytest
 
 from reasoner.outcomes import Outcome
 from verifiers.claims import ProgramClaim
 from verifiers.code.verifier import CodeVerifier
+from verifiers.sandbox.docker_sandbox import DockerSandbox
 from verifiers.verdicts import Verdict
 
 pytestmark = pytest.mark.sandbox
@@ -179,13 +180,18 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def verifier() -> CodeVerifier:
-    availability = CodeVerifier.availability()
-    if not availability.ok:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(f"no sandbox: {availability.reason}")
-        pytest.skip(f"no sandbox here: {availability.reason}; {availability.fix}")
+def verifier(needs_sandbox: None) -> CodeVerifier:
     return CodeVerifier()
+
+
+@pytest.fixture(scope="module", params=["found", pytest.param("docker", marks=pytest.mark.docker)])
+def anywhere(request: pytest.FixtureRequest) -> Iterator[CodeVerifier]:
+    if request.param == "found":
+        yield request.getfixturevalue("verifier")
+        return
+    made = CodeVerifier(DockerSandbox(request.getfixturevalue("docker_engine")))
+    yield made
+    made.close()
 
 
 def judged(verifier: CodeVerifier, program: str, tests: object, timeout_s: float = 5) -> Verdict:
@@ -208,8 +214,8 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize("program", SCRIPTS.values(), ids=SCRIPTS.keys())
-def test_a_script_that_prints_what_is_expected_is_confirmed(verifier: CodeVerifier, program: str) -> None:
-    verdict = judged(verifier, program, CASES)
+def test_a_script_that_prints_what_is_expected_is_confirmed(anywhere: CodeVerifier, program: str) -> None:
+    verdict = judged(anywhere, program, CASES)
     assert verdict.outcome is Outcome.CONFIRMED, verdict.reason
     assert [entry["state"] for entry in verdict.evidence["assertions"]] == ["passed"] * 3
 
@@ -240,11 +246,12 @@ WRONG_SCRIPTS = {
 
 @pytest.mark.parametrize(("program", "reason"), WRONG_SCRIPTS.values(), ids=WRONG_SCRIPTS.keys())
 def test_a_script_that_prints_something_else_is_refuted(
-    verifier: CodeVerifier, program: str, reason: str
+    anywhere: CodeVerifier, program: str, reason: str
 ) -> None:
-    verdict = judged(verifier, program, CASES)
+    verdict = judged(anywhere, program, CASES)
     assert verdict.outcome is Outcome.REFUTED
-    assert reason in verdict.reason
+    # Where it is not the first process of a namespace, a script can kill the process that started it.
+    assert reason in verdict.reason or ("getppid" in program and "ended by SIGKILL" in verdict.reason)
 
 
 def test_a_script_that_never_ends_runs_into_its_cpu_limit(verifier: CodeVerifier) -> None:
@@ -260,10 +267,10 @@ def test_a_script_that_waits_for_ever_runs_into_the_wall_limit(verifier: CodeVer
     assert verdict.evidence["limit_hit"] == "wall"
 
 
-def test_one_case_knows_nothing_of_the_variables_of_another(verifier: CodeVerifier) -> None:
+def test_one_case_knows_nothing_of_the_variables_of_another(anywhere: CodeVerifier) -> None:
     program = "import sys, json\nprint(getattr(json, 'left', 0))\njson.left = 1"
     cases = [{"stdin": "", "stdout": "0"}] * 2
-    assert judged(verifier, program, cases).outcome is Outcome.CONFIRMED
+    assert judged(anywhere, program, cases).outcome is Outcome.CONFIRMED
 
 
 def test_cases_that_cannot_be_read_are_an_abstention(verifier: CodeVerifier) -> None:
@@ -276,13 +283,13 @@ def test_cases_that_cannot_be_read_are_an_abstention(verifier: CodeVerifier) -> 
 
 
 @pytest.mark.parametrize("tests", [UNITTEST, PYTEST], ids=["unittest", "pytest"])
-def test_a_right_program_is_confirmed(verifier: CodeVerifier, tests: str) -> None:
-    verdict = judged(verifier, PROGRAM, tests)
+def test_a_right_program_is_confirmed(anywhere: CodeVerifier, tests: str) -> None:
+    verdict = judged(anywhere, PROGRAM, tests)
     assert verdict.outcome is Outcome.CONFIRMED, verdict.reason
 
 
-def test_every_test_has_an_outcome_of_its_own(verifier: CodeVerifier) -> None:
-    verdict = judged(verifier, PROGRAM.replace("x * x", "x * x + (x == 3)"), UNITTEST)
+def test_every_test_has_an_outcome_of_its_own(anywhere: CodeVerifier) -> None:
+    verdict = judged(anywhere, PROGRAM.replace("x * x", "x * x + (x == 3)"), UNITTEST)
     assert verdict.outcome is Outcome.REFUTED
     assert "TestSquare.test_numbers (number=3)" in verdict.reason
     assert "failed: 10 != 9" in verdict.reason
@@ -290,7 +297,7 @@ def test_every_test_has_an_outcome_of_its_own(verifier: CodeVerifier) -> None:
     assert states["TestSquare.test_numbers (number=3)"] == "failed"
     assert states["TestSquare.test_left_out"] == "skipped"
     assert states["TestStack.test_it_is_a_stack"] == "passed"
-    verdict = judged(verifier, PROGRAM.replace("x * x", "x * x + (x == 2)"), PYTEST)
+    verdict = judged(anywhere, PROGRAM.replace("x * x", "x * x + (x == 2)"), PYTEST)
     states = {entry["name"]: entry["state"] for entry in verdict.evidence["per_test"]}
     assert (states["test_pairs[0]"], states["test_pairs[1]"]) == ("passed", "failed")
     assert states["test_not_yet"] == "skipped"
@@ -409,9 +416,9 @@ Stack, count, EmptyError = list, range, IndexError
 @pytest.mark.parametrize("tests", [UNITTEST, PYTEST], ids=["unittest", "pytest"])
 @pytest.mark.parametrize("program", HOSTILE.values(), ids=HOSTILE.keys())
 def test_no_program_talks_its_way_through_a_framework(
-    verifier: CodeVerifier, tests: str, program: str
+    anywhere: CodeVerifier, tests: str, program: str
 ) -> None:
-    verdict = judged(verifier, program, tests, timeout_s=2)
+    verdict = judged(anywhere, program, tests, timeout_s=2)
     assert verdict.outcome is not Outcome.CONFIRMED, verdict.reason
 
 
@@ -454,8 +461,8 @@ ALSO_CONFIRMED = {
 
 
 @pytest.mark.parametrize("tests", ALSO_CONFIRMED.values(), ids=ALSO_CONFIRMED.keys())
-def test_other_ways_to_write_tests_work_too(verifier: CodeVerifier, tests: str) -> None:
-    verdict = judged(verifier, SQUARE + "def look(key):\n    return {}[key]\n", tests)
+def test_other_ways_to_write_tests_work_too(anywhere: CodeVerifier, tests: str) -> None:
+    verdict = judged(anywhere, SQUARE + "def look(key):\n    return {}[key]\n", tests)
     assert verdict.outcome is Outcome.CONFIRMED, verdict.reason
 
 
@@ -565,18 +572,18 @@ def in_files(verifier: CodeVerifier, program: str, tests: str, files: dict[str, 
     return verifier.verify(ProgramClaim(program=program, tests=tests, files=files), timeout_s=5)
 
 
-def test_a_program_of_several_files_is_judged_as_one(verifier: CodeVerifier) -> None:
+def test_a_program_of_several_files_is_judged_as_one(anywhere: CodeVerifier) -> None:
     tests = (
         "import shapes.circle\nfrom helpers import add\nfrom shapes import area\n"
         "assert f(1) == 11\nassert add(1, 2) == 3\nassert shapes.circle.area(1) == area(1) == 3\n"
     )
-    verdict = in_files(verifier, USES_FILES, tests, FILES)
+    verdict = in_files(anywhere, USES_FILES, tests, FILES)
     assert verdict.outcome is Outcome.CONFIRMED, verdict.reason
     assert "helpers" in verdict.evidence["own_helpers"]
-    wrong = in_files(verifier, USES_FILES, tests, {**FILES, "shapes/circle.py": "def area(r): return 1"})
+    wrong = in_files(anywhere, USES_FILES, tests, {**FILES, "shapes/circle.py": "def area(r): return 1"})
     assert wrong.outcome is Outcome.REFUTED
     script = "from helpers import add\nprint(add(int(input()), 1))"
-    assert in_files(verifier, script, '[{"stdin": "3", "stdout": "4"}]', FILES).outcome is Outcome.CONFIRMED
+    assert in_files(anywhere, script, '[{"stdin": "3", "stdout": "4"}]', FILES).outcome is Outcome.CONFIRMED
 
 
 @pytest.mark.parametrize("module", ["math", "unittest", "numpy", "pytest", "statistics"])
@@ -598,17 +605,44 @@ def test_a_path_out_of_the_scratch_folder_is_refused(verifier: CodeVerifier, pat
     assert "not the relative path" in verdict.reason
 
 
+def test_hypothesis_is_an_abstention_that_says_what_to_use_instead(verifier: CodeVerifier) -> None:
+    tests = "from hypothesis import given, strategies as st\n@given(st.integers())\ndef test(x): assert f(x) == x\n"
+    verdict = verifier.verify(ProgramClaim(program="def f(x): return x", tests=tests), timeout_s=5)
+    assert verdict.outcome is Outcome.ABSTAINED
+    assert "`random`" in verdict.reason
+
+
+def test_the_first_failure_is_in_the_evidence_however_many_pass_before_it(verifier: CodeVerifier) -> None:
+    tests = "\n".join(f"assert f({x}) == {x}" for x in range(100))
+    claim = ProgramClaim(program="def f(x): return x if x != 77 else -1", tests=tests)
+    evidence = verifier.verify(claim, timeout_s=5).evidence
+    assert len(evidence["assertions"]) == 50
+    assert evidence["first_failure"] == {
+        "line": 78,
+        "text": "assert f(77) == 77",
+        "detail": "left -1, right 77",
+    }
+    suite = "import unittest\nclass T(unittest.TestCase):\n" + "".join(
+        f"    def test_{x:03}(self): self.assertEqual(f({x}), {x})\n" for x in range(100)
+    )
+    claim = ProgramClaim(program="def f(x): return x if x != 77 else -1", tests=suite)
+    evidence = verifier.verify(claim, timeout_s=5).evidence
+    assert [one["name"] for one in evidence["per_test"] if one["state"] == "failed"] == ["T.test_077"]
+    assert evidence["n_tests"] == 100
+    assert evidence["first_failure"]["text"] == "self.assertEqual(f(77), 77)"
+
+
 def test_another_language_is_an_abstention(verifier: CodeVerifier) -> None:
-    claim = ProgramClaim(program="f = x => x", tests="assert f(1) == 1", language="javascript")
+    claim = ProgramClaim(program="f = |x| x", tests="assert f(1) == 1", language="rust")
     verdict = verifier.verify(claim, timeout_s=5)
     assert verdict.outcome is Outcome.ABSTAINED
-    assert "'javascript'" in verdict.reason
+    assert "'rust'" in verdict.reason
 
 
-def test_the_seed_decides_what_random_tests_draw(verifier: CodeVerifier) -> None:
+def test_the_seed_decides_what_random_tests_draw(anywhere: CodeVerifier) -> None:
     tests = "import random\nassert f(random.randint(0, 10**9)) == 0"
     claims = [ProgramClaim(program="def f(x): return x", tests=tests, seed=seed) for seed in (1, 1, 2)]
-    one, again, other = (verifier.verify(claim, timeout_s=5).reason for claim in claims)
+    one, again, other = (anywhere.verify(claim, timeout_s=5).reason for claim in claims)
     assert one == again != other
 
 
@@ -675,8 +709,8 @@ PRINTING = [
 
 
 @pytest.mark.parametrize("tests", PRINTING)
-def test_what_the_program_prints_can_be_tested(verifier: CodeVerifier, tests: str) -> None:
-    right = judged(verifier, "def greet(name): print('hello', name)", tests)
+def test_what_the_program_prints_can_be_tested(anywhere: CodeVerifier, tests: str) -> None:
+    right = judged(anywhere, "def greet(name): print('hello', name)", tests)
     assert right.outcome is Outcome.CONFIRMED, right.reason
     for wrong in (
         "def greet(name): print('hallo', name)",
@@ -685,4 +719,4 @@ def test_what_the_program_prints_can_be_tested(verifier: CodeVerifier, tests: st
         "import sys\nclass Out:\n    def getvalue(self): return 7\n    def write(self, text): pass\n"
         "    def flush(self): pass\ndef greet(name): sys.stdout = Out()",
     ):
-        assert judged(verifier, wrong, tests).outcome is Outcome.REFUTED
+        assert judged(anywhere, wrong, tests).outcome is Outcome.REFUTED

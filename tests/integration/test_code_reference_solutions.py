@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -60,12 +59,7 @@ def _broken(claim: ProgramClaim) -> ProgramClaim:
 
 
 @pytest.fixture(scope="module")
-def verifier() -> CodeVerifier:
-    availability = CodeVerifier.availability()
-    if not availability.ok:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(f"no sandbox: {availability.reason}")
-        pytest.skip(f"no sandbox here: {availability.reason}; {availability.fix}")
+def verifier(needs_sandbox: None) -> CodeVerifier:
     return CodeVerifier()
 
 

@@ -120,7 +120,7 @@ def sayings(*answers: str) -> list[Saying]:
 
 def test_the_verdict_keeps_every_pair_with_its_cosine(embedder: Embedder) -> None:
     line = TaskLine.model_validate(task(MONDAY, TUESDAY, "at 9"))
-    (judged,) = EmbeddingJudge(embedder).judge(line, sayings(MONDAY, TUESDAY, "at 9"))
+    (judged,) = EmbeddingJudge(embedder).judge(line, sayings(MONDAY, TUESDAY, "at 9"), tenant="t")
     assert judged.verdict.version == f"{MODEL}@8199be6f699a395f"
     assert judged.limits == {"cosine": 0.95}
     pairs = judged.verdict.evidence["pairs"]
@@ -131,7 +131,7 @@ def test_the_verdict_keeps_every_pair_with_its_cosine(embedder: Embedder) -> Non
 def test_a_text_too_long_for_the_model_stays_alone_and_the_verdict_says_so(embedder: Embedder) -> None:
     long = "the same long beginning " * 80
     line = TaskLine.model_validate(task(long + "yes", long + "no"))
-    (judged,) = EmbeddingJudge(embedder).judge(line, sayings(long + "yes", long + "no"))
+    (judged,) = EmbeddingJudge(embedder).judge(line, sayings(long + "yes", long + "no"), tenant="t")
     assert judged.verdict.outcome is Outcome.ABSTAINED
     assert "too long" in judged.verdict.reason
     assert sizes(embedder, task(long + "yes", long + "no")) == [1, 1]

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from verifiers.code.verifier import CodeVerifier
-from verifiers.sandbox import lanes as lanes_module
 from verifiers.sandbox.binary import bubblewrap_binaries
 from verifiers.sandbox.bubblewrap import BubblewrapSandbox
 from verifiers.sandbox.protocol import Job, Limits, Trial
-from verifiers.sandbox.station import Station
+from verifiers.sandbox.station import Station, StationPair
 
 pytestmark = pytest.mark.sandbox
 
@@ -28,12 +26,7 @@ LIMITS = Limits(cpu_s=2, wall_s=20)
 
 
 @pytest.fixture
-def sandbox() -> Iterator[BubblewrapSandbox]:
-    availability = CodeVerifier.availability()
-    if not availability.ok:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(f"no sandbox: {availability.reason}")
-        pytest.skip(f"no sandbox here: {availability.reason}; {availability.fix}")
+def sandbox(needs_sandbox: None) -> Iterator[BubblewrapSandbox]:
     made = BubblewrapSandbox(bubblewrap_binaries()[0])
     yield made
     assert made.warm
@@ -44,14 +37,13 @@ def confirmed(trial: Trial) -> bool:
     return trial.report is not None and trial.report["outcome"] == "confirmed"
 
 
-def process_of(station: lanes_module.AnyStation) -> subprocess.Popen[bytes]:
-    assert isinstance(station, Station)
+def process_of(station: Station) -> subprocess.Popen[bytes]:
     return station._process
 
 
-def idle(sandbox: BubblewrapSandbox) -> list[lanes_module.Lane]:
+def idle(sandbox: BubblewrapSandbox) -> list[StationPair]:
     assert sandbox._lanes is not None
-    return list(sandbox._lanes._idle)
+    return [lane for _, lane in sandbox._lanes._idle]
 
 
 def test_a_lane_is_used_again(sandbox: BubblewrapSandbox) -> None:

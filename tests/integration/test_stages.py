@@ -336,7 +336,7 @@ def test_a_request_that_the_engine_refuses_fails_the_task_with_the_reason(
 def test_a_broken_verifier_is_tried_again_and_never_says_no(
     desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
 ) -> None:
-    def broken(*_: object) -> Any:
+    def broken(*_: object, **__: object) -> Any:
         raise SandboxUnavailableError("the sandbox is gone")
 
     made = send(desk, MATH_LINE)

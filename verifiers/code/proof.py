@@ -97,6 +97,8 @@ class Proofs:
             claim.entry_point,
             sorted(claim.files.items()),
             claim.seed,
+            claim.language,
+            claim.inner,
             timeout_s,
         )
         key = hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()

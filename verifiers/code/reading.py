@@ -9,14 +9,20 @@ from reasoner.outcomes import Outcome
 from verifiers.sandbox.protocol import Ending, Limit, Limits, Trial
 
 _MIB = 1024 * 1024
+_HEAP_IS_FULL = "JavaScript heap out of memory"
 
 
-def outcome_of(trial: Trial, limits: Limits) -> tuple[Outcome, str]:
+def outcome_of(trial: Trial, limits: Limits, *, inner: bool = False) -> tuple[Outcome, str]:
     """Return the outcome and the reason.
 
     The judge's report decides. Without one, the program is refuted if the judge had begun to use it (whatever it gave
     the tests, they did not come to an end with it), and nothing is said if the judge had not: then it is the tests'
     fault.
+
+    Args:
+        trial: What came of the pair.
+        limits: What it was allowed.
+        inner: The tests ran in the program's own process, which therefore has to have ended well.
     """
     report = trial.report
     if report is None:
@@ -26,6 +32,8 @@ def outcome_of(trial: Trial, limits: Limits) -> tuple[Outcome, str]:
         reason = str(report["reason"])
     except (KeyError, ValueError):
         return Outcome.REFUTED, "the judge's report could not be read"
+    if outcome is Outcome.CONFIRMED and inner and trial.judged.exit_code not in {0, None}:
+        return Outcome.REFUTED, f"the tests reported success, and {_end(trial.judged)}"
     if "stopped" in report:
         reason = f"{_stopped(trial, limits, reason)}, in {report.get('where', 'the tests')}"
     return outcome, reason
@@ -38,10 +46,18 @@ def _without_report(trial: Trial, limits: Limits) -> tuple[Outcome, str]:
     return Outcome.ABSTAINED, f"the tests themselves could not be run ({how})"
 
 
+def limit_of(ending: Ending) -> Limit | None:
+    """Return the limit that ended a process: from outside, or by V8, which ends itself when its heap is full."""
+    if ending.limit is None and ending.exit_code and _HEAP_IS_FULL in ending.stderr:
+        return Limit.MEMORY
+    return ending.limit
+
+
 def _stopped(trial: Trial, limits: Limits, reason: str) -> str:
     """Say why nothing more could be asked of the program: a limit, how its process ended, or what the judge said."""
-    if trial.judged.limit is not None:
-        return limit_text(trial.judged.limit, limits)
+    limit = limit_of(trial.judged)
+    if limit is not None:
+        return limit_text(limit, limits)
     if trial.report is not None and trial.report["stopped"] == "gone":
         return f"{reason} ({_end(trial.judged)})"
     return reason

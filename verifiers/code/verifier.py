@@ -8,15 +8,19 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from reasoner.outcomes import Outcome
 from verifiers.claims import ProgramClaim
 from verifiers.code.behaviour import digest, entry_point_of, generated_inputs
+from verifiers.code.languages import LANGUAGES, PYTHON
 from verifiers.code.proof import Proof, Proofs, Tried, prove
-from verifiers.code.reading import outcome_of
+from verifiers.code.reading import limit_of, outcome_of
 from verifiers.code.turns import Turns
 from verifiers.sandbox.choice import SandboxFinder
+from verifiers.sandbox.docker_image import BUILD_COMMAND
+from verifiers.sandbox.node import FIX as NODE_FIX
 from verifiers.sandbox.protocol import Availability, Job, Limit, Limits, Sandbox, Trial
 from verifiers.verdicts import Verdict
 
@@ -26,13 +30,31 @@ if TYPE_CHECKING:
 MAX_PROGRAM_CHARACTERS = 200_000
 MAX_TESTS_CHARACTERS = 1_000_000
 MAX_FILES = 30
-LANGUAGES = ("python",)
 _FILE_PATH = re.compile(r"(?:\w[\w-]*/){0,5}\w[\w-]*(?:\.\w+)*", re.ASCII)
+_GIB = 1024**3
+# V8 reserves more than it uses.
+_ADDRESS_SPACE_BYTES = {"python": Limits(cpu_s=1, wall_s=1).address_space_bytes, "javascript": 3 * _GIB}
 _WALL_FACTOR = 2.0  # of the CPU time; generous, since only what sleeps or starves gets there
 _WALL_EXTRA_S = 3.0
 _ALONE_FACTOR = 5.0  # more wall time for a claim that is tried again alone
 _WORKS = Availability(ok=True)
 _FINDER = SandboxFinder()  # one probe per process, at the first question
+
+
+class Mode(StrEnum):
+    """Where the tests ran."""
+
+    APART = "apart"
+    """In the judge; the program could not forge a pass."""
+
+    INNER = "inner"
+    """In the program's own process; a hostile program could forge a pass."""
+
+
+_MODES = {
+    Mode.APART: "judge and judged in separate cells",
+    Mode.INNER: "tests and program in one cell, the judge in another",
+}
 
 
 class CodeVerifier:
@@ -44,7 +66,7 @@ class CodeVerifier:
     """
 
     name = "code"
-    version = "2"
+    version = "3"
 
     def __init__(self, sandbox: Sandbox | None = None, *, parallel: int | None = None) -> None:
         self._sandbox = sandbox
@@ -83,11 +105,21 @@ class CodeVerifier:
         if proof is not None and proof.problem is not None:
             reason = f"the tests do not count: {proof.problem}"
             return self._verdict(Outcome.ABSTAINED, reason, began, {"tests": str(proof)})
-        limits = _limits(timeout_s)
+        limits = _limits(timeout_s, claim.language)
         job, inputs_digest = _job(claim)
         trial = self._run(sandbox, job, limits)
-        outcome, reason = outcome_of(trial, limits)
-        evidence = _evidence(sandbox, trial, limits, inputs_digest)
+        mode = Mode.APART
+        if _needs_inside(trial) and claim.inner == "allowed":
+            trial, mode = self._run(sandbox, replace(job, inner=True, inputs=()), limits), Mode.INNER
+        outcome, reason = outcome_of(trial, limits, inner=mode is Mode.INNER)
+        if mode is Mode.APART and _needs_inside(trial):
+            reason = f'{reason} (the option `inner`: "allowed" would run them in the program\'s own process)'
+        evidence = _evidence(sandbox, trial, limits, inputs_digest, mode)
+        if (trial.report or {}).get("missing") == "node":
+            evidence["fix"] = (
+                f"{NODE_FIX} && {BUILD_COMMAND}" if sandbox.kind.startswith("docker") else NODE_FIX
+            )
+            reason = f"{reason}: {evidence['fix']}"
         # Whether somebody has checked that they tell right programs from wrong ones.
         evidence["tests"] = str(proof) if proof else "unproved"
         return self._verdict(outcome, reason, began, evidence)
@@ -110,11 +142,17 @@ class CodeVerifier:
         known_good = claim.known_good
         if known_good is None:
             return None
+        if claim.language != PYTHON.name:
+            return Proof(f"mutants are made of programs in {PYTHON.title} only")
 
         def attempt(tried: ProgramClaim, cpu_s: float) -> Tried:
-            limits = _limits(cpu_s)
-            trial = self._run(sandbox, replace(_job(tried)[0], inputs=()), limits)
-            return Tried(*outcome_of(trial, limits), trial.judged.cpu_s)
+            limits = _limits(cpu_s, claim.language)
+            job = replace(_job(tried)[0], inputs=())
+            trial = self._run(sandbox, job, limits)
+            if _needs_inside(trial) and claim.inner == "allowed":
+                job = replace(job, inner=True)
+                trial = self._run(sandbox, job, limits)
+            return Tried(*outcome_of(trial, limits, inner=job.inner), trial.judged.cpu_s)
 
         return self._proofs.get(
             claim, timeout_s, lambda: prove(claim, known_good, timeout_s=timeout_s, attempt=attempt)
@@ -140,8 +178,12 @@ class CodeVerifier:
         )
 
 
-def _limits(cpu_s: float) -> Limits:
-    return Limits(cpu_s=cpu_s, wall_s=_WALL_FACTOR * cpu_s + _WALL_EXTRA_S)
+def _limits(cpu_s: float, language: str) -> Limits:
+    return Limits(
+        cpu_s=cpu_s,
+        wall_s=_WALL_FACTOR * cpu_s + _WALL_EXTRA_S,
+        address_space_bytes=_ADDRESS_SPACE_BYTES[language],
+    )
 
 
 def _runs_in_children(job: Job) -> bool:
@@ -153,7 +195,7 @@ def _runs_in_children(job: Job) -> bool:
 
 
 def _refusal(claim: ProgramClaim) -> str | None:
-    if claim.language.lower() not in LANGUAGES:
+    if claim.language not in LANGUAGES:
         return f"programs in {claim.language[:50]!r} are not supported, only in {', '.join(LANGUAGES)}"
     if not claim.tests.strip():
         return "there are no tests"
@@ -171,8 +213,11 @@ def _refusal(claim: ProgramClaim) -> str | None:
 
 
 def _job(claim: ProgramClaim) -> tuple[Job, str]:
-    inputs_for = claim.entry_point or entry_point_of(claim.tests)
-    inputs_digest, inputs = digest(generated_inputs(claim.tests, inputs_for, seed=0) if inputs_for else [])
+    python = claim.language == "python"  # other programs are run on what the tests themselves call them with
+    inputs_for = (claim.entry_point or entry_point_of(claim.tests)) if python else claim.entry_point
+    inputs_digest, inputs = digest(
+        generated_inputs(claim.tests, inputs_for, seed=0) if inputs_for and python else []
+    )
     job = Job(
         program=claim.program,
         tests=claim.tests,
@@ -181,6 +226,7 @@ def _job(claim: ProgramClaim) -> tuple[Job, str]:
         inputs_for=inputs_for,
         files=claim.files,
         seed=claim.seed,
+        language=claim.language,
     )
     return job, inputs_digest
 
@@ -198,14 +244,28 @@ def _storable(value: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _with_wall(limits: Limits, wall_s: float) -> Limits:
-    return Limits(cpu_s=limits.cpu_s, wall_s=wall_s)
+    return replace(limits, wall_s=wall_s)
 
 
-def _evidence(sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str) -> dict[str, Any]:
+def _first_failure(report: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the first assertion or case that failed, with the values."""
+    found = report.get("first_failure")
+    return dict(zip(("line", "text", "detail"), found, strict=True)) if found else None
+
+
+def _needs_inside(trial: Trial) -> bool:
+    """Return whether the tests, whatever the program does, need to be where it is."""
+    return trial.report is not None and trial.report.get("needs_inside") is True
+
+
+def _evidence(
+    sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str, mode: Mode
+) -> dict[str, Any]:
     report = trial.report or {}
-    limit = trial.judged.limit if trial.report is None or "stopped" in report else None
+    limit = limit_of(trial.judged) if trial.report is None or "stopped" in report else None
     evidence: dict[str, Any] = {
-        "sandbox": {"kind": sandbox.kind, "mode": "judge and judged in separate cells"},
+        "mode": mode.value,
+        "sandbox": {"kind": sandbox.kind, "mode": _MODES[mode]},
         "limits": limits.as_evidence(),
         "limit_hit": limit.value if limit else report.get("limit"),
         "n_assertions": report.get("n_assertions", 0),
@@ -216,6 +276,8 @@ def _evidence(sandbox: Sandbox, trial: Trial, limits: Limits, inputs_digest: str
             {"line": line, "text": text, "state": state, "detail": detail}
             for line, text, state, detail in report.get("assertions", [])
         ],
+        "first_failure": _first_failure(report),
+        "n_tests": report.get("n_tests", 0),
         "per_test": [
             {"name": name, "state": state, "detail": detail}
             for name, state, detail in report.get("tests", [])

@@ -15,11 +15,12 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 from reasoner.outcomes import Outcome
-from verifiers.math.equality import Judgement, decide
+from verifiers.math.judgement import Judgement
 from verifiers.math.rational import NeedsAlgebraError
+from verifiers.math.requests import judged
 from verifiers.math.symbolic import AlgebraScalars
 
 MEMORY_BYTES = 1 << 30
@@ -42,7 +43,7 @@ def main() -> None:
     _write(replies, {"ready": True})
     while True:
         claim = json.loads(claims.get())
-        _write(replies, _judged(claim["gold"], claim["answer"], float(claim["cpu_s"])))
+        _write(replies, _judged(claim, float(claim["cpu_s"])))
 
 
 def _read(claims: queue.SimpleQueue[str]) -> None:
@@ -51,30 +52,26 @@ def _read(claims: queue.SimpleQueue[str]) -> None:
     os._exit(0)
 
 
-def _judged(gold: str, answer: str, cpu_s: float) -> dict[str, object]:
+def _judged(claim: dict[str, Any], cpu_s: float) -> dict[str, object]:
     used = resource.getrusage(resource.RUSAGE_SELF)
     _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + cpu_s) + GRACE_S)
     spent = False
     try:
         try:
             signal.setitimer(signal.ITIMER_PROF, cpu_s)
-            judgement = decide(gold, answer, AlgebraScalars())
+            judgement = judged(claim, AlgebraScalars())
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
     except OutOfTimeError:
-        judgement = Judgement(Outcome.ABSTAINED, f"the comparison took more than {cpu_s:g} s of CPU time")
+        judgement = Judgement(Outcome.ABSTAINED, f"it took more than {cpu_s:g} s of CPU time")
         spent = True  # it was interrupted anywhere, perhaps in the middle of a cache
     except NeedsAlgebraError:
         judgement = Judgement(Outcome.ABSTAINED, "a value could not be computed")
     except MemoryError:
-        judgement = Judgement(
-            Outcome.ABSTAINED, f"the comparison took more than {MEMORY_BYTES >> 20} MB of memory"
-        )
+        judgement = Judgement(Outcome.ABSTAINED, f"it took more than {MEMORY_BYTES >> 20} MB of memory")
         spent = True
     except Exception as error:  # noqa: BLE001 - SymPy raises anything on odd input, and a claim must not end the server
-        judgement = Judgement(
-            Outcome.ABSTAINED, f"the comparison failed: {type(error).__name__}: {error}"[:300]
-        )
+        judgement = Judgement(Outcome.ABSTAINED, f"it failed: {type(error).__name__}: {error}"[:300])
     return {
         "outcome": judgement.outcome, "reason": judgement.reason, "evidence": judgement.evidence, "spent": spent,
     }  # fmt: skip

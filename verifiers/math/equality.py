@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 
 from reasoner.outcomes import Outcome
+from verifiers.claims import Collection
 from verifiers.math.comparison import Comparison, Scalars
 from verifiers.math.extraction import MAX_ANSWER_CHARS, bare_answer, extract_answer, has_cue
+from verifiers.math.judgement import Judgement
 from verifiers.math.meaning import meaning
 from verifiers.math.normal import normal_form
-from verifiers.math.rational import NeedsAlgebraError, NoValueError, RationalScalars
+from verifiers.math.rational import NoValueError
 from verifiers.math.readings import Reading, readings
 from verifiers.math.rendering import rendered
 from verifiers.math.rules import RULES
 from verifiers.math.tokens import CannotReadError
 from verifiers.math.tree import Call, Quantity, Sym
 
-__all__ = ["Judgement", "decide", "decide_without_algebra"]
+__all__ = ["decide", "found_answer"]
 
 MAX_CLAIM_CHARS = 1_000_000  # per side; identical texts are confirmed at any length
 MAX_SHOWN_CHARS = 200
@@ -27,16 +29,6 @@ MAX_UNMARKED_WORDS = 40  # a longer text without any formula, number or "the ans
 _BROKEN_MATH = re.compile(r"\\\([^\\\n]{0,500}\n|(?<![\\$])\$(?!\$)[^$\n]{0,500}\n[^$]{0,500}(?<!\$)\$(?!\$)")
 _PROSE = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,}\s")
 _COUNTED = re.compile(r"[-+$€£\d.(\\][^\n]{0,60}?(?:\s[A-Za-z]{2,20}){0,4}[.]?")  # "5 red apples"
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What was concluded and why."""
-
-    outcome: Outcome
-    reason: str
-    evidence: dict[str, str] = field(default_factory=dict)
-    """What was found in the texts, how it was read and which method decided; bounded in size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +45,22 @@ class _Side:
     """Why it can't be read."""
 
 
-def decide_without_algebra(gold: str, answer: str) -> Judgement | None:
-    """Return the judgement where text and plain arithmetic suffice, else ``None``."""
-    if gold.strip() and gold.strip() == answer.strip():
-        return _judgement(
-            Outcome.CONFIRMED, "the texts are identical", "exact text", gold.strip(), answer.strip()
-        )
-    try:
-        return decide(gold, answer, RationalScalars())
-    except NeedsAlgebraError:
-        return None
-
-
-def decide(gold: str, answer: str, scalars: Scalars) -> Judgement:
+def decide(gold: str, answer: str, scalars: Scalars, *, collection: Collection = "set") -> Judgement:
     """Return whether two texts give the same answer.
 
     Args:
         gold: A bare answer or a text that contains one; hostile, like the other.
         answer: The same; which one is the gold makes no difference.
         scalars: Who compares single values.
+        collection: Whether repetitions count in a list of values, and their order.
 
     Raises:
         NeedsAlgebraError: ``scalars`` only knows plain arithmetic and more is needed.
     """
+    if gold.strip() and gold.strip() == answer.strip():
+        return _judgement(
+            Outcome.CONFIRMED, "the texts are identical", "exact text", gold.strip(), answer.strip()
+        )
     if max(len(gold), len(answer)) > MAX_CLAIM_CHARS:
         return _judgement(Outcome.ABSTAINED, f"a text is longer than {MAX_CLAIM_CHARS} characters", "none")
     one, other = _side(gold), _side(answer)
@@ -88,24 +73,24 @@ def decide(gold: str, answer: str, scalars: Scalars) -> Judgement:
     ]
     if problems:
         return _judgement(Outcome.ABSTAINED, "; ".join(problems), "none", one.found, other.found)
-    return _compared(one, other, scalars)
+    return _compared(one, other, scalars, collection)
 
 
 def _side(text: str) -> _Side:
     found = ""
     try:
-        found = _found(text)
+        found = found_answer(text)
         return _Side(found, readings(found))
     except CannotReadError as error:
         return _Side(found, [], str(error))
 
 
-def _compared(gold: _Side, answer: _Side, scalars: Scalars) -> Judgement:
+def _compared(gold: _Side, answer: _Side, scalars: Scalars, collection: Collection) -> Judgement:
     """Compare every reading of one side with every reading of the other: one agreement confirms."""
     doubts: list[str] = []
     outcome, reason = Outcome.REFUTED, "both were understood and differ"
     for one, other in product(gold.meanings, answer.meanings):
-        same, why = _agreement(one, other, scalars)
+        same, why = _agreement(one, other, scalars, collection)
         if same:
             outcome, reason = Outcome.CONFIRMED, "both mean the same"
             break
@@ -118,11 +103,13 @@ def _compared(gold: _Side, answer: _Side, scalars: Scalars) -> Judgement:
     return judgement
 
 
-def _agreement(one: Reading, other: Reading, scalars: Scalars) -> tuple[bool | None, list[str]]:
+def _agreement(
+    one: Reading, other: Reading, scalars: Scalars, collection: Collection
+) -> tuple[bool | None, list[str]]:
     """Return whether two readings mean the same, and what makes that doubtful."""
     if _same_function(one, other):
         return True, []
-    comparison = Comparison(scalars, RULES)
+    comparison = Comparison(scalars, RULES, collection=collection)
     try:
         same = comparison.same(meaning(one.tree), meaning(other.tree))
     except NoValueError as error:
@@ -142,8 +129,8 @@ def _same_function(one: Reading, other: Reading) -> bool:
             return False
 
 
-def _found(text: str) -> str:
-    """Return the answer in ``text``.
+def found_answer(text: str) -> str:
+    """Return the answer in ``text``, a bare one or one that a text ends with.
 
     Raises:
         CannotReadError: There is none.

@@ -177,7 +177,9 @@ class ExpressionParser(OperatorParser):
             raise CannotReadError(f"{name} with a subscript is not understood")
         if power == Num(Fraction(-1)) and name in ("sin", "cos", "tan", "cot"):
             return Call(f"arc{name}", args)
-        call = Call({"lg": "log"}.get(name, name), args)
+        if name == "lg":
+            name, args = "log", (*args, Num(Fraction(10)))
+        call = Call(name, args)
         return call if power is None else Pow(call, power)
 
     def _function_arguments(self, name: str) -> tuple[Node, ...]:

@@ -31,7 +31,6 @@ from verifiers.math.tree import (
 
 __all__ = ["Assigned", "Meaning", "Piece", "Region", "meaning", "region_of", "symbols"]
 
-MAX_ITEMS = 100
 _UNKNOWNS = (Sym("x"), Sym("y"), Sym("t"), Sym("n"))  # |x| = 3 asks for x, |AB| = 3 and |z| = 3 tell a length
 _NUMBER_SETS = frozenset(("integers", "naturals", "rationals", "complexes"))
 INFINITY = Const("inf")
@@ -270,7 +269,7 @@ def _values(items: tuple[Node, ...]) -> list[Node]:
             out.append(item)
         else:
             out.extend(_signs(item))
-    return out[:MAX_ITEMS]
+    return out
 
 
 def _has_plus_minus(tree: Node) -> bool:

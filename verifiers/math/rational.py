@@ -19,7 +19,14 @@ from verifiers.math.tree import (
     Quantity,
 )  # fmt: skip
 
-__all__ = ["NeedsAlgebraError", "NoValueError", "RationalScalars", "exact_value", "rounded_alike"]
+__all__ = [
+    "NeedsAlgebraError",
+    "NoValueError",
+    "RationalScalars",
+    "UndefinedError",
+    "exact_value",
+    "rounded_alike",
+]
 
 MAX_BITS = 20_000  # of any intermediate numerator or denominator
 ENOUGH_PLACES = 6  # a decimal with six places that rounds the other side is meant to be it
@@ -31,6 +38,10 @@ class NeedsAlgebraError(Exception):
 
 class NoValueError(Exception):
     """Raised when an expression has no value, or one that is too large to compute; the message says which."""
+
+
+class UndefinedError(NoValueError):
+    """Raised when an expression surely has no value: it divides by zero."""
 
 
 def exact_value(node: Node) -> Fraction:  # noqa: C901, PLR0911, PLR0912 - one line per kind of node
@@ -164,6 +175,31 @@ class RationalScalars:
         """Return -1, 0 or 1 as ``left`` is below, at or above ``right``."""
         a, b = exact_value(left), exact_value(right)
         return (a > b) - (a < b)
+
+    def rational(self, node: Node) -> Fraction | None:
+        """Return the exact value.
+
+        Raises:
+            NeedsAlgebraError: It is not a plain rational number.
+        """
+        return exact_value(node)
+
+    def is_a(self, node: Node, kind: str) -> bool | None:
+        """Tell whether a value is ``integer``, ``rational`` or ``real``.
+
+        Raises:
+            NeedsAlgebraError: It is not a plain rational number.
+        """
+        value = exact_value(node)
+        return kind != "integer" or value.denominator == 1
+
+    def number(self, node: Node) -> Fraction | None:
+        """Return the exact value.
+
+        Raises:
+            NeedsAlgebraError: It is not a plain rational number.
+        """
+        return exact_value(node)
 
     def proportional(self, left: Node, right: Node, *, positive: bool) -> bool | None:  # noqa: ARG002 - the protocol's
         """Tell whether the quotient of two expressions is a constant.

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from verifiers.math.grammar import AnswerParser
 from verifiers.math.sayings import clock_time, date, known_words, worded
 from verifiers.math.tokens import CannotReadError, Commas, prepared, tokenize
-from verifiers.math.tree import Choice, Mul, Node, Num, Quantity, Text, depth
+from verifiers.math.tree import Choice, Listing, Mul, Node, Num, Quantity, SetOf, Text, Tuple, depth, walk
 from verifiers.math.words import classified, is_prose, plain_words
 
-__all__ = ["MAX_READ_CHARS", "Reading", "readings"]
+__all__ = ["MAX_READ_CHARS", "Reading", "readings", "trees"]
 
 MAX_READ_CHARS = 4_000
+MAX_ITEMS = 100  # of a list, a set or a point; more are refused, never cut off
 MAX_WORDS = 40  # of an answer in words
 MAX_TREE_DEPTH = 60  # of nodes; comparing and converting recurse a few frames for each
 
 _CHOICE = re.compile(
     r"(?:\\text(?:bf|rm)?\s?\{\s?\(?([A-F])\)[.:]?\s?\}|\(?([A-F])\)[.:]?)(?:\s|\\[ ,;:]|\\q?quad|~)+([^\s=<>+*/^].*)"
 )
+_WRITTEN = re.compile(r"\\(?:text|textbf|textrm|mbox|mathrm)\s?\{\s?([^{}]*\d[^{}]*)\}")  # "\text{12 inches}"
 _LETTER_UNIT = re.compile(r"^[-+]?[\d.,]+\s?[a-zA-Z](?:\^\{?[23]\}?)?$")
 
 
@@ -43,6 +45,8 @@ def readings(text: str) -> list[Reading]:
     plain = prepared(text)
     if not plain:
         raise CannotReadError("it is empty")
+    written = _WRITTEN.fullmatch(plain)
+    plain = plain if written is None else written[1]
     choice = _CHOICE.fullmatch(plain)
     if choice is not None:
         return [
@@ -56,7 +60,22 @@ def _plain_readings(text: str) -> list[Reading]:
     special = clock_time(text) or date(text) or (None if words is None else _only_words(words))
     if special is not None:
         return [Reading(special)]
-    found: list[Reading] = []
+    try:
+        found = trees(text)
+    except CannotReadError:
+        if words is not None and _is_sentence(words):
+            return [Reading(worded(words))]
+        raise
+    return [Reading(tree) for tree in found] + _letter_units(text, found[0])
+
+
+def trees(text: str) -> list[Node]:
+    """Return what a prepared text may be as a formula, likeliest first; never empty.
+
+    Raises:
+        CannotReadError: It is no formula; the message says why.
+    """
+    found: list[Node] = []
     failure = CannotReadError("it is empty")
     for commas in _comma_styles(text):
         try:
@@ -64,12 +83,10 @@ def _plain_readings(text: str) -> list[Reading]:
         except CannotReadError as error:
             failure = error
         else:
-            found += [] if tree in [r.tree for r in found] else [Reading(tree)]
-    if found:
-        return found + _letter_units(text, found[0].tree)
-    if words is not None and _is_sentence(words):
-        return [Reading(worded(words))]
-    raise failure
+            found += [] if tree in found else [tree]
+    if not found:
+        raise failure
+    return found
 
 
 def _parsed(text: str, commas: Commas) -> Node:
@@ -77,6 +94,8 @@ def _parsed(text: str, commas: Commas) -> Node:
         tree = AnswerParser(classified(tokenize(text, commas))).answer()
     except RecursionError as error:
         raise CannotReadError("it is nested too deeply") from error
+    if any(len(part.items) > MAX_ITEMS for part in walk(tree) if isinstance(part, Listing | SetOf | Tuple)):
+        raise CannotReadError(f"it lists more than {MAX_ITEMS} items")
     if depth(tree) > MAX_TREE_DEPTH:
         raise CannotReadError(f"it is nested deeper than {MAX_TREE_DEPTH} levels")
     return tree

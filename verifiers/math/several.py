@@ -20,12 +20,12 @@ def listing(comparison: Comparison, left: Listing | SetOf, right: Meaning) -> bo
         named = [all(isinstance(i, Assigned) for i in side.items) for side in (left, right)]
         if any(named) and not all(named) and len(left.items) == len(right.items):
             return _named_against_bare(comparison, left, right)
-        return comparison.in_any_order(left.items, right.items)
+        return comparison.same_items(left.items, right.items)
     if isinstance(right, Tuple):
         return _point_against_items(comparison, right, left)
     if isinstance(right, Text):
         return comparison.doubt("words cannot be compared with a list") if left.items else False
-    same = comparison.in_any_order(left.items, (right,))
+    same = comparison.same_items(left.items, (right,))
     if same and len(left.items) > 1:
         return comparison.doubt("one side says the same value several times")
     return same
@@ -43,7 +43,7 @@ def _named_against_bare(comparison: Comparison, left: Listing | SetOf, right: Li
     items: list[Any] = [*left.items, *right.items]
     names = {item.name for item in items if isinstance(item, Assigned)}
     if len(names) == 1:
-        return comparison.in_any_order(left.items, right.items)
+        return comparison.same_items(left.items, right.items)
     return _ordered_or_doubtful(
         comparison, left, right, "the values agree, but one side doesn't say which is which"
     )
@@ -53,6 +53,8 @@ def _ordered_or_doubtful(
     comparison: Comparison, left: Tuple | Listing | SetOf, right: Listing | SetOf, why: str
 ) -> bool | None:
     ordered = comparison.all_same(zip(left.items, right.items, strict=True))
+    if comparison.collection == "list":
+        return ordered
     if ordered is False and comparison.in_any_order(left.items, right.items) is False:
         return False
     return True if ordered else comparison.doubt(why)
@@ -68,7 +70,9 @@ def point(comparison: Comparison, left: Tuple, right: Meaning) -> bool | None:
         return comparison.all_same(zip(left.items, right.items, strict=True))
     if isinstance(right, Matrix):
         if 1 not in (len(right.rows), len(right.rows[0])):
-            return False
+            rows = tuple(item.items for item in left.items if isinstance(item, Tuple))
+            same_length = len(rows) == len(left.items) and len({len(row) for row in rows}) == 1
+            return matrix(comparison, Matrix(rows), right) if same_length else False  # [[1, 2], [3, 4]]
         entries = tuple(entry for row in right.rows for entry in row)
         return point(comparison, left, Tuple(left.opening, entries, left.closing))
     return False

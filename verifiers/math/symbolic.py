@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
 import sympy
 from sympy.core.function import AppliedUndef
 
-from verifiers.math.rational import NeedsAlgebraError, NoValueError, based_value, decimals_alike, exact_value
+from verifiers.math.rational import (
+    NeedsAlgebraError,
+    NoValueError,
+    UndefinedError,
+    based_value,
+    decimals_alike,
+    exact_value,
+)
 from verifiers.math.tree import (
     Add,
     Based,
@@ -38,8 +46,8 @@ _FUNCTIONS = {
     "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan, "cot": sympy.cot, "sec": sympy.sec, "csc": sympy.csc,
     "arcsin": sympy.asin, "arccos": sympy.acos, "arctan": sympy.atan, "arccot": sympy.acot, "sinh": sympy.sinh,
     "cosh": sympy.cosh, "tanh": sympy.tanh, "ln": sympy.log, "log": sympy.log, "exp": sympy.exp, "sqrt": sympy.sqrt,
-    "cbrt": sympy.cbrt, "abs": sympy.Abs, "floor": sympy.floor, "ceil": sympy.ceiling, "min": sympy.Min,
-    "max": sympy.Max, "gcd": sympy.gcd, "lcm": sympy.lcm, "arg": sympy.arg, "Re": sympy.re, "Im": sympy.im,
+    "abs": sympy.Abs, "floor": sympy.floor, "ceil": sympy.ceiling, "min": sympy.Min,
+    "max": sympy.Max, "arg": sympy.arg, "Re": sympy.re, "Im": sympy.im,
 }  # fmt: skip
 _CONSTANTS = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I, "inf": sympy.oo}
 
@@ -133,6 +141,57 @@ class AlgebraScalars:
             return 0
         return 1 if c > d else -1
 
+    def rational(self, node: Node) -> Fraction | None:
+        """Return the exact value; ``None`` when it isn't known to be rational.
+
+        Raises:
+            NoValueError: It has none, or one that is too large.
+        """
+        try:
+            return exact_value(node)
+        except NeedsAlgebraError:
+            pass
+        value = converted(node)
+        if not value.is_Rational and value.is_number and value.count_ops() < 200:
+            value = sympy.radsimp(sympy.expand(value))
+        return Fraction(int(value.p), int(value.q)) if value.is_Rational else None
+
+    def is_a(self, node: Node, kind: str) -> bool | None:
+        """Tell whether a value is ``integer``, ``rational`` or ``real``; ``None`` when it can't be told.
+
+        Raises:
+            NoValueError: It has none, or one that is too large.
+        """
+        exact = self.rational(node)
+        if exact is not None:
+            return kind != "integer" or exact.denominator == 1
+        value = converted(node)
+        known: bool | None = getattr(value, f"is_{kind}")
+        if known is not None or value.free_symbols:
+            return known
+        digits = _digits(value)
+        if digits is None or kind == "rational":
+            return None
+        if not digits.is_real or kind == "real":
+            return bool(digits.is_real)
+        return None if abs(digits - round(digits)) <= _TINY * max(1, abs(digits)) else False
+
+    def number(self, node: Node) -> Fraction | None:
+        """Return the value, exactly or to some fifty digits; ``None`` when it isn't a real number.
+
+        Raises:
+            NoValueError: It has none, or one that is too large.
+        """
+        try:
+            return exact_value(node)
+        except NeedsAlgebraError:
+            pass
+        value = converted(node)
+        if value.free_symbols or value.has(AppliedUndef):
+            return None
+        digits = _digits(value)
+        return _fraction(digits) if digits is not None and digits.is_real else None
+
     def proportional(self, left: Node, right: Node, *, positive: bool) -> bool | None:
         """Tell whether ``left`` is a constant multiple of ``right``, as two equations ``... = 0`` must be.
 
@@ -205,7 +264,7 @@ def converted(node: Node) -> sympy.Expr:  # noqa: C901, PLR0911, PLR0912 - one l
 
 def _quotient(above: sympy.Expr, below: sympy.Expr) -> sympy.Expr:
     if below == 0:
-        raise NoValueError("it divides by zero")
+        raise UndefinedError("it divides by zero")
     return above / below
 
 
@@ -232,13 +291,30 @@ def _call(name: str, args: list[Any]) -> sympy.Expr:
         if name == "binomial":
             return sympy.binomial(*args)
         return sympy.gamma(args[0] + 1) if args[0].free_symbols else sympy.factorial(*args)
-    if name == "root":
-        return _power(args[0], _quotient(sympy.Integer(1), args[1]))
+    if name in ("root", "cbrt"):
+        return _root(args[0], sympy.Integer(3) if name == "cbrt" else args[1])
+    if name in ("gcd", "lcm"):
+        return _divisor_or_multiple(name, args)
     if name in _FUNCTIONS:
         try:
             return _FUNCTIONS[name](*args)
         except (TypeError, ValueError) as error:
             raise NoValueError(f"{name} of that has no value") from error
+    return sympy.Function(name)(*args)
+
+
+def _root(value: sympy.Expr, index: sympy.Expr) -> sympy.Expr:
+    """The real root where there is one: the third root of -8 is -2, as schools have it."""
+    if value.is_negative and index.is_Integer and index.is_odd:
+        return -_power(-value, _quotient(sympy.Integer(1), index))
+    return _power(value, _quotient(sympy.Integer(1), index))
+
+
+def _divisor_or_multiple(name: str, args: list[Any]) -> sympy.Expr:
+    if all(a.is_Integer for a in args):
+        return sympy.Integer((math.gcd if name == "gcd" else math.lcm)(*(int(a) for a in args)))
+    if any(a.is_number for a in args):
+        raise NoValueError(f"{name} is of integers")
     return sympy.Function(name)(*args)
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from verifiers.math.comparison import Comparison
 from verifiers.math.meaning import INFINITY, MINUS_INFINITY, Meaning
 from verifiers.math.rational import NeedsAlgebraError, based_value, exact_value
+from verifiers.math.substitution import decadic
 from verifiers.math.tree import (
     Add,
     Based,
@@ -25,6 +26,7 @@ from verifiers.math.tree import (
     SetOf,
     Sym,
     Text,
+    walk,
 )  # fmt: skip
 from verifiers.math.units import unit_of
 
@@ -126,11 +128,26 @@ def value(comparison: Comparison, left: Node, right: Node) -> bool | None:
     if {INFINITY, MINUS_INFINITY} & {left, right}:
         return False
     same = comparison.scalars.equal(left, right)
+    if same is False:
+        return _doubted(comparison, left, right)
     if same is None:
         comparison.doubt(
             "the values agree only as far as a decimal was written out, or only for some arguments"
         )
     return same
+
+
+def _doubted(comparison: Comparison, left: Node, right: Node) -> bool | None:
+    """Return that two values differ, unless they would be the same in another convention."""
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, Call) and one.name.endswith(" of") and one.args == (other,):
+            return comparison.doubt("one names a thing, the other perhaps its length")
+    logarithms = any(
+        isinstance(p, Call) and p.name == "log" and len(p.args) == 1 for p in walk((left, right))
+    )
+    if logarithms and comparison.scalars.equal(decadic(left), decadic(right)):
+        return comparison.doubt("they agree only if logarithms are to the base ten")
+    return False
 
 
 def letters_of(node: Node) -> str | None:

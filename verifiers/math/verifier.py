@@ -1,22 +1,24 @@
-"""The ``math`` verifier: are two answers the same answer?"""
+"""The ``math`` verifier: are two answers the same, does one satisfy its conditions, is a chain's arithmetic right?"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from verifiers.claims import EqualityClaim
-from verifiers.math.equality import Judgement, decide_without_algebra
-from verifiers.math.pool import ChildDiedError, Pool
+from verifiers.children import ChildDiedError
+from verifiers.claims import MathClaim
+from verifiers.math.judgement import Judgement
+from verifiers.math.pool import Pool
+from verifiers.math.requests import judged_without_algebra, request_of
 from verifiers.verdicts import Outcome, Verdict, Verifier
 
 __all__ = ["MathVerifier"]
 
 
 class MathVerifier:
-    """Judges equality of answers; symmetric, and safe from any thread.
+    """Judges the three kinds of ``MathClaim``; symmetric in the two answers of an equality, and safe from any thread.
 
     Text and plain arithmetic are decided here; whatever needs SymPy goes to a killable child process. The CPU time of a
     claim is limited first, so that verdicts don't depend on how busy the machine is; the caller's time limit stands
@@ -24,7 +26,7 @@ class MathVerifier:
     """
 
     name = "math"
-    version = "1"
+    version = "2"
 
     def __init__(self, *, n_children: int = 2, cpu_limit_s: float = 1.0) -> None:
         """Start nothing yet.
@@ -37,21 +39,22 @@ class MathVerifier:
         self._n_children = n_children
         self._cpu_limit_s = cpu_limit_s
 
-    def verify(self, claim: EqualityClaim, *, timeout_s: float) -> Verdict:
-        """Judge whether the two answers are the same; what can't be read or computed is an abstention.
+    def verify(self, claim: MathClaim, *, timeout_s: float) -> Verdict:
+        """Judge a claim; what can't be read or computed is an abstention.
 
         Args:
-            claim: The two answers, bare or in a text.
-            timeout_s: Wall seconds the comparison may take once a child works on it.
+            claim: Its texts are hostile.
+            timeout_s: Wall seconds it may take once a child works on it.
 
         Raises:
             VerifierError: The verifier is closed, or no child process can be started.
         """
         started = time.perf_counter()
-        judgement = decide_without_algebra(claim.gold, claim.answer) or self._with_algebra(claim, timeout_s)
+        request = request_of(claim)
+        judgement = judged_without_algebra(request) or self._with_algebra(request, timeout_s)
         return self._verdict(judgement, started)
 
-    def verify_many(self, claims: Sequence[EqualityClaim], *, timeout_s: float) -> list[Verdict]:
+    def verify_many(self, claims: Sequence[MathClaim], *, timeout_s: float) -> list[Verdict]:
         """Judge many claims, in their order.
 
         Args:
@@ -59,14 +62,17 @@ class MathVerifier:
             timeout_s: As for one claim, for each of them.
         """
         found: list[Verdict | None] = []
+        hard: list[dict[str, Any]] = []
         for claim in claims:  # most need no algebra, and are decided quicker than a thread is started
             started = time.perf_counter()
-            judgement = decide_without_algebra(claim.gold, claim.answer)
+            request = request_of(claim)
+            judgement = judged_without_algebra(request)
             found.append(None if judgement is None else self._verdict(judgement, started))
-        hard = [claim for claim, verdict in zip(claims, found, strict=True) if verdict is None]
+            if judgement is None:
+                hard.append(request)
         if hard:
             with ThreadPoolExecutor(self._n_children) as threads:
-                verdicts = threads.map(lambda claim: self._hard(claim, timeout_s), hard)
+                verdicts = threads.map(lambda request: self._hard(request, timeout_s), hard)
                 return [verdict or next(verdicts) for verdict in found]
         return [verdict for verdict in found if verdict is not None]
 
@@ -84,18 +90,18 @@ class MathVerifier:
             evidence=dict(judgement.evidence),
         )
 
-    def _hard(self, claim: EqualityClaim, timeout_s: float) -> Verdict:
+    def _hard(self, request: dict[str, Any], timeout_s: float) -> Verdict:
         started = time.perf_counter()
-        return self._verdict(self._with_algebra(claim, timeout_s), started)
+        return self._verdict(self._with_algebra(request, timeout_s), started)
 
-    def _with_algebra(self, claim: EqualityClaim, timeout_s: float) -> Judgement:
-        request = {"gold": claim.gold, "answer": claim.answer, "cpu_s": min(self._cpu_limit_s, timeout_s)}
+    def _with_algebra(self, request: dict[str, Any], timeout_s: float) -> Judgement:
+        cpu_s = min(self._cpu_limit_s, timeout_s)
         try:
-            reply = self._pool.ask(request, timeout_s=timeout_s)
+            reply = self._pool.ask({**request, "cpu_s": cpu_s}, timeout_s=timeout_s)
         except ChildDiedError as error:
             return Judgement(Outcome.ABSTAINED, str(error))
         return Judgement(Outcome(reply["outcome"]), reply["reason"], reply["evidence"])
 
 
 if TYPE_CHECKING:
-    _conforms: type[Verifier[EqualityClaim]] = MathVerifier
+    _conforms: type[Verifier[MathClaim]] = MathVerifier

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.cell import Builder, Cell
 from verifiers.sandbox.image import image_path, runtime_path
-from verifiers.sandbox.lanes import MAX_CLAIMS, Lane, Lanes
+from verifiers.sandbox.lanes import MAX_CLAIMS, Lanes
+from verifiers.sandbox.node import node_path
 from verifiers.sandbox.pair import run_pair
 from verifiers.sandbox.protocol import Job, Limits, Trial
-from verifiers.sandbox.station import Station, WarmCell
+from verifiers.sandbox.station import Station, StationPair, WarmCell
 
 if TYPE_CHECKING:
     from verifiers.sandbox.protocol import Sandbox
@@ -29,9 +30,9 @@ class BubblewrapSandbox:
     kind = "bubblewrap"
 
     def __init__(self, bubblewrap: Path, *, warm: bool = True) -> None:
-        self._builder = Builder(bubblewrap, image_path(), runtime_path())
+        self._builder = Builder(bubblewrap, image_path(), runtime_path(), node_path())
         self._sizes = Limits(cpu_s=1, wall_s=1)  # of which only the sizes count here
-        self._lanes = Lanes(self._lane, max_claims=MAX_CLAIMS) if warm else None
+        self._lanes = Lanes(self._lane, usual=None, max_claims=MAX_CLAIMS) if warm else None
         self._warmed = False
 
     @property
@@ -65,10 +66,10 @@ class BubblewrapSandbox:
         if self._lanes is not None:
             self._lanes.close()
 
-    def _lane(self) -> Lane:
+    def _lane(self, _: None) -> StationPair:
         judge = Station(self._builder, "judge", self._sizes)
         try:
-            return Lane(judge, Station(self._builder, "judged", self._sizes))
+            return StationPair(judge, Station(self._builder, "judged", self._sizes))
         except SandboxUnavailableError:
             judge.close()
             raise
@@ -80,12 +81,11 @@ class BubblewrapSandbox:
         return run_pair(start, job, limits)
 
 
-def _run_warm(lanes: Lanes, job: Job, limits: Limits) -> Trial:
-    with lanes.lane() as lane:
+def _run_warm(lanes: Lanes[None, StationPair], job: Job, limits: Limits) -> Trial:
+    with lanes.lane(None) as lane:
 
         def start(module: str, fds: tuple[int, ...], cpu_s: int) -> Cell:
             station = lane.judge if module == "judge" else lane.judged
-            assert isinstance(station, Station)  # noqa: S101 - made above
             return WarmCell(station, fds, limits, cpu_s=cpu_s)
 
         return run_pair(start, job, limits)

@@ -15,13 +15,15 @@ from pathlib import Path
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.cgroups import ControlGroup
 from verifiers.sandbox.image import LIBRARIES, PYTHON, RUNTIME
+from verifiers.sandbox.node import MOUNT as NODE_MOUNT
+from verifiers.sandbox.printed import Printed
 from verifiers.sandbox.protocol import Ending, Limit, Limits
 from verifiers.sandbox.seccomp import filter_program
 from verifiers.sandbox.waiting import readable
 
 UNPRIVILEGED_ID = 65534  # nobody, outside (when we are root) and inside
 START_TIMEOUT_S = 30.0  # a loaded machine, a cold disk
-_TAIL_BYTES = 4000
+_KILLED = 128 + signal.SIGKILL  # the exit code of what was ended from outside
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
@@ -32,6 +34,8 @@ class Builder:
     bubblewrap: Path
     image: Path
     runtime: Path
+    node: Path | None = None
+    """Where node is, for programs in JavaScript."""
 
     def command(self, scratch_bytes: int, *options: str, info_fd: int) -> list[str]:
         """Return the bubblewrap command up to the Python to run; ``options`` are added to bubblewrap's.
@@ -45,6 +49,7 @@ class Builder:
             *("--uid", str(UNPRIVILEGED_ID), "--gid", str(UNPRIVILEGED_ID), "--cap-drop", "ALL"),
             *("--hostname", "sandbox", "--ro-bind", str(self.image), "/", *devices),
             *("--ro-bind", str(self.runtime), RUNTIME),
+            *(("--ro-bind", str(self.node), NODE_MOUNT) if self.node else ()),
             *("--size", str(scratch_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp"),  # noqa: S108 - its own
             *("--clearenv", "--setenv", "LD_LIBRARY_PATH", LIBRARIES, "--setenv", "PYTHONPATH", RUNTIME),
             *("--setenv", "PYTHONHASHSEED", "0", "--setenv", "HOME", "/tmp"),  # noqa: S108
@@ -132,8 +137,7 @@ class Cell(ABC):
 
     def __init__(self, streams: tuple[int, int], limits: Limits) -> None:
         self._streams = streams
-        self._output_left = limits.output_bytes
-        self._tails = dict.fromkeys(streams, b"")
+        self._printed = Printed(limits.output_bytes)
         self._pidfd = -1
         self._ended = False
         self.limit: Limit | None = None
@@ -154,15 +158,13 @@ class Cell(ABC):
 
     @property
     def streams(self) -> list[int]:
-        """The descriptors of its output that are still open."""
-        return list(self._tails)
+        """The descriptors of its output."""
+        return list(self._streams)
 
     def read(self, fd: int) -> bool:
         """Take what it printed; return False at the end. Too much of it ends the cell."""
         part = os.read(fd, 65536)
-        self._tails[fd] = (self._tails[fd] + part)[-_TAIL_BYTES:]
-        self._output_left -= len(part)
-        if self._output_left < 0:
+        if not self._printed.take(fd, part):
             self.stop(Limit.OUTPUT)
         return bool(part)
 
@@ -200,12 +202,14 @@ class Cell(ABC):
         finally:
             if self._pidfd >= 0:
                 os.close(self._pidfd)
-        stdout, stderr = (self._tails[fd].decode(errors="replace") for fd in self._streams)
+        # A process that dies closes its connection before it counts as dead, so it need not have exited yet.
+        known = by_itself or code != _KILLED
+        stdout, stderr = (self._printed.text(fd) for fd in self._streams)
         if self.limit is None and self._out_of_memory():
             self.limit = Limit.MEMORY
         self._release()
         return Ending(
-            exit_code=code if by_itself else None,
+            exit_code=code if known else None,
             cpu_s=cpu_s,
             limit=self.limit,
             stdout=stdout,

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from verifiers.sandbox.containers import ContainerCell, ContainerStation
+from verifiers.sandbox.containers import ContainerStation, judge_in_container
 from verifiers.sandbox.engine import IMAGE, Engine
-from verifiers.sandbox.lanes import MAX_CLAIMS, Lane, Lanes
-from verifiers.sandbox.pair import run_pair
+from verifiers.sandbox.lanes import MAX_CLAIMS, Lanes
 from verifiers.sandbox.protocol import Isolation, Job, Limits, Trial
 
 if TYPE_CHECKING:
-    from verifiers.sandbox.cell import Cell
     from verifiers.sandbox.protocol import Sandbox
 
 
+class _Size(NamedTuple):
+    """The limits that belong to a container as a whole; the others are a claim's own."""
+
+    memory_bytes: int
+    n_processes: int
+    scratch_bytes: int
+
+
 class DockerSandbox:
-    """Pairs of containers, one for judges and one for the judged; a pair judges one claim at a time.
+    """Containers that judge one claim at a time, judge and judged in the same one.
 
     Args:
         engine: The Docker engine.
-        isolation: ``PROCESS``: a container serves many claims, each under a uid of its own. ``CONTAINER``: it serves
-            one and is destroyed; the next ones are started ahead.
+        isolation: ``PROCESS``: a container serves many claims, each side of each under a uid of its own.
+            ``CONTAINER``: it serves one and is destroyed; the next ones are started ahead.
         image: The image to start.
-        max_lanes: Pairs that run at once; further claims wait for one.
+        max_lanes: Containers at once, by default two for each processor; further claims wait for one.
+        n_ahead: With ``CONTAINER``, how many are started before a claim comes, by default one for each processor.
     """
 
     def __init__(
@@ -35,26 +41,21 @@ class DockerSandbox:
         isolation: Isolation = Isolation.PROCESS,
         image: str = IMAGE,
         max_lanes: int | None = None,
+        n_ahead: int | None = None,
     ) -> None:
         n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        self._limits = Limits(cpu_s=1, wall_s=1)  # of which only the sizes count here
-        self._engine = engine
         once = isolation is Isolation.CONTAINER
         self.kind = f"docker, {isolation}"
 
-        def lane() -> Lane:
-            with contextlib.ExitStack() as stack:
-                judge = ContainerStation(engine, image, "judge", self._limits)
-                stack.callback(judge.close)
-                judged = ContainerStation(engine, image, "judged", self._limits)
-                stack.pop_all()
-            return Lane(judge, judged)
+        def start(size: _Size) -> ContainerStation:
+            return ContainerStation(engine, image, Limits(cpu_s=1, wall_s=1, **size._asdict()))
 
         self._lanes = Lanes(
-            lane,
+            start,
+            usual=_size(Limits(cpu_s=1, wall_s=1)),
             max_claims=1 if once else MAX_CLAIMS,
             max_lanes=max_lanes,
-            n_ahead=n_processors if once else 0,
+            n_ahead=(n_processors if n_ahead is None else n_ahead) if once else 0,
         )
         engine.sweep()
 
@@ -64,19 +65,16 @@ class DockerSandbox:
         Raises:
             SandboxUnavailableError: The pair could not be started; says nothing about the program.
         """
-        # The sizes of memory and scratch are the containers'; the verdict says those.
-        with self._lanes.lane() as lane:
-
-            def start(module: str, fds: tuple[int, ...], cpu_s: int) -> Cell:
-                station = lane.judge if module == "judge" else lane.judged
-                assert isinstance(station, ContainerStation)  # noqa: S101 - made above
-                return ContainerCell(station, fds, limits, cpu_s=cpu_s)
-
-            return run_pair(start, job, limits)
+        with self._lanes.lane(_size(limits)) as station:
+            return judge_in_container(station, job, limits)
 
     def close(self) -> None:
         """Remove the containers that are kept."""
         self._lanes.close()
+
+
+def _size(limits: Limits) -> _Size:
+    return _Size(limits.memory_bytes, limits.n_processes, limits.scratch_bytes)
 
 
 if TYPE_CHECKING:

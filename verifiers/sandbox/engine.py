@@ -28,8 +28,11 @@ _OWNER_LABEL = "merge-reasoner.owner"
 _MADE_LABEL = "merge-reasoner.made"
 _TIMEOUT_S = 30  # for any one answer of the engine
 _ABANDONED_AFTER_S = 3600.0  # longer than any container is kept: whoever made an older one is gone
-_OWN_BYTES = 32 * 1024 * 1024  # what the preloaded Python itself may use, beside the claim
+_OWN_BYTES = 128 * 1024 * 1024  # for the preloaded Python, the judge and its files, beside the judged
 _OWN_PROCESSES = 8
+_RUNTIME_PROCESSES = 1000  # of gVisor, whose kernel is a process of the container with many threads
+ROOM = "/room"  # the root folder of the judged, see docker/sandbox.Dockerfile
+_DEVICES = ("null", "zero", "random", "urandom")  # that the judged has
 _INODE_BYTES = 4096  # one file of the scratch folder for so many of its bytes
 _USUAL = "unix:///var/run/docker.sock"
 _TROUBLES = (docker.errors.DockerException, requests.RequestException, OSError)
@@ -97,7 +100,8 @@ class Engine:
         """
         name = f"merge-reasoner-{uuid.uuid4().hex[:16]}"
         with self._asking("no container could be started"):
-            host = self._client.api.create_host_config(**_hardened(limits), runtime=self._runtime)
+            hardened = _hardened(limits, _RUNTIME_PROCESSES if self._runtime else _OWN_PROCESSES)
+            host = self._client.api.create_host_config(**hardened, runtime=self._runtime)
             made = self._client.api.create_container(
                 image,
                 ["-c", code],
@@ -108,6 +112,7 @@ class Engine:
                 network_disabled=True,
                 stdin_open=True,
                 user="0:0",  # to be given up, claim by claim, for a uid that nothing else has
+                stop_signal="SIGKILL",  # so that an engine which stops, or returns, doesn't wait for it
                 working_dir="/tmp",  # noqa: S108 - the container's
             )
             try:
@@ -153,16 +158,19 @@ class Engine:
     def build(
         self, context: Path, dockerfile: str, tag: str, arguments: dict[str, str], *, network: bool
     ) -> None:
-        """Build an image from the Python files below ``context``.
+        """Build an image from the files below ``context`` that it needs.
 
         Raises:
             SandboxUnavailableError: It could not be built.
         """
         with self._asking("the image could not be built"), tempfile.TemporaryFile() as file:
             with tarfile.open(fileobj=file, mode="w") as archive:
-                archive.add(context / dockerfile, dockerfile, filter=_of_root)
-                for module in sorted((context / "verifiers/sandbox/inside").glob("*.py")):
-                    archive.add(module, str(module.relative_to(context)), filter=_of_root)
+                inside = context / "verifiers/sandbox/inside"
+                folders = [(context / dockerfile).parent, inside, inside / "javascript"]
+                for source in sorted(
+                    path for folder in folders for path in folder.iterdir() if path.is_file()
+                ):
+                    archive.add(source, str(source.relative_to(context)), filter=_of_root)
             file.seek(0)
             self._client.images.build(
                 fileobj=file,
@@ -210,23 +218,27 @@ def unframed(data: bytearray) -> bytes:
     return bytes(found)
 
 
-def _hardened(limits: Limits) -> dict[str, Any]:
+def _hardened(limits: Limits, n_own_processes: int) -> dict[str, Any]:
     n_inodes = limits.scratch_bytes // _INODE_BYTES
     scratch = f"size={limits.scratch_bytes},nr_inodes={n_inodes},mode=1777,noexec,nosuid,nodev"
     memory = limits.memory_bytes + _OWN_BYTES
     return {
         "auto_remove": True,
         "cap_drop": ["ALL"],
-        "cap_add": ["SETUID", "SETGID"],
+        # Of the first process alone: uids for a claim's processes, a root folder for the judged, an end for both.
+        "cap_add": ["SETUID", "SETGID", "SYS_CHROOT", "KILL"],
+        "devices": [f"/dev/{name}:{ROOM}/dev/{name}:rw" for name in _DEVICES],
+        "dns": ["127.0.0.1"],  # or the host's name servers would stand in resolv.conf
+        "dns_search": ["."],
         "ipc_mode": "none",  # with it, no /dev/shm
         "log_config": docker.types.LogConfig(type="none"),
         "mem_limit": memory,
         "memswap_limit": memory,
         "network_mode": "none",
-        "pids_limit": limits.n_processes + _OWN_PROCESSES,
+        "pids_limit": 2 * limits.n_processes + n_own_processes,
         "read_only": True,
         "security_opt": ["no-new-privileges"],
-        "tmpfs": {"/tmp": scratch},  # noqa: S108 - the container's
+        "tmpfs": {"/tmp": scratch, f"{ROOM}/tmp": scratch},  # noqa: S108 - the container's
     }
 
 

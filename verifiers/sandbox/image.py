@@ -27,8 +27,9 @@ from verifiers.errors import SandboxUnavailableError
 PYTHON = "/python/bin/python3"  # inside
 LIBRARIES = "/lib"  # inside
 RUNTIME = "/runtime"  # inside
-_LAYOUT = "5"  # changes whenever the layout below does
+_LAYOUT = "6"  # changes whenever the layout below does
 _INSIDE = Path(__file__).parent / "inside"
+_SOURCES = ("*.py", "javascript/*.js")
 # Not needed by programs under test, or only of use to somebody at a terminal.
 _LEFT_OUT = {
     "other people's": ("site-packages", "dist-packages"),
@@ -48,7 +49,7 @@ def image_path() -> Path:
     """
     executable = _executable().stat()
     facts = (_LAYOUT, sys.version, sys.base_prefix, executable.st_size, executable.st_mtime_ns)
-    return _kept("image", repr(facts).encode(), _build_image)
+    return kept("image", repr(facts).encode(), _build_image)
 
 
 def runtime_path() -> Path:
@@ -57,8 +58,10 @@ def runtime_path() -> Path:
     Raises:
         SandboxUnavailableError: As for ``image_path``.
     """
-    sources = b"".join(module.read_bytes() for module in sorted(_INSIDE.glob("*.py")))
-    return _kept("runtime", sys.version.encode() + sources, _build_runtime)
+    sources = b"".join(
+        module.read_bytes() for pattern in _SOURCES for module in sorted(_INSIDE.glob(pattern))
+    )
+    return kept("runtime", sys.version.encode() + sources, _build_runtime)
 
 
 def cache_folder() -> Path:
@@ -76,8 +79,12 @@ def cache_folder() -> Path:
     return folder
 
 
-def _kept(kind: str, facts: bytes, build: Callable[[Path], None]) -> Path:
-    """Return the folder named after what it is made of; built beside and renamed, so that nobody sees half of one."""
+def kept(kind: str, facts: bytes, build: Callable[[Path], None]) -> Path:
+    """Return the folder named after what it is made of; built beside and renamed, so that nobody sees half of one.
+
+    Raises:
+        SandboxUnavailableError: It cannot be built, or somebody else could have written to it.
+    """
     try:
         parent = cache_folder()
         path = parent / f"{kind}-{hashlib.sha256(facts).hexdigest()[:16]}"
@@ -113,14 +120,15 @@ def _require_ours(path: Path) -> None:
 
 
 def _build_image(root: Path) -> None:
-    for folder in ("tmp", "dev", "python/bin", LIBRARIES.strip("/"), RUNTIME.strip("/")):
+    for folder in ("tmp", "dev", "node", "python/bin", LIBRARIES.strip("/"), RUNTIME.strip("/")):
         (root / folder).mkdir(parents=True)
     for device in ("null", "zero", "urandom", "random"):
         (root / "dev" / device).touch()
     inside = root / PYTHON.strip("/")
     shutil.copyfile(_executable(), inside)
     _copy_standard_library(root)
-    _copy_libraries(root, [inside, *root.glob("python/**/*.so")])
+    _copy_loader(root)
+    copy_libraries(root / LIBRARIES.strip("/"), [inside, *root.glob("python/**/*.so")])
 
 
 def _open_up(root: Path) -> None:
@@ -159,10 +167,18 @@ def _compile_what_is_not(library: Path) -> None:
             )
 
 
-def _copy_libraries(root: Path, binaries: list[Path]) -> None:
-    """Copy what the binaries are linked to, as the system's own loader says, and the loader itself."""
+def _copy_loader(root: Path) -> None:
     loader = _loader(_executable())
     shutil.copyfile(loader, _made(root / str(loader).lstrip("/")))
+
+
+def copy_libraries(folder: Path, binaries: list[Path]) -> None:
+    """Copy what the binaries are linked to, as the system's own loader says.
+
+    Raises:
+        SandboxUnavailableError: There is no loader.
+    """
+    loader = _loader(_executable())
     environment = {"LD_LIBRARY_PATH": f"{sysconfig.get_config_var('LIBDIR') or ''}"}
     for binary in binaries:
         # The original interpreter, since its libraries may be found relative to it ($ORIGIN).
@@ -176,7 +192,7 @@ def _copy_libraries(root: Path, binaries: list[Path]) -> None:
             check=False,
         )
         for name, found in _NEEDED.findall(listed.stdout):
-            target = root / LIBRARIES.strip("/") / Path(name).name
+            target = folder / Path(name).name
             if not target.exists():
                 shutil.copyfile(found, target)
 
@@ -205,3 +221,5 @@ def _build_runtime(root: Path) -> None:
             dfile=f"{RUNTIME}/{module.name}",
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
+    for script in _INSIDE.glob("javascript/*.js"):
+        shutil.copyfile(script, _made(root / "verifiers" / "sandbox" / "inside" / "javascript" / script.name))

@@ -33,6 +33,12 @@ class Job:
     seed: int = 0
     """Of the random numbers on both sides."""
 
+    language: str = "python"
+    """Of the program and the tests: ``python`` or ``javascript``."""
+
+    inner: bool = False
+    """Run the tests in the program's own process, where a pass can be forged; the judge only hears of them."""
+
     def message(self) -> dict[str, Any]:
         """Return the job as the judge reads it."""
         return {
@@ -43,6 +49,8 @@ class Job:
             "inputs_for": self.inputs_for,
             "files": dict(self.files),
             "seed": self.seed,
+            "language": self.language,
+            "inner": self.inner,
         }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.cell import START_TIMEOUT_S, Builder, Cell, await_child, spawn
 from verifiers.sandbox.cgroups import ControlGroup
+from verifiers.sandbox.lanes import MAX_AGE_S
 from verifiers.sandbox.protocol import Limits
 from verifiers.sandbox.seccomp import filter_program
 from verifiers.sandbox.waiting import readable
@@ -118,6 +119,26 @@ class Station:
             said = self._process.stderr.read() or b""
         text = said.decode(errors="replace").strip().rpartition("\n")[2]
         return SandboxUnavailableError(f"the long-lived sandbox ended ({text or f'exit code {code}'})")
+
+
+class StationPair:
+    """A station for judges and another for the judged."""
+
+    def __init__(self, judge: Station, judged: Station) -> None:
+        self.judge = judge
+        self.judged = judged
+
+    def is_fresh(self, max_claims: int) -> bool:
+        """Return whether both are beyond doubt: alive, silent, young, and not used often."""
+        return all(
+            station.idle() and station.n_claims < max_claims and time.monotonic() - station.began < MAX_AGE_S
+            for station in (self.judge, self.judged)
+        )
+
+    def close(self) -> None:
+        """End both."""
+        self.judge.close()
+        self.judged.close()
 
 
 class WarmCell(Cell):

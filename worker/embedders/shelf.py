@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verifiers.errors import ModelUnavailableError
-from worker.embedders.minilm import MODEL, MiniLM
+from worker.embedders.minilm import MODEL, TOKENIZER, MiniLM
 from worker.errors import ConfigurationError, ModelFetchError
 from worker.models.catalogue import find_model
+from worker.models.shelf import locate
+
+
+def embedder_if_here(models_dir: Path) -> tuple[LazyEmbedder | None, str]:
+    """Return the embedder when its libraries and weights are on this machine, else ``None`` and why; loads nothing."""
+    absent = [name for name in ("onnxruntime", "tokenizers") if find_spec(name) is None]
+    if absent:
+        return None, f"{absent[0]} is not installed; `make embedding` installs it"
+    try:
+        for model in (MODEL, TOKENIZER):
+            locate(model, models_dir)
+    except ModelFetchError as error:
+        return None, str(error)
+    return LazyEmbedder(models_dir), ""
 
 
 class LazyEmbedder:

@@ -9,9 +9,13 @@ from typing import get_args
 
 from reasoner.decisions import Mode
 from worker.errors import ConfigurationError
-from worker.submission.lines import Kind
+from worker.submission.lines import Kind, ProgramLanguage, TaskLine
 
 OURS = Path(__file__).parent / "texts"
+KINDS = (
+    *get_args(Kind),
+    *(f"code-{language}" for language in get_args(ProgramLanguage) if language != "python"),
+)
 MAX_BYTES = 20_000  # a longer one leaves no room for the task in a small context
 
 
@@ -32,7 +36,8 @@ Instructions = Mapping[tuple[str, str], tuple[Instruction, ...]]
 def read_instructions(folder: Path | None) -> Instructions:
     """Return ours, with those of ``folder`` in their place for each kind and mode that it has files for.
 
-    A file is called ``<kind>.<mode>.<variant>.txt`` and holds plain text, used as the system message.
+    A file is called ``<kind>.<mode>.<variant>.txt`` and holds plain text, used as the system message. Programs in
+    another language than Python have a kind of their own here: ``code-javascript``.
 
     Raises:
         ConfigurationError: There is no such folder, or a file of it has another name, is empty or too long.
@@ -45,6 +50,12 @@ def read_instructions(folder: Path | None) -> Instructions:
     return found
 
 
+def instructions_for(instructions: Instructions, line: TaskLine) -> tuple[Instruction, ...]:
+    """Return the variants for a task: those for its programs' language where there are some, else its kind's."""
+    by_language = instructions.get((f"{line.kind}-{line.language}", line.mode))
+    return by_language or instructions[line.kind, line.mode]
+
+
 def _read(folder: Path) -> dict[tuple[str, str], tuple[Instruction, ...]]:
     found: dict[tuple[str, str], tuple[Instruction, ...]] = {}
     for path in sorted(folder.glob("*.txt")):
@@ -55,10 +66,10 @@ def _read(folder: Path) -> dict[tuple[str, str], tuple[Instruction, ...]]:
 
 def _parts(path: Path) -> tuple[str, str, str]:
     parts = path.name.split(".")
-    if len(parts) != 4 or parts[0] not in get_args(Kind) or parts[1] not in get_args(Mode) or not parts[2]:
+    if len(parts) != 4 or parts[0] not in KINDS or parts[1] not in get_args(Mode) or not parts[2]:
         raise ConfigurationError(
             f"{path}: an instruction is called KIND.MODE.VARIANT.txt, where KIND is one of "
-            f"{', '.join(get_args(Kind))} and MODE is {' or '.join(get_args(Mode))}"
+            f"{', '.join(KINDS)} and MODE is {' or '.join(get_args(Mode))}"
         )
     return parts[0], parts[1], parts[2]
 

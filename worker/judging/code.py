@@ -19,7 +19,13 @@ class CodeJudge:
     def __init__(self, verifier: CodeVerifier) -> None:
         self._verifier = verifier
 
-    def judge(self, line: TaskLine, said: Sequence[Said]) -> list[Judged]:
+    def judge(
+        self,
+        line: TaskLine,
+        said: Sequence[Said],
+        *,
+        tenant: str,  # noqa: ARG002 (looks nothing up)
+    ) -> list[Judged]:
         """See ``Judge``."""
         forms = distinct_answers(line, answers_of(said))
         return [one for i, spec in specs_of(line, CodeVerification) for one in self._spec(i, spec, forms)]
@@ -34,6 +40,7 @@ class CodeJudge:
                 files=spec.files,
                 known_good=spec.known_good,
                 seed=spec.seed,
+                inner=spec.inner,
             )
             for program in forms.values()
         ]

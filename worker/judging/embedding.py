@@ -23,7 +23,13 @@ class EmbeddingJudge:
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
 
-    def judge(self, line: TaskLine, said: Sequence[Said]) -> list[Judged]:
+    def judge(
+        self,
+        line: TaskLine,
+        said: Sequence[Said],
+        *,
+        tenant: str,  # noqa: ARG002 (looks nothing up)
+    ) -> list[Judged]:
         """See ``Judge``."""
         forms = distinct_answers(line, answers_of(said))
         if equivalence_of(line) != "embedding" or len(forms) < 2:

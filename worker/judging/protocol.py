@@ -37,8 +37,13 @@ class Saying:
 class Judge(Protocol):
     """One verifier, asked about tasks; safe to call from several threads."""
 
-    def judge(self, line: TaskLine, said: Sequence[Said]) -> list[Judged]:
+    def judge(self, line: TaskLine, said: Sequence[Said], *, tenant: str) -> list[Judged]:
         """Return a verdict on every claim of its kind that the task's chains give rise to.
+
+        Args:
+            line: The task.
+            said: What its chains say.
+            tenant: Whose task it is; whatever is looked up for it is this tenant's.
 
         Raises:
             VerifierError: The verifier broke and concluded nothing.

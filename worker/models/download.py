@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from worker.errors import ModelFetchError
@@ -25,6 +25,15 @@ get_hf_file_metadata(hf_hub_url(repository, file_name), timeout=float(timeout_s)
 hf_hub_download(repository, file_name, local_dir=directory, etag_timeout=float(timeout_s))
 """
 
+SNAPSHOT_SCRIPT = """
+import sys
+from huggingface_hub import HfApi, snapshot_download
+repository, directory, timeout_s, *patterns = sys.argv[1:]
+HfApi().model_info(repository, timeout=float(timeout_s))
+snapshot_download(repository, local_dir=directory, allow_patterns=patterns, etag_timeout=float(timeout_s))
+"""
+QUIET_HUB = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
 Watcher = Callable[[int], None]
 """Is told twice a second how many bytes have come."""
 
@@ -36,9 +45,18 @@ def download_from_hub(repository: str, file_name: str, directory: Path, *, watch
         ModelFetchError: The hub cannot be reached, or has no such file.
     """
     script = ["-c", HUB_SCRIPT, repository, file_name, str(directory), str(HUB_TIMEOUT_S)]
-    quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    _run(script, directory, watcher=watcher, extra_environment=quiet)
+    _run(script, directory, watcher=watcher, extra_environment=QUIET_HUB)
     return directory / file_name
+
+
+def download_snapshot(repository: str, patterns: Sequence[str], directory: Path, *, watcher: Watcher) -> None:
+    """Put the files of a repository of the model hub that match a pattern into ``directory``.
+
+    Raises:
+        ModelFetchError: The hub cannot be reached, or has no such repository.
+    """
+    script = ["-c", SNAPSHOT_SCRIPT, repository, str(directory), str(HUB_TIMEOUT_S), *patterns]
+    _run(script, directory, watcher=watcher, extra_environment=QUIET_HUB)
 
 
 def download_wheel(package: str, directory: Path, *, watcher: Watcher) -> Path:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 from uuid import UUID
 
 from verifiers.errors import VerifierError
@@ -25,8 +26,13 @@ logger = logging.getLogger(__name__)
 
 LINGER_S = 0.1  # verdicts that come quickly share a transaction; a slow one waits for nobody
 
-Judge = Callable[[TaskLine, Sequence[Said]], list[Judged]]
-"""Judges every claim of one kind that a task's chains give rise to."""
+
+class Judge(Protocol):
+    """Judges every claim of one kind that a task's chains give rise to."""
+
+    def __call__(self, line: TaskLine, said: Sequence[Said], *, tenant: str) -> list[Judged]:
+        """See ``worker.judging.protocol.Judge``."""
+        ...
 
 
 def verify(desk: Desk, ids: Sequence[UUID], *, verifier: str, judge: Judge) -> None:
@@ -59,7 +65,7 @@ def _judged(
     desk: Desk, task: HeldTask, said: Sequence[Said], *, verifier: str, judge: Judge
 ) -> list[Judged] | None:
     try:
-        return judge(task.line, said)
+        return judge(task.line, said, tenant=task.tenant)
     except VerifierError as error:
         _give_back(desk, task, error, verifier=verifier)
         return None

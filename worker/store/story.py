@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,11 @@ from sqlalchemy import Connection, Engine, select, text
 from db.ledger import CalibrationRow, DecisionRow, LabelRow
 from db.models import TaskEventRow, TaskRow, VerdictRow
 from worker.errors import UnknownTaskError
-from worker.kinds import KINDS
+from worker.kinds import rules_of_kind
 from worker.store.chains import StoredChain, load_chains
 from worker.store.texts import digest
 from worker.store.transactions import transaction
+from worker.submission.lines import TaskLine
 
 BY_CUSTOM_ID = text("""
 SELECT id FROM tasks WHERE tenant = :tenant AND custom_id = :custom_id
@@ -76,7 +78,8 @@ def load_story(engine: Engine, task_id: UUID) -> Story:
     chains = load_chains(engine, [task_id])[task_id]
     with transaction(engine) as connection:
         task = _rows(connection, TaskRow, TaskRow.__table__.c.id == task_id)[0]
-        given_by = _given_by(chains, task["kind"])
+        line = TaskLine.model_validate(task["spec"])
+        given_by = _given_by(chains, rules_of_kind(line.kind, line.language).normal_form)
         verdict, decision = VerdictRow.__table__.c, DecisionRow.__table__.c
         event, label = TaskEventRow.__table__.c, LabelRow.__table__.c
         decisions = _rows(
@@ -109,12 +112,12 @@ def load_story(engine: Engine, task_id: UUID) -> Story:
         )
 
 
-def _given_by(chains: list[StoredChain], kind: str) -> dict[str | None, list[int]]:
+def _given_by(chains: list[StoredChain], normal_form: Callable[[str], str]) -> dict[str | None, list[int]]:
     """Return which chains gave each answer, by the digest of its normal form, as claims name it."""
     found: dict[str | None, list[int]] = {}
     for chain in chains:
         if chain.answer is not None:
-            found.setdefault(digest(KINDS[kind].normal_form(chain.answer)), []).append(chain.index)
+            found.setdefault(digest(normal_form(chain.answer)), []).append(chain.index)
     return found
 
 

@@ -50,7 +50,7 @@ FIXES = {
 
 
 # Pydantic names the member of a union it tried; to an author that is noise within the path.
-UNION_TAGS = {"str", "int", "float", "list[str]", "code", "math"}
+UNION_TAGS = {"str", "int", "float", "list[str]", "code", "entailment", "facts", "math"}
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, str, str, str]:
@@ -71,7 +71,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, str, s
         fix = "nest it less deeply" if "recursion" in problem else "write one JSON object per line"
         return "-", "invalid_json", f"is not valid JSON ({problem})", fix
     if kind == "union_tag_not_found":
-        return field, "missing_field", "has no verifier", 'add "verifier": "code" or "math"'
+        return (
+            field,
+            "missing_field",
+            "has no verifier",
+            'add "verifier": "code", "entailment", "facts" or "math"',
+        )
     if kind == "union_tag_invalid":
         known = str(context["expected_tags"]).replace("'", '"')
         return field, "invalid_value", f'knows no verifier "{context["tag"]}"', f"use one of {known}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from verifiers.code.verifier import CodeVerifier
 
 
 def run(*arguments: object, lines: list[object] | None = None) -> tuple[int, list[dict[str, Any]], str]:
@@ -178,12 +176,34 @@ def test_verify_math_judges_every_claim_in_order() -> None:
     assert all({"reason", "elapsed_s", "evidence"} <= set(v) for v in verdicts)
 
 
+def test_verify_math_takes_conditions_and_texts_too() -> None:
+    lines: list[object] = [
+        {"id": 1, "answer": "x = 3, y = 4", "conditions": ["x^2 + y^2 = 25", "x < y"]},
+        {"id": 2, "answer": "(4, 3)", "conditions": ["x < y"], "unknowns": ["x", "y"]},
+        {"id": 3, "text": "So 2 * 3 = 7."},
+        {"id": 4, "gold": "{1, 2, 2}", "answer": "{1, 2}", "collection": "multiset"},
+        {"id": 5, "gold": "1", "text": "1 + 1 = 2"},
+        {"id": 6, "answer": "1"},
+    ]
+    code, verdicts, told = run("verify", "math", "-", lines=lines)
+    assert code == 1
+    assert [v.get("outcome") for v in verdicts[:4]] == ["confirmed", "refuted", "refuted", "refuted"]
+    assert told.count("is no claim") == 2
+
+
+def test_a_step_check_is_part_of_a_merged_decision() -> None:
+    line = {
+        "custom_id": "a", "kind": "math", "verify": [{"verifier": "math", "steps": True}],
+        "chains": [{"text": "3 * 4 = 13. The answer is 13."}, {"text": "3 * 4 = 12. The answer is 12."}] * 2,
+    }  # fmt: skip
+    code, (decision,), _ = run("merge", "-", lines=[line])
+    assert code == 0
+    assert decision["answer"] == "12"
+    assert decision["verdicts"] == {"math": {"confirmed": 1, "refuted": 1}}
+
+
 @pytest.mark.sandbox
-def test_verify_code_judges_every_claim_in_order() -> None:
-    if not CodeVerifier.availability().ok:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(CodeVerifier.availability().reason)
-        pytest.skip(CodeVerifier.availability().reason)
+def test_verify_code_judges_every_claim_in_order(needs_sandbox: None) -> None:
     right = {"id": "r", "program": "def f(x):\n    return x + 1\n", "tests": "assert f(1) == 2"}
     wrong = {**right, "id": "w", "program": "def f(x):\n    return x\n"}
     code, verdicts, _ = run("verify", "code", "-", lines=[right, wrong])

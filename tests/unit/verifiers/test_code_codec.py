@@ -52,6 +52,8 @@ def crossed(value: Value) -> Value:
     return Decoder().decode(json.loads(json.dumps(Encoder().encode(value), allow_nan=False)))
 
 
+# Which values are drawn depends on the modules imported before; of some, hypothesis only has much to say.
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @given(VALUES)
 def test_a_value_arrives_equal_and_of_the_same_type(value: Value) -> None:
     arrived = crossed(value)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifiers.code.extraction import extract_program, normal_form
+from verifiers.code.extraction import extract_program
+from verifiers.code.languages import JAVASCRIPT, PYTHON
 
 CHAIN = """Let me think. First a draft:
 
@@ -95,12 +96,72 @@ def test_any_text_gives_a_program_or_none(text: str) -> None:
 
 def test_the_normal_form_forgets_comments_docstrings_and_formatting() -> None:
     one = 'def f( x ):\n    """Say."""\n    # so\n    return (x+1)'
-    assert normal_form(one) == normal_form("def f(x):\n\n    return x + 1\n")
+    assert PYTHON.normal_form(one) == PYTHON.normal_form("def f(x):\n\n    return x + 1\n")
 
 
 def test_the_normal_form_keeps_what_makes_a_difference() -> None:
-    assert normal_form("def f(x): return x + 1") != normal_form("def f(x): return x + 2")
+    assert PYTHON.normal_form("def f(x): return x + 1") != PYTHON.normal_form("def f(x): return x + 2")
 
 
 def test_the_normal_form_of_what_is_not_python_is_itself() -> None:
-    assert normal_form("def f(:") == "def f(:"
+    assert PYTHON.normal_form("def f(:") == "def f(:"
+
+
+JAVASCRIPT_CHAIN = """First a try:
+
+```js
+const add = (a, b) => a - b;
+```
+
+And in Python it would be
+
+```python
+def add(a, b):
+    return a + b
+```
+
+So:
+
+```javascript
+function add(a, b) {
+  return a + b;
+}
+module.exports = { add };
+```
+
+```bash
+node add.js
+```
+"""
+
+
+def test_a_program_in_javascript_is_found_by_its_fence_and_its_names() -> None:
+    found = extract_program(JAVASCRIPT_CHAIN, "add", JAVASCRIPT)
+    assert found is not None
+    assert found.startswith("function add(a, b) {\n  return a + b;")
+
+
+@pytest.mark.parametrize(
+    ("program", "names"),
+    [
+        ("async function f() {}\nfunction* g() {}", {"f", "g"}),
+        ("export default class A {}\nexport const b = 1", {"A", "b"}),
+        ("exports.c = 1;\nmodule.exports.d = () => 2;", {"c", "d"}),
+        ("const e = () => {\n  const inner = 1;\n};", {"e"}),
+        ("I would say no.", set()),
+    ],
+)
+def test_the_names_of_a_javascript_program_show_without_a_parser(program: str, names: set[str]) -> None:
+    assert JAVASCRIPT.defined(program) == names
+
+
+def test_the_normal_form_of_javascript_never_touches_what_may_be_a_value() -> None:
+    assert JAVASCRIPT.normal_form("f();  \n\n g();\n") == "f();\n g();"
+    assert JAVASCRIPT.normal_form("f(`a  \n\nb`);\n") == "f(`a  \n\nb`);"
+    assert JAVASCRIPT.normal_form("x = /a//b/; // why") == "x = /a//b/; // why"
+
+
+@given(st.text())
+def test_a_normal_form_of_javascript_is_idempotent(program: str) -> None:
+    once = JAVASCRIPT.normal_form(program)
+    assert JAVASCRIPT.normal_form(once) == once

@@ -19,7 +19,17 @@ def task(**fields: Any) -> TaskLine:
 
 
 def test_every_kind_and_mode_has_an_instruction() -> None:
-    assert set(DEFAULT) == {(kind, mode) for kind in get_args(Kind) for mode in get_args(Mode)}
+    assert set(DEFAULT) >= {(kind, mode) for kind in get_args(Kind) for mode in get_args(Mode)}
+
+
+def test_programs_in_another_language_are_asked_for_in_it() -> None:
+    verify = [{"verifier": "code", "tests": "x", "language": "javascript"}]
+    ((_, messages),) = prompts_of(task(kind="code", verify=verify))
+    assert "JavaScript" in messages[0].content
+    ((_, messages),) = prompts_of(task(kind="code"))
+    assert "Python" in messages[0].content
+    ((_, of_spread),) = prompts_of(task(kind="code", verify=verify, mode="spread"))
+    assert of_spread[0].content == DEFAULT["code", "spread"][0].text
 
 
 def test_an_operator_s_files_take_the_place_of_ours_for_their_kind_and_mode_only(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.kinds import extract_short_answer, text_normal_form
+from worker.kinds import extract_short_answer, read_answer, rules_of_kind, text_normal_form
 
 
 @pytest.mark.parametrize("answer", ["Paris", " **Paris**. ", '"paris"', "(Paris)", "...PARIS!"])
@@ -22,3 +22,13 @@ def test_the_last_labelled_line_is_the_answer_else_the_last_that_says_anything()
     assert extract_short_answer("Answer: Rome\nNo.\nFinal answer: **Paris**.\nI am sure.") == "Paris"
     assert extract_short_answer("Perhaps Rome.\nParis.\n---\n...") == "---"
     assert extract_short_answer("...") is None
+
+
+def test_a_program_is_read_off_in_the_language_of_its_task() -> None:
+    text = "```python\ndef f(): pass\n```\n```js\nconst f = () => 1;\n```\n"
+    python, javascript = (
+        read_answer("code", "merge", text, "f", language) for language in ("python", "javascript")
+    )
+    assert python == "def f(): pass\n"
+    assert javascript == "const f = () => 1;\n"
+    assert rules_of_kind("math", "javascript") is rules_of_kind("math", "python")

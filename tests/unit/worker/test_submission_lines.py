@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from worker.submission.reader import read_lines
 from worker.submission.validation import LineValidator, ValidLine
 
 GOOD = {"custom_id": "a", "kind": "math", "prompt": "1 + 1?"}
+FACTS: dict[str, Any] = {"verifier": "facts", "documents": [{"id": "a", "text": "Leave is 25 days."}]}
 LIMIT_BYTES = 10_000
 
 
@@ -51,7 +53,24 @@ def only_problem(results: Iterable[ValidLine[TaskLine] | LineProblem]) -> LinePr
         ({"options": {"stop": [""]}}, "options.stop.0", "invalid_value"),
         ({"verify": [{"verifier": "code"}]}, "verify.0.tests", "missing_field"),
         ({"verify": [{"verifier": "magic"}]}, "verify.0", "invalid_value"),
+        ({"verify": [{"verifier": "math"}]}, "verify.0", "invalid_value"),
+        ({"verify": [{"verifier": "math", "reference": "1", "steps": True}]}, "verify.0", "invalid_value"),
+        ({"verify": [{"verifier": "math", "steps": False}]}, "verify.0", "invalid_value"),
+        ({"verify": [{"verifier": "math", "conditions": []}]}, "verify.0.conditions", "invalid_value"),
+        ({"verify": [{"verifier": "math", "steps": True, "unknowns": ["x"]}]}, "verify.0", "invalid_value"),
+        (
+            {"verify": [{"verifier": "math", "steps": True, "collection": "list"}]},
+            "verify.0",
+            "invalid_value",
+        ),
         ({"verify": [{"tests": "assert f()"}]}, "verify.0", "missing_field"),
+        ({"verify": [{"verifier": "facts"}]}, "verify.0", "invalid_value"),
+        ({"verify": [{**FACTS, "collection": "c"}]}, "verify.0", "invalid_value"),
+        ({"verify": [{**FACTS, "statement": "It is 25."}]}, "verify.0.statement", "invalid_value"),
+        ({"verify": [{**FACTS, "documents": []}]}, "verify.0.documents", "invalid_value"),
+        ({"verify": [{**FACTS, "documents": 2 * FACTS["documents"]}]}, "verify.0", "invalid_value"),
+        ({"verify": [{**FACTS, "documents": [{"id": "a"}]}]}, "verify.0.documents.0.text", "missing_field"),
+        ({"verify": [{**FACTS, "colection": "c"}]}, "verify.0.colection", "unknown_field"),
         ({"chains": [{"text": "x", "logprob": 0.5}]}, "chains.0.logprob", "invalid_value"),
         ({"messages": [{"role": "user", "content": "x"}]}, "-", "invalid_value"),
         ({"label": [1]}, "label", "wrong_type"),
@@ -181,3 +200,18 @@ def test_every_line_keeps_the_number_an_editor_shows(contents: list[bytes], max_
             assert line.content == expected[line.number]
         else:
             assert len(contents[line.number - 1]) > max_line_bytes - 3
+
+
+def test_a_task_is_about_programs_in_one_language() -> None:
+    python, javascript = (
+        {"verifier": "code", "tests": "assert(f(1) === 1)", "language": language}
+        for language in ("python", "javascript")
+    )
+    task = {"custom_id": "a", "kind": "code", "candidates": ["f = 1"]}
+    (good,) = judge(lines({**task, "verify": [javascript, {**javascript, "inner": "allowed"}]}))
+    assert isinstance(good, ValidLine)
+    assert good.line.language == "javascript"
+    problem = only_problem(judge(lines({**task, "verify": [python, javascript]})))
+    assert "different languages" in problem.problem
+    problem = only_problem(judge(lines({**task, "verify": [{**python, "language": "rust"}]})))
+    assert problem.field.endswith("language")

@@ -49,14 +49,14 @@ def _case(number: int, case: dict[str, object]) -> tuple[str, str]:
 
 
 def run_case(
-    link: Link, program: str, number: int, stdin: str, expected: str
+    link: Link, program: str, number: int, stdin: str, expected: str, *, language: str
 ) -> tuple[Assertion, str | None]:
     """Run one case; return how it went, and the name of the limit that ended the script, if one did."""
     text = f"case {number}, stdin {stdin!r}"
     case = Assertion(number, text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "...")
     limit = None
     try:
-        status, cpu_s, printed = link.run_script(program, stdin)
+        status, cpu_s, printed = link.run_script(program, stdin, language)
     except Exception as error:  # noqa: BLE001 - the program has left nothing to run it with: no processes, no memory
         case.failure = f"could not be run any more: {type(error).__name__}"
         return case, None

@@ -8,6 +8,8 @@ import sys
 from itertools import pairwise
 
 _MAX_FD = 1024
+_GVISOR = ("4.4.0", "#1 SMP Sun Jan 10 15:06:54 PST 2016")  # what it says of itself, always
+_UNKNOWN_TO_GVISOR = (resource.RLIMIT_CORE, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_NPROC)
 
 
 def confine(keep: set[int], limits: tuple[int, ...]) -> None:
@@ -34,7 +36,11 @@ def confine(keep: set[int], limits: tuple[int, ...]) -> None:
         (resource.RLIMIT_NPROC, n_processes),
         (resource.RLIMIT_AS, memory_bytes),
     ):
-        resource.setrlimit(which, (value, value))
+        try:
+            resource.setrlimit(which, (value, value))
+        except ValueError:
+            if which not in _UNKNOWN_TO_GVISOR or os.uname()[2:4] != _GVISOR:
+                raise
     for fd in keep:
         os.set_inheritable(fd, False)  # noqa: FBT003 - positional only
     sys.dont_write_bytecode = True

@@ -45,6 +45,7 @@ class Fixtures:
     def __init__(self, namespace: dict[str, Any], link: Link) -> None:
         self._link = link
         self._of_module = {"capsys": Fixture(lambda: captured(link), {"name": "capsys"})}
+        self._of_module |= getattr(link, "own_fixtures", {})
         self._of_module |= {f.name: f for f in namespace.values() if isinstance(f, Fixture)}
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._ends: list[Any] = []
@@ -143,7 +144,8 @@ class Fixtures:
         if name in _ELSEWHERE:
             return self._link.cannot(
                 f"the tests use the fixture {name}, which needs {_ELSEWHERE[name]}; "
-                "they and the program are in different processes"
+                "they and the program are in different processes",
+                inside=True,
             )
         return self._link.cannot(f"the tests use a fixture {name!r} that they do not define")
 

@@ -11,35 +11,26 @@ import types
 from typing import Any
 
 from verifiers.sandbox.inside import names, wire
-from verifiers.sandbox.inside.asserts import MAX_TEXT, RECORDER, Assertion, Ended, Recorder, Rewriter
+from verifiers.sandbox.inside.asserts import MAX_TEXT, RECORDER, Ended, Recorder, Rewriter
 from verifiers.sandbox.inside.behaviour import observe
 from verifiers.sandbox.inside.codec import Value
+from verifiers.sandbox.inside.conclusion import MAX_REPORTED, Conclusion, one_line, reported, state_of
 from verifiers.sandbox.inside.confine import confine
 from verifiers.sandbox.inside.link import Link, ProgramFatal, UnsupportedTestError
 from verifiers.sandbox.inside.proxies import Proxy
-
-MAX_REPORTED = 50  # assertions spelled out in the evidence
-
-
-class Conclusion(Exception):  # noqa: N818 - how a trial ends, not an error
-    """Raised when the outcome is known."""
-
-    def __init__(self, outcome: str, reason: str, **facts: Value) -> None:
-        super().__init__(reason)
-        self.outcome = outcome
-        self.reason = reason
-        self.facts = facts
 
 
 class Trial:
     """One program before one set of tests."""
 
     def __init__(self, job: dict[str, Any], link: Link) -> None:
+        self._job = job
         self._tests: str = job["tests"]
         self._program: str = job["program"]
         self._entry_point: str | None = job["entry_point"]
         self._files: dict[str, str] = job.get("files", {})
         self._seed: int = job.get("seed", 0)
+        self._language: str = job.get("language", "python")
         self._link = link
         self._recorder = Recorder()
         self._in_suite = False
@@ -50,6 +41,27 @@ class Trial:
         )
         self._results: list[Ended] = []
         self._namespace: dict[str, Any] = {"__name__": "__main__", RECORDER: self._recorder}
+
+    def run_javascript(self, report_fd: int, link_fd: int) -> dict[str, Any]:
+        """Return the report about cases; for any other tests both processes become node and this never returns."""
+        node = importlib.import_module("verifiers.sandbox.inside.node")
+        if node.node() is None:
+            return {
+                "outcome": "abstained",
+                "reason": "this sandbox has no node to run JavaScript",
+                "missing": "node",
+            }
+        if self._tests.lstrip().startswith("[") and self._has_cases():
+            return self.run()
+        self._link.prepare("become node", self._seed)
+        return node.become_judge(self._job, report_fd, link_fd)  # type: ignore[no-any-return] # it never does
+
+    def _has_cases(self) -> bool:
+        """Return whether what begins with a bracket is cases, right or wrong, and not a program of tests."""
+        try:
+            return self._cases() is not None
+        except Conclusion:
+            return True
 
     def run(self) -> dict[str, Any]:
         """Return the report: outcome, reason, assertions."""
@@ -65,23 +77,25 @@ class Trial:
                 "refuted", f"the program {fatal.reason}", stopped=fatal.kind, where="the tests"
             )
         except UnsupportedTestError as error:
-            conclusion = Conclusion("abstained", str(error))
+            conclusion = Conclusion("abstained", str(error), needs_inside=error.inside)
         except Exception as error:
             if error is not self._link.last_raised:
                 raise
             conclusion = Conclusion(
-                "refuted", f"the program raises {_one_line(error)} when it is only looked at"
+                "refuted", f"the program raises {one_line(error)} when it is only looked at"
             )
         done = self._recorder.assertions
         return {
             "outcome": conclusion.outcome,
             "reason": conclusion.reason,
-            "assertions": [[a.line, a.text, _state(a), a.failure] for a in done[:MAX_REPORTED]],
+            "assertions": [[a.line, a.text, state_of(a), a.failure] for a in done[:MAX_REPORTED]],
             "n_assertions": len(done),
             "n_passed": sum(a.passed for a in done),
             "own_comparisons": self._link.n_trusted,
             "own_helpers": self._helpers,
-            "tests": [[r.name[:MAX_TEXT], r.state, r.detail] for r in self._results[:MAX_REPORTED]],
+            "first_failure": next(([a.line, a.text, a.failure] for a in done if a.failure is not None), None),
+            "n_tests": len(self._results),
+            "tests": [[r.name[:MAX_TEXT], r.state, r.detail] for r in reported(self._results)],
             **conclusion.facts,
         }
 
@@ -102,7 +116,7 @@ class Trial:
         done = self._recorder.assertions
         facts: dict[str, Value] = {"form": "cases"}
         for number, (stdin, stdout) in enumerate(cases, 1):
-            case, limit = run_case(self._link, self._program, number, stdin, stdout)
+            case, limit = run_case(self._link, self._program, number, stdin, stdout, language=self._language)
             done.append(case)
             if limit:
                 facts["limit"] = limit
@@ -122,7 +136,7 @@ class Trial:
             module.__dict__.update({**self._namespace, "__name__": suite.MODULE})
             self._namespace = module.__dict__
         if "redirect_stdout" in self._tests:
-            importlib.import_module("verifiers.sandbox.inside.capture").redirect(self._link)
+            self._watch_output()
         self._offer_names(tree)
         if suite is None:
             self._run(tree)
@@ -133,7 +147,7 @@ class Trial:
     def _run_suite(self, suite: types.ModuleType, tree: ast.Module) -> Conclusion:
         """Run the tests that the file has defined; every one is heard of, the first that failed is the reason."""
         self._in_suite = True
-        judging = suite.Judging(self._link, self._recorder, self._explained)
+        judging = self._judging()
         self._results = judging.results
         suite.run(self._namespace, judging)
         ended = judging.fatal or self._explained(None) or judging.failed
@@ -147,20 +161,33 @@ class Trial:
         skipped = f", {n_skipped} skipped" if n_skipped else ""
         return self._count(f"{n_passed} tests passed{skipped}: ", needs_assertions=not by_hand)
 
+    def _judging(self) -> Any:  # noqa: ANN401 - of a module that few claims need
+        suite = importlib.import_module("verifiers.sandbox.inside.suite")
+        return suite.Judging(self._link, self._recorder, self._explained)
+
+    def _watch_output(self) -> None:
+        importlib.import_module("verifiers.sandbox.inside.capture").redirect(self._link)
+
+    def _needs_inside(self, tree: ast.Module) -> str | None:
+        return names.reaches_inside(tree)
+
     def _read(self) -> ast.Module:
         try:
             tree = ast.parse(self._tests, "tests")
             compile(tree, "tests", "exec")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise Conclusion("abstained", f"the tests are not valid Python: {_one_line(error)}") from error
+            raise Conclusion("abstained", f"the tests are not valid Python: {one_line(error)}") from error
         found = names.framework(tree)
         if found:
-            raise Conclusion("abstained", f"the tests use {found}, which is not supported")
+            raise Conclusion(
+                "abstained", f"the tests use {found}, which is not supported; what draws from `random` is"
+            )
         if not names.has_assertions(tree):
             raise Conclusion("abstained", "the tests contain no assertion")
-        needed = names.reaches_inside(tree)
+        needed = self._needs_inside(tree)
         if needed:
-            raise Conclusion("abstained", f"the tests cannot be kept apart from the program: {needed}")
+            why = f"the tests cannot be kept apart from the program: {needed}"
+            raise Conclusion("abstained", why, needs_inside=True)
         return tree
 
     def _load(self) -> None:
@@ -171,11 +198,9 @@ class Trial:
                 "refuted", f"the program {fatal.reason}", stopped=fatal.kind, where="its top level"
             ) from fatal
         except SyntaxError as error:
-            raise Conclusion("refuted", f"the program is not valid Python: {_one_line(error)}") from error
+            raise Conclusion("refuted", f"the program is not valid Python: {one_line(error)}") from error
         except Exception as error:
-            raise Conclusion(
-                "refuted", f"the program raises {_one_line(error)} while it is loaded"
-            ) from error
+            raise Conclusion("refuted", f"the program raises {one_line(error)} while it is loaded") from error
 
     def _tested(self, tree: ast.Module) -> str | None:
         return self._entry_point or names.called_function(tree)
@@ -262,7 +287,7 @@ class Trial:
         """
         recorder, link = self._recorder, self._link
         if isinstance(error, UnsupportedTestError):
-            return Conclusion("abstained", str(error))
+            return Conclusion("abstained", str(error), needs_inside=error.inside)
         if link.fatal is not None:
             where = (
                 f"line {recorder.current.line}: {recorder.current.text}" if recorder.current else "the tests"
@@ -273,7 +298,7 @@ class Trial:
                 "refuted", f"the program {link.fatal.reason}", stopped=link.fatal.kind, where=where
             )
         if link.unsupported is not None:
-            return Conclusion("abstained", str(link.unsupported))
+            return Conclusion("abstained", str(link.unsupported), needs_inside=link.unsupported.inside)
         if isinstance(error, AssertionError):
             return self._failed_assertion(error)
         return self._raised(error) if error is not None else None
@@ -284,7 +309,7 @@ class Trial:
         if error is self._link.last_raised or failed is None:
             return self._raised(error)
         if current is not None:
-            current.failure = _one_line(error).removeprefix("AssertionError: ")
+            current.failure = one_line(error).removeprefix("AssertionError: ")
         return Conclusion(
             "refuted", f"line {failed.line}: {failed.text} failed: {failed.failure}", failed=True
         )
@@ -295,21 +320,21 @@ class Trial:
         in_a_test: dict[str, Value] = {"failed": True} if self._in_suite else {}
         if isinstance(error, ImportError) and error.name in self._own_modules:
             return Conclusion(
-                "refuted", f"the program does not define what the tests import: {_one_line(error)}"
+                "refuted", f"the program does not define what the tests import: {one_line(error)}"
             )
         if isinstance(error, ImportError) and not of_program:
             return Conclusion(
-                "abstained", f"the tests need what the sandbox does not have: {_one_line(error)}"
+                "abstained", f"the tests need what the sandbox does not have: {one_line(error)}"
             )
         if isinstance(error, NameError) and not of_program:
             return Conclusion(
-                "refuted", f"the tests use a name that the program does not define: {_one_line(error)}"
+                "refuted", f"the tests use a name that the program does not define: {one_line(error)}"
             )
         if current is None:
-            return Conclusion("refuted", f"the tests stopped with {_one_line(error)}", **in_a_test)
-        current.failure = _one_line(error)
+            return Conclusion("refuted", f"the tests stopped with {one_line(error)}", **in_a_test)
+        current.failure = one_line(error)
         return Conclusion(
-            "refuted", f"line {current.line}: {current.text} raised {_one_line(error)}", failed=True
+            "refuted", f"line {current.line}: {current.text} raised {one_line(error)}", failed=True
         )
 
     def _count(self, remark: str = "", *, needs_assertions: bool = True) -> Conclusion:
@@ -347,17 +372,6 @@ class Trial:
         return value
 
 
-def _state(assertion: Assertion) -> str:
-    if assertion.failure is not None:
-        return "failed"
-    return "passed" if assertion.n_passed else "not reached"
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:MAX_TEXT]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def main(report_fd: int, link_fd: int, *limits: int) -> None:
     """Confine this process, read the job, judge, report.
 
@@ -368,9 +382,14 @@ def main(report_fd: int, link_fd: int, *limits: int) -> None:
     job = wire.receive(report_fd)
     if "random" in job["tests"]:
         importlib.import_module("random").seed(job.get("seed", 0))  # the same claim gets the same verdict
+    if job.get("inner"):
+        wire.send(report_fd, ["called"])
+        report = importlib.import_module("verifiers.sandbox.inside.witness").attend(link_fd, job)
+        wire.send(report_fd, ["report", report])
+        os._exit(0)
     link = Link(link_fd, on_first_call=lambda: wire.send(report_fd, ["called"]))
     trial = Trial(job, link)
-    report = trial.run()
+    report = trial.run_javascript(report_fd, link_fd) if job.get("language") == "javascript" else trial.run()
     wire.send(report_fd, ["report", report])
     if job["inputs"]:
         wire.send(report_fd, ["behaviour", observe(link, job["inputs_for"], job["inputs"])])

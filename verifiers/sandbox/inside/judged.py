@@ -63,7 +63,8 @@ class Judged:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._module = types.ModuleType("solution")
+        self._number = 0  # of the request that is being answered
+        self.module = types.ModuleType("solution")
         self._handles: list[Any] = []
         self._handle_of: dict[int, int] = {}
         self._n_callbacks = 0
@@ -79,6 +80,7 @@ class Judged:
 
     def _answer(self, request: Node) -> None:
         number, name, *arguments = request
+        self._number = number
         try:
             reply = [number, "ok", *self._operations[name](self, *arguments)]
         except StopIteration:
@@ -186,7 +188,7 @@ class Judged:
 
     # Requests
 
-    def _files(self, files: dict[str, str]) -> list[Any]:
+    def files(self, files: dict[str, str]) -> list[Any]:
         """Write the program's other files to the scratch folder and make them importable."""
         for path, text in files.items():
             folder = os.path.dirname(path)  # noqa: PTH120 - pathlib is slow to import
@@ -197,21 +199,32 @@ class Judged:
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
         return [None]
 
-    def _load(self, program: str, seed: int | None) -> list[Any]:
-        sys.modules["solution"] = self._module
+    def load(self, program: str, seed: int | None) -> list[Any]:
+        """Run the program's top level."""
+        sys.modules["solution"] = self.module
         if seed is not None:
             importlib.import_module("random").seed(seed)
-        exec(compile(program, "solution.py", "exec"), self._module.__dict__)  # noqa: S102 - this is what a sandbox is for
+        exec(compile(program, "solution.py", "exec"), self.module.__dict__)  # noqa: S102 - this is what a sandbox is for
         return [None]
 
-    def _script(self, program: str, stdin: str) -> list[Any]:
+    def _inner(self, job: dict[str, Any]) -> list[Any]:
+        """Run the tests here, in the program's own process."""
+        return [importlib.import_module("verifiers.sandbox.inside.inner").run(self, self._fd, job)]
+
+    def _become_node(self, seed: int) -> list[Any]:
+        """Answer, then become the same thing in another language; nothing of the program has run yet."""
+        wire.send(self._fd, [self._number, "ok", None])
+        importlib.import_module("verifiers.sandbox.inside.node").become_judged(self._fd, seed)
+        return []
+
+    def _script(self, program: str, stdin: str, language: str) -> list[Any]:
         run_script = importlib.import_module(
             "verifiers.sandbox.inside.script"
         ).run_script  # few claims need it
-        status, cpu_s, printed = run_script(program, stdin, self._fd)
+        status, cpu_s, printed = run_script(program, stdin, self._fd, language)
         return [status, cpu_s, *self._encode(printed)]
 
-    def _printed(self, capture: bool) -> list[Any]:  # noqa: FBT001 - a field of a message
+    def printed(self, capture: bool) -> list[Any]:  # noqa: FBT001 - a field of a message
         """Return what was printed since it is kept here, and keep it from now on or not."""
         texts = [stream.getvalue() for stream in self._kept] or ["", ""]
         self._kept = []
@@ -221,14 +234,15 @@ class Judged:
         sys.stdout, sys.stderr = self._kept or (sys.__stdout__, sys.__stderr__)
         return texts
 
-    def _functions(self) -> list[Any]:
-        own = self._module.__dict__.items()
+    def functions(self) -> list[Any]:
+        """Return the names of the functions that the program defines."""
+        own = self.module.__dict__.items()
         return [
             [name for name, value in own if isinstance(value, types.FunctionType) and name == value.__name__]
         ]
 
     def _get(self, name: str, module: str) -> list[Any]:
-        own = self._module if module == "solution" else importlib.import_module(module)
+        own = self.module if module == "solution" else importlib.import_module(module)
         namespace = own.__dict__
         return [True, *self._encode(namespace[name])] if name in namespace else [False, None]
 
@@ -273,9 +287,9 @@ class Judged:
         return lambda self, handle: self._encode(function(self._handles[handle]))
 
     _operations: dict[str, Callable[..., list[Any]]] = {  # noqa: RUF012 - a table to read, never changed
-        "load": _load,
-        "files": _files,
-        "functions": _functions,
+        "load": load,
+        "files": files,
+        "functions": functions,
         "get": _get,
         "call": _call,
         "str": lambda self, handle: self._text(handle, "str"),
@@ -310,8 +324,10 @@ class Judged:
         "await": lambda self, handle: self._encode(
             importlib.import_module("asyncio").run(self._handles[handle])
         ),
+        "become node": _become_node,
+        "inner": _inner,
         "script": _script,
-        "printed": _printed,
+        "printed": printed,
         "seed": _seed,
     }
 

@@ -44,6 +44,11 @@ class ProgramFatal(BaseException):
 class UnsupportedTestError(BaseException):  # not an Exception: tests must not catch it either
     """Raised through the tests when they need something that cannot cross to the program."""
 
+    def __init__(self, why: str, *, inside: bool = False) -> None:
+        super().__init__(why)
+        self.inside = inside
+        """Whether the tests could be run in the program's own process, whatever the program does."""
+
 
 class Link:
     """Asks the judged process, one request at a time."""
@@ -125,10 +130,10 @@ class Link:
         """Run the program's top level, the random numbers seeded first if a seed is given."""
         self._request(["load", program, seed], n_fields=1)
 
-    def run_script(self, program: str, stdin: str) -> tuple[int, float, bytes]:
+    def run_script(self, program: str, stdin: str, language: str) -> tuple[int, float, bytes]:
         """Run the program as a script; return its exit code or minus the signal, its CPU seconds, its output."""
         self._count_use()
-        status, cpu_s, node = self._request(["script", program, stdin], n_fields=3)
+        status, cpu_s, node = self._request(["script", program, stdin, language], n_fields=3)
         printed = self._decode(node)
         if type(status) is not int or type(cpu_s) is not float or type(printed) is not bytes:
             raise self._violated("sent an ill-formed reply")
@@ -234,7 +239,7 @@ class Link:
         return self._stop(what, "protocol")
 
     def _refuse(self, why: str) -> UnsupportedTestError:
-        self.unsupported = UnsupportedTestError(f"the tests hand {why} to the program")
+        self.unsupported = UnsupportedTestError(f"the tests hand {why} to the program", inside=True)
         return self.unsupported
 
     def cannot_judge(self, name: str) -> UnsupportedTestError:
@@ -244,9 +249,9 @@ class Link:
         )
         return self.unsupported
 
-    def cannot(self, why: str) -> UnsupportedTestError:
-        """Return the exception for tests that need what cannot be had here."""
-        self.unsupported = UnsupportedTestError(why)
+    def cannot(self, why: str, *, inside: bool = False) -> UnsupportedTestError:
+        """Return the exception for tests that need what cannot be had here, but perhaps inside the program."""
+        self.unsupported = UnsupportedTestError(why, inside=inside)
         return self.unsupported
 
     # Values
@@ -317,7 +322,8 @@ class Link:
         """Stand for whatever an exception of the program carries beside its text, which stays over there."""
         if name.startswith("__"):
             raise AttributeError(name)
-        raise self.cannot(f"the tests look at .{name} of an exception of the program; only its text is known")
+        why = f"the tests look at .{name} of an exception of the program; only its text is known"
+        raise self.cannot(why, inside=True)
 
 
 def _with_text(kind: type[BaseException], text: str) -> BaseException:

@@ -25,6 +25,7 @@ FRAMEWORK_NAMES = {
     **dict.fromkeys(("raises", "approx", "fixture"), "pytest"),
     **dict.fromkeys(("TestCase", "SkipTest", "IsolatedAsyncioTestCase"), "unittest"),
 }
+FIXTURES = frozenset({"capsys", "capfd", "monkeypatch", "mocker", "caplog", "tmp_path", "tmpdir"})
 _RAISING = frozenset({"raises", "assertRaises", "assertRaisesRegex"})
 _FAILING = frozenset({"fail"})
 # What only makes sense in the program's own process, and what would have to be there for it.
@@ -88,7 +89,7 @@ def framework(tree: ast.Module) -> str | None:
 
 def is_suite(tree: ast.Module, free: set[str]) -> bool:
     """Return whether the tests are to be collected and run: a unittest or pytest file, its imports there or not."""
-    if not free.isdisjoint(FRAMEWORK_NAMES):
+    if not free.isdisjoint(FRAMEWORK_NAMES) or _takes_fixtures(tree):
         return True
     if any(module.partition(".")[0] in _SUITES for module in _imported_modules(tree)):
         return True
@@ -96,6 +97,16 @@ def is_suite(tree: ast.Module, free: set[str]) -> bool:
         isinstance(statement, ast.ClassDef)
         and statement.name.startswith("Test")
         and any(isinstance(part, ast.FunctionDef) and part.name.startswith("test") for part in statement.body)
+        for statement in tree.body
+    )
+
+
+def _takes_fixtures(tree: ast.Module) -> bool:
+    """Return whether a test function takes a fixture of pytest's own, which nobody else would call it with."""
+    return any(
+        isinstance(statement, ast.FunctionDef)
+        and statement.name.startswith("test")
+        and not FIXTURES.isdisjoint(argument.arg for argument in statement.args.args)
         for statement in tree.body
     )
 

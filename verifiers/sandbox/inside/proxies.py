@@ -76,7 +76,8 @@ class Proxy:
         raise _link(self).cannot("the tests pickle an object of the program, which only it could do")
 
     def __mro_entries__(self, bases: object) -> NoReturn:
-        raise _link(self).cannot("the tests derive a class of their own from a class of the program")
+        why = "the tests derive a class of their own from a class of the program"
+        raise _link(self).cannot(why, inside=True)
 
 
 def _link(proxy: Proxy) -> Link:

@@ -16,6 +16,7 @@ from unittest import SkipTest
 from verifiers.sandbox.inside.codec import Value
 from verifiers.sandbox.inside.link import Link
 
+_RAISABLE = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
 MARKS = "pytestmark"  # the attribute under which marks are kept, as in pytest
 
 
@@ -108,8 +109,8 @@ class Raises:
     def __exit__(self, kind: Value, error: BaseException | None, trace: object) -> bool:
         if error is None:
             raise Failed(f"DID NOT RAISE {_name_of(self._expected)}")
-        # Only an Exception: what ends a trial passes through every test.
-        if not isinstance(error, Exception) or not isinstance(error, self._expected):
+        # Only what a program may raise: what ends a trial passes through every test.
+        if not isinstance(error, _RAISABLE) or not isinstance(error, self._expected):
             return False
         self._info.value = error
         return self._match is None or self._info.match(self._match)

@@ -9,16 +9,20 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import re
 import resource
 import signal
 import sys
 import types
+from collections.abc import Callable
 
 MAX_OUTPUT_BYTES = 2 * 1024 * 1024
 _SCRIPT = "solution.py"
+_COMMON, _MODULE = "solution.js", "solution.mjs"
+_IS_MODULE = r"(?m)^\s*(?:import\s[^(]|export\s)"
 
 
-def run_script(program: str, stdin: str, close: int) -> tuple[int, float, bytes]:
+def run_script(program: str, stdin: str, close: int, language: str) -> tuple[int, float, bytes]:
     """Return how it ended, its CPU time in seconds, and what it printed, cut one byte beyond the limit.
 
     How it ended: as ``os.waitstatus_to_exitcode`` says it, the exit code or minus the signal.
@@ -27,6 +31,7 @@ def run_script(program: str, stdin: str, close: int) -> tuple[int, float, bytes]
         program: Source, run as ``__main__``.
         stdin: What it can read.
         close: A descriptor that it must not have.
+        language: Its language, ``python`` or ``javascript``.
     """
     given, printed = _scratch_file(), _scratch_file()
     try:
@@ -34,7 +39,7 @@ def run_script(program: str, stdin: str, close: int) -> tuple[int, float, bytes]
         os.lseek(given, 0, os.SEEK_SET)
         child = os.fork()
         if child == 0:
-            _be_the_script(program, given, printed, close)
+            _be_the_script(_runner(language), program, given, printed, close)
         _, status, usage = os.wait4(child, 0)
         _end_what_it_left(child)
         os.lseek(printed, 0, os.SEEK_SET)
@@ -76,7 +81,7 @@ def _read_all(fd: int) -> bytes:
     return b"".join(parts)
 
 
-def _be_the_script(program: str, given: int, printed: int, close: int) -> None:
+def _be_the_script(run: Callable[[str], int], program: str, given: int, printed: int, close: int) -> None:
     """Become the script; never return."""
     code = 1
     try:
@@ -86,7 +91,7 @@ def _be_the_script(program: str, given: int, printed: int, close: int) -> None:
         for fd in (given, printed, close):
             os.close(fd)
         _spend_what_is_left()
-        code = _run(program)
+        code = run(program)
     finally:
         os._exit(code)
 
@@ -100,6 +105,20 @@ def _spend_what_is_left() -> None:
     # RUSAGE_SELF is this fork's own, about nothing; the judged's own time before it was little.
     left = max(1, math.ceil(soft - sum(usage.ru_utime + usage.ru_stime for usage in used)))
     resource.setrlimit(resource.RLIMIT_CPU, (left, left))
+
+
+def _runner(language: str) -> Callable[[str], int]:
+    return _run_in_node if language == "javascript" else _run
+
+
+def _run_in_node(program: str) -> int:
+    path = f"{os.getcwd()}/{_MODULE if re.search(_IS_MODULE, program) else _COMMON}"  # noqa: PTH109 - slow to import
+    if os.path.lexists(path):
+        os.unlink(path)  # noqa: PTH108 - of an earlier case, which may have changed it
+    with open(path, "w", encoding="utf-8", errors="surrogatepass") as file:  # noqa: PTH123
+        file.write(program)
+    importlib.import_module("verifiers.sandbox.inside.node").become_script(path)
+    return 1
 
 
 def _run(program: str) -> int:

@@ -1,0 +1,1 @@
+"""The ``facts`` verifier: do the reference documents support a statement? Start at ``verifier``."""

@@ -1,0 +1,1 @@
+"""Reference documents: read from files, put into collections, searched; start at ``importing`` and ``retriever``."""
