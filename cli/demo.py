@@ -22,6 +22,7 @@ from cli.console import Exit, JsonFlag, clipped, err, fail, out, shown, told
 from cli.models import ensure_model
 from cli.waiting import wait_for_batch
 from worker.embedded.services import find_running
+from worker.generation import loads_a_file
 from worker.settings import Settings
 from worker.store.batches import results
 from worker.store.transactions import Store
@@ -93,7 +94,7 @@ def _run(file: Path, output: Path, settings: Settings, *, as_json: bool) -> Exit
         err.print("using the services that `merge-reasoner up` runs, with their model")
         there = replace(settings, database_url=running.database_url, broker_url=running.broker_url)
         return _submit_and_show(file, output, there, supervisor=None, as_json=as_json)
-    if settings.engine == "llamacpp":
+    if loads_a_file(settings):
         ensure_model(settings.model, settings.models_dir)
     with Supervisor(settings, progress=lambda step: err.print(f"· {step}", highlight=False)) as supervisor:
         return _submit_and_show(file, output, supervisor.settings, supervisor=supervisor, as_json=as_json)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,9 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from cli.console import JsonFlag, err, out, print_json, told
+from worker.benching import measure_speed
 from worker.errors import ModelFetchError
+from worker.generation import open_engine
 from worker.models.catalogue import is_known
 from worker.models.progress import Progress, Reporter
 from worker.models.shelf import check_model, list_models, locate, pull_model
@@ -90,6 +93,44 @@ def check(name: Name, as_json: JsonFlag = False) -> None:
         print_json({"name": name, "path": str(path), "ok": True})
     else:
         out.print(f"{path} is what was promised", soft_wrap=True)
+
+
+@models.command()
+def bench(
+    name: Annotated[
+        str | None, typer.Argument(help="A model as in MERGEREASONER_MODEL; the settings' own when left out.")
+    ] = None,
+    chains: Annotated[int, typer.Option(help="How many at once.", min=1, max=256)] = 8,
+    max_tokens: Annotated[int, typer.Option(help="Of each chain.", min=1, max=4096)] = 64,
+    as_json: JsonFlag = False,
+) -> None:
+    """Load a model in the engine of the settings and tell how many tokens a second it samples here.
+
+    Example:
+
+        merge-reasoner models bench qwen2.5-coder-0.5b --chains 8
+    """
+    with told():
+        settings = Settings.from_env(os.environ)
+        settings = replace(settings, model=name or settings.model, pool_file=None)
+        began = time.monotonic()
+        with closing(open_engine(settings, os.environ)) as engine:
+            loaded_s = time.monotonic() - began
+            speed = measure_speed(engine, n_chains=chains, max_tokens=max_tokens)
+    found = {
+        "engine": settings.engine,
+        "model": settings.model,
+        "load_s": round(loaded_s, 2),
+        **speed.to_json(),
+    }
+    if as_json:
+        print_json(found)
+        return
+    out.print(
+        f"{settings.model} in {settings.engine}: {speed.tokens_per_s:.1f} tokens/s with {chains} chains at once, "
+        f"{speed.alone_tokens_per_s:.1f} with one; loaded in {loaded_s:.1f} s",
+        soft_wrap=True,
+    )
 
 
 def ensure_model(name_or_path: str, models_dir: Path, *, verify: bool = True) -> Path:

@@ -26,6 +26,7 @@ from db.migrate import migrate
 from db.session import driver_url
 from worker.embedded.directory import StateDirectory
 from worker.errors import ConfigurationError, ServiceError
+from worker.generation import loads_a_file
 from worker.health import read_reports
 from worker.process import run_worker
 from worker.settings import Settings
@@ -70,7 +71,7 @@ def up(
                 state_dir=settings.state_dir,
             )
             return
-        if settings.engine == "llamacpp":
+        if loads_a_file(settings):
             ensure_model(settings.model, settings.models_dir)
         _start_in_background(settings)
         _tell(

@@ -44,12 +44,21 @@ def seeds(k: int, task_id: str) -> tuple[int, ...]:
     return tuple(sorted(range(k), key=lambda seed: hashlib.sha256(f"{task_id}/{seed}".encode()).digest()))
 
 
-def prompt_variants(k: int, n_variants: int) -> tuple[int, ...]:
-    """Return which prompt variant each chain uses: round robin, so that the counts differ by one at most.
+def turns(k: int, n: int, *, each: int = 1) -> tuple[int, ...]:
+    """Return which of n things (models, prompt variants) each of k chains uses.
+
+    In turn, and each round begins one further on: chains 0, 1, 2, 3 of two things use 0, 1, 1, 0. Plain turns would
+    give one of two things all the cold temperatures, since those alternate too.
+
+    Args:
+        k: Chains.
+        n: Things.
+        each: So many chains in a row use the same thing: with as many models, every model meets every variant.
 
     Raises:
-        InvalidRuleError: ``k`` is negative, or there is no variant.
+        InvalidRuleError: ``k`` is negative, or there is no thing.
     """
-    if k < 0 or n_variants < 1:
-        raise InvalidRuleError(f"cannot give {n_variants} prompt variants to {k} chains")
-    return tuple(i % n_variants for i in range(k))
+    if k < 0 or n < 1 or each < 1:
+        raise InvalidRuleError(f"cannot give {n} models or prompt variants to {k} chains")
+    rounds = [i // each for i in range(k)]
+    return tuple((i + i // n) % n for i in rounds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -11,13 +12,14 @@ from typing import Any
 
 from reasoner.chains import Chain
 from reasoner.decisions import Decision, Rules, Thresholds
+from reasoner.diversity import turns
 from reasoner.fitted import FittedMerge
 from reasoner.fitted_decision import fitted_merge
 from reasoner.merge import forward_merge
 from reasoner.spread import backward_spread
 from worker.claims import equivalence_of, judgements, normaliser_of, relation
 from worker.store.verdicts import Judged
-from worker.submission.lines import TaskLine
+from worker.submission.lines import DEFAULT_MODEL, TaskLine
 from worker.weights import EQUAL, PoolWeights
 
 CODE_VERSION = version("mergereasoner")
@@ -98,6 +100,29 @@ def weights_for(chains: Sequence[Chain], weights: PoolWeights) -> PoolWeights:
     """
     known = weights.fitted is None or {chain.model for chain in chains} <= weights.fitted.weights.keys()
     return weights if known else EQUAL
+
+
+def models_of(line: TaskLine, chains: Sequence[Chain]) -> dict[str, Any] | None:
+    """Return which models a pool's task asked, how many chains each gave, and which were missing; else ``None``.
+
+    A model is missing when chains that were its turn came from others: it was away. The default model's chains bear
+    its own name, so it is missing when every chain bears another's.
+    """
+    asked = line.options.models
+    if len(asked) == 1:
+        return None
+    counts = Counter(chain.model for chain in chains)
+    others = set(asked) - {DEFAULT_MODEL}
+    plan = turns(line.options.k, len(asked))
+    due = {asked[plan[chain.index]] for chain in chains}
+    there = {name for name in due if counts[name]}
+    if set(counts) - others:
+        there.add(DEFAULT_MODEL)
+    return {
+        "asked": list(asked),
+        "chains": dict(sorted(counts.items())),
+        "missing": sorted(due - there),
+    }
 
 
 def configuration_of(line: TaskLine, calibrated: Thresholds, weights: PoolWeights = EQUAL) -> str:

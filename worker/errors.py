@@ -19,6 +19,10 @@ class EngineUnavailableError(GenerationError):
     """Raised when an engine cannot be reached or loaded now; worth a retry."""
 
 
+class EngineFaultError(GenerationError):
+    """Raised when an engine breaks its promises, e.g. gives too few chains; retried, but not for ever."""
+
+
 class RequestRefusedError(GenerationError):
     """Raised when an engine cannot honour a request as it stands; never retried."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,6 @@ from reasoner.decisions import Decision, Thresholds
 from reasoner.early_exit import Policy, first_stop, should_stop
 from worker.claims import normaliser_of
 from worker.deciding import decide_task, rules_of, thresholds_of
-from worker.sampling import WAVE
 from worker.store.verdicts import Judged
 from worker.submission.lines import TaskLine
 
@@ -55,7 +54,7 @@ def simulate_exit(
 ) -> Exit:
     """Return where the policy would have stopped, had the chains come in the order of their indices.
 
-    They come in the waves in which the queue asks for them, so that the numbers are what it would have spent.
+    The policy is asked after every chain, as in the queue. What the queue had under way by then it aborts.
 
     Args:
         policy: Of early exit.
@@ -93,7 +92,7 @@ def _used(
     if line.mode == "spread":
         return len(chains)
     thresholds, rules = thresholds_of(line, calibrated), replace(rules_of(line), k=len(chains))
-    for n in _waves(policy, len(chains)):
+    for n in range(first_stop(policy, len(chains)), len(chains)):
         if should_stop(
             policy,
             chains[:n],
@@ -105,11 +104,3 @@ def _used(
         ):
             return n
     return len(chains)
-
-
-def _waves(policy: Policy, k: int) -> Iterator[int]:
-    """Yield after how many chains the policy is asked."""
-    n = first_stop(policy, k)
-    while n < k:
-        yield n
-        n += WAVE

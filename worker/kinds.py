@@ -1,4 +1,4 @@
-"""What a task's kind chooses: how it is asked, how an answer is read off, and when two answers are the same."""
+"""What a task's kind chooses: how an answer is read off, and when two answers are the same."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ _BEFORE = re.compile(r"(?:[ \t\r\n*_`\"':;!,()\[\]]|\.(?![0-9]))+")  # the point
 class KindRules:
     """The defaults of one kind."""
 
-    system_prompt: str
-    spread_system_prompt: str
     extract: Callable[[str, str | None], str | None]
     """Chain text and entry point to the answer, or ``None``."""
 
@@ -73,48 +71,28 @@ def _whole_text(text: str, _entry_point: str | None) -> str | None:
     return text.strip() or None
 
 
-_ONE_NAME = (
-    "Give one explanation that fits. Reply with its short name only: no sentence, no list, no reasoning."
-)
-
 KINDS: dict[str, KindRules] = {
     "math": KindRules(
-        system_prompt=(
-            "Solve the problem. Think in a few short steps, then give the final answer on its own line "
-            "as \\boxed{answer}."
-        ),
-        spread_system_prompt=_ONE_NAME,
         extract=_extract_math,
         normal_form=math_normal_form,
         equivalence="symbolic",
     ),
     "code": KindRules(
-        system_prompt=(
-            "Write correct, self-contained Python 3. Reply with one ```python code block and nothing else: "
-            "no explanation, no tests, no example calls."
-        ),
-        spread_system_prompt=_ONE_NAME,
         extract=extract_program,
         normal_form=PYTHON.normal_form,
         equivalence="behavioural",
     ),
     "diagnosis": KindRules(
-        system_prompt="Reason briefly from the findings, then write a last line: Diagnosis: <name>",
-        spread_system_prompt=_ONE_NAME,
         extract=extract_short_answer,
         normal_form=text_normal_form,
         equivalence="exact",
     ),
     "qa": KindRules(
-        system_prompt="Answer the question. Think briefly, then write a last line: Answer: <answer>",
-        spread_system_prompt=_ONE_NAME,
         extract=extract_short_answer,
         normal_form=text_normal_form,
         equivalence="exact",
     ),
     "text": KindRules(
-        system_prompt="Answer as asked, briefly.",
-        spread_system_prompt=_ONE_NAME,
         extract=_whole_text,
         normal_form=text_normal_form,
         equivalence="exact",
@@ -125,10 +103,6 @@ _CODE_IN = {
     "python": KINDS["code"],
     "javascript": replace(
         KINDS["code"],
-        system_prompt=(
-            "Write correct, self-contained JavaScript for Node.js. Reply with one ```javascript code block and nothing "
-            "else: no explanation, no tests, no example calls."
-        ),
         extract=functools.partial(extract_program, language=JAVASCRIPT),
         normal_form=JAVASCRIPT.normal_form,
     ),

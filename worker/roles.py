@@ -80,18 +80,21 @@ def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str], ea
 
 
 def _generate(place: Workplace) -> Stage:
-    from worker.engines.registry import build_engine
-    from worker.generation import engine_options
+    from worker.generation import open_engine
+    from worker.instructions.reading import read_instructions
     from worker.stages.generate import generate
 
     settings = place.desk.settings
-    engine = build_engine(settings.engine, engine_options(settings, os.environ))
+    instructions = read_instructions(
+        settings.prompts_dir
+    )  # a mistake in them is told before a model is loaded
+    engine = open_engine(settings, os.environ)
     # No more tasks at once than fill the batch: the first results come early, and the rest waits its turn here.
     n_tasks = max(2, engine.capabilities.concurrency // FEWEST_CHAINS)
     pool = ThreadPoolExecutor(n_tasks, thread_name_prefix="sample")
     place.closing.callback(pool.shutdown, wait=False, cancel_futures=True)
     place.closing.callback(engine.close)
-    return partial(generate, place.desk, engine=engine, pool=pool)
+    return partial(generate, place.desk, engine=engine, pool=pool, instructions=instructions)
 
 
 def _generate_given(place: Workplace) -> Stage:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from reasoner.chains import Chain
 from reasoner.decisions import Thresholds
-from reasoner.diversity import seeds, temperatures
+from reasoner.diversity import seeds, temperatures, turns
 from reasoner.early_exit import Policy, first_stop, should_stop
 from reasoner.spread import temperature_plan
 from worker.claims import normaliser_of
 from worker.deciding import rules_of
+from worker.demands import max_tokens_of, needs_logprobs, unmet
 from worker.engines.protocol import ChainRequest, Engine, FinishReason, Message, SampledChain
-from worker.kinds import read_answer, rules_of_kind
+from worker.errors import EngineFaultError, RequestRefusedError
+from worker.instructions.reading import DEFAULT, Instructions, instructions_for
+from worker.kinds import read_answer
 from worker.store.chains import StoredChain
 from worker.submission.lines import CodeVerification, TaskLine
 
 WAVE = 2
-"""Chains asked for between two looks at the exit rule, after the first wave: small, since each look is cheap."""
+"""Chains asked for together after the first wave: few, since what is under way when the rule fires is lost."""
 
-PROMPT_VARIANT = "system"
+OWN_VARIANT = "task"
+"""Prompt variant of a task that brings its own system message."""
+
 GIVEN = "given"
 """Engine's name on chains that came with the task."""
 
@@ -41,54 +47,90 @@ def entry_point_of(line: TaskLine) -> str | None:
     return None
 
 
-def messages_of(line: TaskLine) -> tuple[Message, ...]:
-    """Return the conversation: the kind's instruction, unless the task brings one, then the task's own words."""
-    rules = rules_of_kind(line.kind, line.language)
+def prompts_of(line: TaskLine, instructions: Instructions = DEFAULT) -> list[tuple[str, tuple[Message, ...]]]:
+    """Return each prompt variant with its conversation: the kind's instruction, then the task's own words.
+
+    A task that brings a system message has one variant, its own.
+    """
     turns = [Message(role=t.role, content=t.content) for t in line.messages or ()]
     if line.prompt is not None:
         turns = [Message(role="user", content=line.prompt)]
     if any(turn.role == "system" for turn in turns):
-        return tuple(turns)
-    instruction = rules.system_prompt if line.mode == "merge" else rules.spread_system_prompt
-    return (Message(role="system", content=instruction), *turns)
-
-
-def requests_of(task_id: str, line: TaskLine) -> list[ChainRequest]:
-    """Return one request per chain: temperatures and seeds by the task's mode and id, tokens within the budget."""
-    k = line.options.k
-    plan = temperatures(k) if line.mode == "merge" else temperature_plan(k)
-    messages = messages_of(line)
-    max_tokens = max(1, min(line.options.max_tokens, line.options.token_budget // k))
+        return [(OWN_VARIANT, tuple(turns))]
     return [
-        ChainRequest(index=i, messages=messages, seed=seed, temperature=temperature, max_tokens=max_tokens)
-        for i, (seed, temperature) in enumerate(zip(seeds(k, task_id), plan, strict=True))
+        (one.variant, (Message(role="system", content=one.text), *turns))
+        for one in instructions_for(instructions, line)
     ]
 
 
-def sample_task(engine: Engine, task_id: str, line: TaskLine, *, thresholds: Thresholds) -> Sampled:
+def requests_of(task_id: str, line: TaskLine, instructions: Instructions = DEFAULT) -> list[ChainRequest]:
+    """Return one request per chain: temperatures, seeds and variants by mode and id, tokens within the budget."""
+    k = line.options.k
+    plan = temperatures(k) if line.mode == "merge" else temperature_plan(k)
+    prompts = prompts_of(line, instructions)
+    models = line.options.models
+    variants = [prompts[i] for i in turns(k, len(prompts), each=len(models))]
+    return [
+        ChainRequest(
+            index=i,
+            messages=messages,
+            model=model,
+            variant=variant,
+            seed=seed,
+            temperature=temperature,
+            max_tokens=max_tokens_of(line),
+            stop=tuple(line.options.stop),
+        )
+        for i, (seed, temperature, (variant, messages), model) in enumerate(
+            zip(seeds(k, task_id), plan, variants, (models[i] for i in turns(k, len(models))), strict=True)
+        )
+    ]
+
+
+def sample_task(
+    engine: Engine,
+    task_id: str,
+    line: TaskLine,
+    *,
+    thresholds: Thresholds,
+    instructions: Instructions = DEFAULT,
+) -> Sampled:
     """Return the task's chains in the order of their indices; stops when the exit rule says so.
 
+    The rule is asked after every chain, in the order of their indices whatever the order they come in, so that
+    where it stops does not depend on which chain is quick. What is still under way then is aborted.
+
     Raises:
+        RequestRefusedError: The engine cannot honour the task.
+        EngineFaultError: The engine gave other chains than were asked for, or no logprobs where they are needed.
         GenerationError: The engine could not answer.
     """
+    refusal = unmet(line, engine.capabilities)
+    if refusal is not None:
+        raise RequestRefusedError(str(refusal))
     policy, rules = Policy(line.options.early_exit), rules_of(line)
-    requests = requests_of(task_id, line)
-    chains: list[StoredChain] = []
-    wave = first_stop(policy, rules.k) if line.mode == "merge" else rules.k
-    while len(chains) < rules.k:
-        chains += _sample_wave(engine, task_id, line, requests[len(chains) : len(chains) + wave])
-        wave = WAVE
-        if should_stop(
+    least = first_stop(policy, rules.k) if line.mode == "merge" else rules.k
+
+    def enough(chains: Sequence[StoredChain]) -> bool:
+        return len(chains) >= least and should_stop(
             policy,
             [chain.as_chain() for chain in chains],
             thresholds=thresholds,
             rules=rules,
             normalise=normaliser_of(line),
             can_refute=bool(line.verify),
-        ):
+        )
+
+    requests = requests_of(task_id, line, instructions)
+    chains: list[StoredChain] = []
+    wave, n_asked = least, 0
+    while n_asked < rules.k:
+        asked = requests[n_asked : n_asked + wave]
+        n_asked, wave = n_asked + len(asked), WAVE
+        if _sample_wave(engine, task_id, line, asked, chains=chains, enough=enough):
             break
     spent = sum(chain.n_tokens or 0 for chain in chains)
-    return Sampled(chains=chains, tokens_saved=round(spent / len(chains) * (rules.k - len(chains))))
+    return Sampled(chains=chains, tokens_saved=round(spent / len(chains) * (rules.k - n_asked)))
 
 
 def given_chains(line: TaskLine) -> list[StoredChain]:
@@ -152,20 +194,45 @@ def _given(
 
 
 def _sample_wave(
-    engine: Engine, task_id: str, line: TaskLine, requests: Sequence[ChainRequest]
-) -> list[StoredChain]:
-    by_index = {request.index: request for request in requests}
+    engine: Engine,
+    task_id: str,
+    line: TaskLine,
+    requests: Sequence[ChainRequest],
+    *,
+    chains: list[StoredChain],
+    enough: Callable[[Sequence[StoredChain]], bool],
+) -> bool:
+    """Append the wave's chains in order until they are enough; return whether they are."""
+    waited_for = {request.index: request for request in requests}
+    arrived: dict[int, StoredChain] = {}
     entry_point = entry_point_of(line)
-    chains = [
-        _stored(engine, line, chain, by_index[chain.index], entry_point)
-        for chain in engine.sample(task_id, list(requests))
-    ]
-    return sorted(chains, key=lambda chain: chain.index)
+    with closing(engine.sample(task_id, list(requests))) as sampled:
+        for chain in sampled:
+            request = waited_for.pop(chain.index, None)
+            if request is None:
+                raise EngineFaultError(
+                    f"the engine {engine.name} gave chain {chain.index}, which nobody asked for"
+                )
+            arrived[chain.index] = _stored(engine, line, chain, request, entry_point)
+            while (following := len(chains)) in arrived:
+                chains.append(arrived.pop(following))
+                if enough(chains):
+                    return True
+    if waited_for:
+        missing = ", ".join(map(str, waited_for))
+        raise EngineFaultError(
+            f"the engine {engine.name} ended without the chains {missing}, and without an error"
+        )
+    return False
 
 
 def _stored(
     engine: Engine, line: TaskLine, chain: SampledChain, request: ChainRequest, entry_point: str | None
 ) -> StoredChain:
+    if chain.logprob is None and needs_logprobs(line):
+        raise EngineFaultError(
+            f"the engine {engine.name} gave no logprobs, without which {line.mode} has no scores"
+        )
     return StoredChain(
         index=chain.index,
         text=chain.text,
@@ -177,7 +244,7 @@ def _stored(
         revision=chain.revision,
         seed=request.seed,
         temperature=request.temperature,
-        prompt_variant=PROMPT_VARIANT,
+        prompt_variant=request.variant,
         engine=engine.name,
         latency_s=chain.latency_s,
     )

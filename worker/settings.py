@@ -40,16 +40,34 @@ class Settings:
 
     tenant: str = "default"
     engine: str = "llamacpp"
-    """``llamacpp``, ``openai`` or ``replay``."""
+    """``llamacpp``, ``transformers``, ``vllm``, ``openai`` or ``replay``; see docs/engines.md."""
 
     model: str = "qwen2.5-coder-0.5b"
-    """A known model's name, a path to a GGUF file, or the name an endpoint knows."""
+    """A known model's name, a path to a GGUF file or a model's folder, or the name an endpoint or the hub knows."""
 
     nli_model: str = "minilm-mnli"
     """What judges entailment: the default, a hub name that was pulled (``owner/model``), or a folder."""
 
     base_url: str | None = None
     """Of the OpenAI-compatible endpoint; its key comes from ``OPENAI_API_KEY`` or the file ``OPENAI_API_KEY_FILE``."""
+
+    logprobs: str = "auto"
+    """``auto``, or ``never`` for an endpoint that gives none: then tasks that need them are refused at submission."""
+
+    context_tokens: int = 4096
+    """Room for one chain: prompt and answer."""
+
+    parallel_chains: int = 8
+    """Chains an engine works on at once; a GPU takes 64 or more."""
+
+    engine_options: str = "{}"
+    """More of the engine's own options, as a JSON object; see docs/engines.md."""
+
+    pool_file: Path | None = None
+    """More models that tasks may name; see docs/engines.md."""
+
+    prompts_dir: Path | None = None
+    """Instructions in place of ours, ``KIND.MODE.VARIANT.txt``; see docs/engines.md."""
 
     replay_file: Path | None = None
     """Recorded chains for the replay engine."""
@@ -143,6 +161,8 @@ class Settings:
         at = changes.get("calibrate_at", "off")
         if at != "off" and not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", str(at)):
             raise ConfigurationError(f"{PREFIX}CALIBRATE_AT must be HH:MM or off, not {at!r}")
+        if changes.get("logprobs", "auto") not in {"auto", "never"}:
+            raise ConfigurationError(f"{PREFIX}LOGPROBS must be auto or never, not {changes['logprobs']!r}")
         if settings.database_url is not None and not settings.database_url.startswith(POSTGRES):
             raise ConfigurationError(
                 "DATABASE_URL must begin with postgresql://"

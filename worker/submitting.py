@@ -7,14 +7,17 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, TextIO
 from uuid import UUID
 
+from worker.demands import unmet
+from worker.engines.offers import offer_of
 from worker.errors import SubmissionError
 from worker.publisher import Publisher
+from worker.roster import read_roster
 from worker.settings import Settings
 from worker.store.batches import find_batch, write_batch
 from worker.store.documents import collection_names
@@ -114,6 +117,7 @@ def submit(
         deadline: What is unfinished by then fails.
 
     Raises:
+        ConfigurationError: The settings name no engine that there is.
         SubmissionError: No line is good, or ``strict`` and one is bad; nothing was written but the error file.
         StoreUnavailableError: The database is away; nothing was written.
     """
@@ -158,10 +162,16 @@ def _known_lines(
 ) -> Iterator[TaskLine | LineProblem]:
     """Yield each line, or what is wrong with it; a collection that the tenant doesn't have is wrong, too.
 
-    Found out at once, and not by a verifier after the task's chains were paid for. The collections are looked up
-    when the first line names one.
+    And so is what the engine cannot honour. Found out at once, and not by an engine, or by a verifier after the task's
+    chains were paid for. The collections are looked up when the first line names one.
     """
     names: set[str] | None = None
+    offer = offer_of(
+        settings.engine,
+        logprobs=settings.logprobs,
+        context_tokens=settings.context_tokens,
+        models=read_roster(settings.pool_file),
+    )
     for result in LineValidator(TaskLine, file=file, max_line_bytes=settings.max_line_bytes).validate(stream):
         if not isinstance(result, ValidLine):
             yield result
@@ -171,7 +181,14 @@ def _known_lines(
             names = collection_names(store, tenant=settings.tenant)
         unknown = [(i, name) for i, name in named if name not in (names or ())]
         if not unknown:
-            yield result.line
+            refusal = unmet(result.line, offer)
+            yield (
+                result.line
+                if refusal is None
+                else LineProblem(
+                    file=file, line=result.number, custom_id=result.line.custom_id, **asdict(refusal)
+                )
+            )
             continue
         i, name = unknown[0]
         yield LineProblem(

@@ -34,7 +34,7 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 """The worker processes of one machine. On several machines each queue can have its own."""
 
-START_TIMEOUT_S = 180.0  # loading 1.5 B weights from a cold disk takes most of it
+START_TIMEOUT_S = 900.0  # a worker that dies is noticed at once; vLLM takes minutes to load a large model
 STOP_TIMEOUT_S = 20.0  # above the workers' own soft shutdown
 RESTART_PAUSE_S = 2.0  # a worker that dies at once must not be started in a tight loop
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from worker.engines.protocol import ChainRequest, Engine, Message, SampledChain
+from tests.contract.tiny_model import CONTEXT_TOKENS, make_tiny_model
+from worker.engines.offers import offer_of
+from worker.engines.pool import PoolEngine
+from worker.engines.protocol import ChainRequest, Engine, Message, SampledChain, ScoreRequest
 from worker.engines.registry import ENGINES, EngineOptions, build_engine
-from worker.errors import ConfigurationError, EngineUnavailableError, ModelFetchError
+from worker.errors import ConfigurationError, EngineUnavailableError, ModelFetchError, RequestRefusedError
 from worker.models.shelf import locate, pull_model
 from worker.settings import Settings
 
@@ -88,19 +93,79 @@ def model_file() -> Path:
         pytest.skip(str(error))
 
 
-@pytest.fixture(params=["replay", "openai", pytest.param("llamacpp", marks=pytest.mark.model)])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    match request.param:
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    missing = [name for name in ("torch", "transformers", "tokenizers") if not importlib.util.find_spec(name)]
+    if missing:
+        message = f"{' and '.join(missing)} not installed; docs/engines.md says how"
+        pytest.fail(message) if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip(message)
+    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def vllm_is_here() -> None:
+    if not importlib.util.find_spec("vllm"):
+        pytest.skip("vLLM is not installed, and no part of CI; docs/engines.md says how")
+
+
+ALL = [
+    "replay",
+    "openai",
+    "pool",
+    pytest.param("llamacpp", marks=pytest.mark.model),
+    "transformers",
+    # vLLM's own imports warn of each other
+    pytest.param(
+        "vllm", marks=[pytest.mark.vllm, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]
+    ),
+]
+SLOW_TO_LOAD = {"vllm"}
+
+
+def build(name: str, request: pytest.FixtureRequest) -> Engine:
+    options = EngineOptions(model="m", n_parallel=4, context_tokens=CONTEXT_TOKENS)
+    match name:
         case "replay":
-            options = EngineOptions(model="m", replay_file=request.getfixturevalue("recording"))
+            options = replace(options, replay_file=request.getfixturevalue("recording"))
+        case "pool":
+            options = replace(options, replay_file=request.getfixturevalue("recording"))
+            return PoolEngine(
+                {name: lambda: build_engine("replay", options) for name in ("default", "other")}
+            )
         case "openai":
-            options = EngineOptions(model="m", base_url=request.getfixturevalue("endpoint_url"), n_parallel=4)
+            options = replace(options, base_url=request.getfixturevalue("endpoint_url"))
+        case "llamacpp":
+            options = replace(options, model_file=request.getfixturevalue("model_file"))
+        case "vllm":
+            request.getfixturevalue("vllm_is_here")
+            folder = str(request.getfixturevalue("tiny_model"))
+            options = replace(options, model_dir=folder, more={"dtype": "float32"})
         case _:
-            file = request.getfixturevalue("model_file")
-            options = EngineOptions(model="m", model_file=file, n_parallel=4, context_tokens=512)
-    built = build_engine(request.param, options)
-    yield built
-    built.close()
+            folder = str(request.getfixturevalue("tiny_model"))
+            options = replace(options, model_dir=folder, more={"dtype": "float32"})
+    return build_engine(name, options)
+
+
+@pytest.fixture(scope="module")
+def shared(request: pytest.FixtureRequest) -> Iterator[dict[str, Engine]]:
+    """Engines that take half a minute to load, kept for all tests but those that close them."""
+    kept: dict[str, Engine] = {}
+    yield kept
+    for engine in kept.values():
+        engine.close()
+
+
+@pytest.fixture(params=ALL)
+def engine(request: pytest.FixtureRequest, shared: dict[str, Engine]) -> Iterator[Engine]:
+    name = request.param
+    if name not in SLOW_TO_LOAD or "closed" in request.node.name:
+        built = build(name, request)
+        yield built
+        built.close()
+        return
+    if name not in shared:
+        shared[name] = build(name, request)
+    yield shared[name]
 
 
 def requests(prompt: str, n: int = K) -> list[ChainRequest]:
@@ -150,13 +215,13 @@ def test_no_request_gives_no_chain(engine: Engine) -> None:
 def test_closing_the_iterator_leaves_the_engine_usable(engine: Engine) -> None:
     chains = engine.sample("t", requests(PROMPTS[0]))
     next(chains)
-    chains.close()  # type: ignore[attr-defined]  # every iterator here is a generator
+    chains.close()
     assert list(chains) == []
     assert len(list(engine.sample("t", requests(PROMPTS[1])))) == K
 
 
 def test_closing_an_iterator_that_was_never_begun_is_harmless(engine: Engine) -> None:
-    engine.sample("t", requests(PROMPTS[0])).close()  # type: ignore[attr-defined]  # every iterator here is a generator
+    engine.sample("t", requests(PROMPTS[0])).close()
     assert len(list(engine.sample("t", requests(PROMPTS[1], 1)))) == 1
 
 
@@ -166,6 +231,37 @@ def test_threads_get_the_chains_of_their_own_task(engine: Engine) -> None:
 
     with ThreadPoolExecutor(len(PROMPTS)) as pool:
         assert list(pool.map(run, PROMPTS)) == [Counter(range(K))] * len(PROMPTS)
+
+
+def test_a_score_is_the_logprob_that_the_text_would_have_been_sampled_with(engine: Engine) -> None:
+    messages = (Message(role="user", content=PROMPTS[0]),)
+    greedy = ChainRequest(index=0, messages=messages, seed=1, temperature=0.0, max_tokens=6)
+    if not engine.capabilities.scores:
+        with pytest.raises(RequestRefusedError):
+            engine.score([ScoreRequest(messages=messages, text="one")])
+        return
+    chain = next(engine.sample("t", [greedy]))
+    assert chain.logprob is not None
+    likely, unlikely = engine.score(
+        [
+            ScoreRequest(messages=messages, text=chain.text),
+            ScoreRequest(messages=messages, text='zebra "crab"\n9'),
+        ]
+    )
+    assert likely.n_tokens == chain.n_tokens
+    assert likely.logprob == pytest.approx(chain.logprob, rel=0.02, abs=0.05)
+    assert unlikely.logprob / unlikely.n_tokens < likely.logprob / likely.n_tokens
+
+
+def test_an_empty_text_has_no_score(engine: Engine) -> None:
+    with pytest.raises(RequestRefusedError):
+        engine.score([ScoreRequest(messages=(Message(role="user", content=PROMPTS[0]),), text="")])
+
+
+def test_an_engine_can_do_what_is_told_of_it_before_it_is_loaded(engine: Engine) -> None:
+    told = offer_of(engine.name, logprobs="auto", context_tokens=engine.capabilities.max_context_tokens)
+    assert (told.logprobs, told.seeds) == (engine.capabilities.logprobs, engine.capabilities.seeds)
+    assert told.max_context_tokens == engine.capabilities.max_context_tokens
 
 
 def test_an_open_engine_is_healthy(engine: Engine) -> None:
@@ -185,18 +281,24 @@ def test_a_closed_engine_says_so_and_can_be_closed_again(engine: Engine) -> None
 
 
 def test_every_engine_of_the_registry_is_under_contract() -> None:
-    assert set(ENGINES) == {"replay", "openai", "llamacpp"}
+    assert set(ENGINES) == {"replay", "openai", "llamacpp", "transformers", "vllm"}
 
 
 def test_an_unknown_engine_is_a_mistake_of_configuration() -> None:
-    with pytest.raises(ConfigurationError, match="llamacpp, openai, replay"):
+    with pytest.raises(ConfigurationError, match="llamacpp, openai, replay, transformers, vllm"):
         build_engine("gpt", EngineOptions(model="m"))
 
 
-@pytest.mark.parametrize("name", ["llamacpp", "openai", "replay"])
+@pytest.mark.parametrize("name", ["llamacpp", "openai", "replay", "transformers", "vllm"])
 def test_an_engine_without_what_it_needs_is_a_mistake_of_configuration(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         build_engine(name, EngineOptions(model="m"))
+
+
+@pytest.mark.parametrize("name", ["llamacpp", "openai", "replay"])
+def test_options_that_nobody_would_read_are_a_mistake_of_configuration(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="tensor_parallel_size"):
+        build_engine(name, EngineOptions(model="m", more={"tensor_parallel_size": 2}))
 
 
 def test_a_key_is_never_shown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +20,7 @@ from tests.integration.bench import Outbox, query, send
 from verifiers.errors import SandboxUnavailableError
 from verifiers.math.verifier import MathVerifier
 from worker.embedders.shelf import LazyEmbedder
+from worker.engines.pool import PoolEngine
 from worker.engines.protocol import ChainRequest
 from worker.engines.replay import RecordedChain, ReplayEngine
 from worker.errors import EngineUnavailableError
@@ -257,6 +259,72 @@ def test_an_engine_that_is_away_costs_a_task_nothing_but_time(
     assert (row.state, row.deliveries, row.message) == ("generating", 0, "no GPU today")
     generate(desk, ids, engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
     assert query(store, "SELECT state FROM tasks")[0][0] == "verifying"
+
+
+def test_an_engine_that_gives_too_few_chains_is_tried_again_but_not_for_ever(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    class Forgetful(ReplayEngine):
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            return super().sample(task_id, requests[1:])
+
+    send(desk, MATH_LINE)
+    ids = outbox.take(GENERATE)
+    for _ in range(desk.settings.max_deliveries):
+        generate(desk, ids, engine=Forgetful({PROMPT: CHAINS}), pool=pool)
+        query(store, "UPDATE tasks SET not_before = NULL RETURNING 1")
+    reconcile(desk, outbox.depth)
+    (row,) = query(store, "SELECT state, error ->> 'message' AS message FROM tasks")
+    assert row.state == "failed"
+    assert "without the chains 0" in row.message
+
+
+def test_what_no_engine_can_honour_is_refused_at_submission_line_by_line(
+    desk: Desk, outbox: Outbox, store: Store, tmp_path: Path
+) -> None:
+    endpoint = replace(desk, settings=replace(desk.settings, engine="openai", logprobs="never"))
+    made = send(
+        endpoint,
+        MATH_LINE,
+        {**MATH_LINE, "custom_id": "dear", "options": {"k": 40, "max_tokens": 300}},
+        {**MATH_LINE, "custom_id": "long", "options": {"k": 1, "max_tokens": 4096}},
+        {**MATH_LINE, "custom_id": "many", "mode": "spread"},
+        tmp_path=tmp_path,
+    )
+    assert (made.n_tasks, made.n_rejected) == (1, 3)
+    assert [(p.line, p.field, p.code, p.custom_id) for p in made.problems] == [
+        (2, "options.token_budget", "over_budget", "dear"),
+        (3, "options.max_tokens", "over_context", "long"),
+        (4, "mode", "no_logprobs", "many"),
+    ]
+    assert len((tmp_path / "errors.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_pool_that_lost_a_model_says_so_in_the_decision(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    class Away(ReplayEngine):
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            raise EngineUnavailableError("no GPU today")
+
+    roster = {"models": {"big": {"engine": "openai", "model": "m", "base_url": "http://127.0.0.1:9"}}}
+    file = desk.settings.state_dir.parent / "pool.json"
+    file.write_text(json.dumps(roster))
+    pooled = replace(desk, settings=replace(desk.settings, pool_file=file))
+    options = {"models": ["default", "big"], "early_exit": "none", "equivalence": "exact"}
+    made = send(pooled, {**MATH_LINE, "options": options})
+    engine = PoolEngine({"default": lambda: ReplayEngine({PROMPT: CHAINS}), "big": lambda: Away({})})
+    generate(pooled, outbox.take(GENERATE), engine=engine, pool=pool)
+    decide(pooled, outbox.take(DECIDE))
+    (line,) = results(store, made.batch_id)
+    assert line["models"] == {"asked": ["default", "big"], "chains": {"recorded": 8}, "missing": ["big"]}
+    engine.close()
+
+
+def test_a_model_that_is_not_in_the_pool_is_refused_at_submission(desk: Desk, tmp_path: Path) -> None:
+    lines = [MATH_LINE, {**MATH_LINE, "custom_id": "n", "options": {"models": ["gpt"]}}]
+    made = send(desk, *lines, tmp_path=tmp_path)
+    assert [(p.field, p.code) for p in made.problems] == [("options.models", "unknown_model")]
 
 
 def test_a_request_that_the_engine_refuses_fails_the_task_with_the_reason(

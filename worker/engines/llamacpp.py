@@ -6,15 +6,25 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.engines.llama_server import LlamaServer, Messages
-from worker.engines.protocol import Capabilities, ChainRequest, Engine, FinishReason, Health, SampledChain
+from worker.engines.protocol import (
+    Capabilities,
+    ChainRequest,
+    Engine,
+    FinishReason,
+    Health,
+    Message,
+    SampledChain,
+    Score,
+    ScoreRequest,
+)
 from worker.engines.slots import Slots
-from worker.errors import EngineUnavailableError, PromptTooLongError
+from worker.errors import EngineUnavailableError, PromptTooLongError, RequestRefusedError
 
 FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
@@ -65,7 +75,11 @@ class LlamaCppEngine:
         self._threads = ThreadPoolExecutor(n_parallel, thread_name_prefix="llamacpp-slot")
         self._closed = threading.Event()
         self._capabilities = Capabilities(
-            logprobs=True, seeds=True, max_context_tokens=self._server.context_tokens, concurrency=n_parallel
+            logprobs=True,
+            seeds=True,
+            scores=True,
+            max_context_tokens=self._server.context_tokens,
+            concurrency=n_parallel,
         )
 
     @property
@@ -82,7 +96,7 @@ class LlamaCppEngine:
         self,
         task_id: str,  # noqa: ARG002 - the protocol's; nothing here is kept by task
         requests: list[ChainRequest],
-    ) -> Iterator[SampledChain]:
+    ) -> Generator[SampledChain, None, None]:
         """Yield chains as they finish; see the protocol.
 
         Raises:
@@ -95,9 +109,30 @@ class LlamaCppEngine:
         prompts: dict[tuple[object, ...], str] = {}
         for request in requests:
             if request.messages not in prompts:
-                prompts[request.messages] = self._server.render(_plain(request))
+                prompts[request.messages] = self._server.render(_plain(request.messages))
             self._check_length(prompts[request.messages], request.max_tokens)
         return self._run([(request, prompts[request.messages]) for request in requests])
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+        """Return how likely the model finds each text; see the protocol.
+
+        llama.cpp tells no logprobs of a prompt, so the model is made to write the text by a grammar that allows
+        nothing else, in the tokens it would choose for it.
+        """
+        if self._closed.is_set():
+            raise EngineUnavailableError("the llamacpp engine is closed")
+        jobs = []
+        for request in requests:
+            if not request.text:
+                raise RequestRefusedError("an empty text has no score")
+            prompt = self._server.render(_plain(request.messages))
+            n_text = self._server.count_tokens(request.text)
+            self._check_length(prompt, n_text)
+            jobs.append((request, prompt))
+        try:
+            return list(self._threads.map(lambda job: self._score(*job), jobs))
+        except RuntimeError as error:  # the pool is shut down
+            raise EngineUnavailableError("the llamacpp engine is closed") from error
 
     def health(self) -> Health:
         """Return whether the server inside answers; never raises."""
@@ -126,7 +161,7 @@ class LlamaCppEngine:
                 f"but the context holds {limit}; shorten the prompt or lower max_tokens"
             )
 
-    def _run(self, jobs: list[tuple[ChainRequest, str]]) -> Iterator[SampledChain]:
+    def _run(self, jobs: list[tuple[ChainRequest, str]]) -> Generator[SampledChain, None, None]:
         cancelled = threading.Event()
         try:
             futures = [self._threads.submit(self._chain, *job, cancelled) for job in jobs]
@@ -140,8 +175,24 @@ class LlamaCppEngine:
             for future in futures:
                 future.cancel()
 
+    def _score(self, request: ScoreRequest, prompt: str) -> Score:
+        messages = _plain(request.messages)
+        answer = _Answer()
+
+        def on_chunk(chunk: dict[str, Any]) -> bool:
+            answer.add(chunk)
+            return self._closed.is_set()
+
+        with self._slots.holding(prompt, messages) as slot:
+            self._server.stream(slot, _body_of_score(request, messages), on_chunk)
+        if self._closed.is_set():
+            raise EngineUnavailableError("the llamacpp engine was closed under way")
+        if "".join(answer.texts) != request.text:
+            raise RequestRefusedError("the model cannot write this text: it holds no such tokens")
+        return Score(logprob=sum(answer.logprobs), n_tokens=len(answer.logprobs))
+
     def _chain(self, request: ChainRequest, prompt: str, cancelled: threading.Event) -> SampledChain:
-        messages = _plain(request)
+        messages = _plain(request.messages)
         with self._slots.holding(prompt, messages) as slot:
             answer = _Answer()
 
@@ -197,8 +248,20 @@ def _body(request: ChainRequest, messages: Messages) -> dict[str, object]:
     }
 
 
-def _plain(request: ChainRequest) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in request.messages]
+def _body_of_score(request: ScoreRequest, messages: Messages) -> dict[str, object]:
+    literal = "".join(f"\\U{ord(character):08X}" for character in request.text)
+    return {
+        "messages": messages,
+        "grammar": f'root ::= "{literal}"',
+        "temperature": 0.0,
+        "logprobs": True,
+        "top_logprobs": 1,
+        "cache_prompt": True,
+    }
+
+
+def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def _result(future: Future[SampledChain]) -> SampledChain:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import CancelledError, Future, as_completed
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Generator, Sequence
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING
 
+import httpx
 import openai
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, Field, ValidationError
 
-from worker.engines.protocol import Capabilities, ChainRequest, Engine, FinishReason, Health, SampledChain
+from worker.engines.event_loop import EventLoop
+from worker.engines.protocol import (
+    Capabilities,
+    ChainRequest,
+    Engine,
+    FinishReason,
+    Health,
+    SampledChain,
+    Score,
+    ScoreRequest,
+)
+from worker.engines.window import Window
 from worker.errors import EngineUnavailableError, GenerationError, PromptTooLongError, RequestRefusedError
-
-T = TypeVar("T")
 
 FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 TOO_LONG = {"context_length_exceeded", "exceed_context_size_error"}  # OpenAI's code, llama.cpp's type
 NO_KEY = "none"  # what servers without keys are sent, since the library insists on one
+OVERLOADED = {429, 503}
 HEALTH_TIMEOUT_S = 5.0
 
 
@@ -60,13 +69,15 @@ class OpenAIEngine:
 
     The requests run in an event loop on a thread of their own, so that closing the iterator drops the connections
     at once and the server can stop generating, even while the library waits to retry. The library repeats what
-    failed on the way or with 408, 409, 429 or 5xx, and heeds ``Retry-After``.
+    failed on the way or with 408, 409, 429 or 5xx, with growing pauses and jitter, and heeds ``Retry-After``; each
+    429 or 503 also halves how many requests are under way, and answers let that grow again.
 
     Args:
         base_url: Of the endpoint, mostly ending in ``/v1``.
         model: As the endpoint calls it; also stands on every chain.
         api_key: From the environment; ``None`` for a server that wants none.
-        concurrency: Requests under way at once.
+        logprobs: Whether to ask for them; a server that refuses is not asked again.
+        concurrency: Requests under way at once, at the most.
         context_tokens: What the endpoint's model can hold; it is the endpoint that refuses longer prompts.
         max_retries: Of one request.
         timeout_s: Of one attempt.
@@ -78,6 +89,7 @@ class OpenAIEngine:
         base_url: str,
         model: str,
         api_key: str | None = None,
+        logprobs: bool = True,
         concurrency: int = 8,
         context_tokens: int = 4096,
         max_retries: int = 5,
@@ -87,15 +99,16 @@ class OpenAIEngine:
         self._model = model
         self._concurrency = concurrency
         self._context_tokens = context_tokens
-        self._asks_for_logprobs = True
+        self._asks_for_logprobs = logprobs
+        self._window = Window(concurrency)
         self._client = openai.AsyncOpenAI(
-            base_url=base_url, api_key=api_key or NO_KEY, max_retries=max_retries, timeout=timeout_s
+            base_url=base_url,
+            api_key=api_key or NO_KEY,
+            max_retries=max_retries,
+            timeout=timeout_s,
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [self._adapt]}),
         )
-        self._places = asyncio.Semaphore(concurrency)
-        self._closed = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
-        self._thread.start()
+        self._loop = EventLoop("openai")
 
     @property
     def name(self) -> str:
@@ -116,7 +129,7 @@ class OpenAIEngine:
         self,
         task_id: str,  # noqa: ARG002 - the protocol's; the endpoint needs no task
         requests: list[ChainRequest],
-    ) -> Iterator[SampledChain]:
+    ) -> Generator[SampledChain, None, None]:
         """Yield chains as they finish; see the protocol.
 
         Raises:
@@ -124,50 +137,50 @@ class OpenAIEngine:
             RequestRefusedError: The endpoint refuses a request.
             EngineUnavailableError: It cannot be reached, is overloaded, refuses the key, or talks nonsense.
         """
-        if self._closed.is_set():
+        if self._loop.is_closed:
             raise EngineUnavailableError("the openai engine is closed")
         return self._run(requests)
 
+    def score(
+        self,
+        requests: Sequence[ScoreRequest],  # noqa: ARG002 - the protocol's
+    ) -> list[Score]:
+        """Refuse: chat completions cannot weigh a given answer.
+
+        Raises:
+            RequestRefusedError: Always.
+        """
+        raise RequestRefusedError("an endpoint for chat completions cannot score a text that is given to it")
+
     def health(self) -> Health:
         """Return whether the endpoint answers; never raises."""
-        if self._closed.is_set():
+        if self._loop.is_closed:
             return Health(ok=False, detail="closed")
-        future = self._start(self._fault())
+        future = self._loop.start(self._fault())
         try:
             fault = future.result(timeout=2 * HEALTH_TIMEOUT_S)
         except (TimeoutError, CancelledError):
             future.cancel()
             fault = "no answer"
-        return Health(ok=not fault, detail=fault, facts={"model": self._model, "base_url": self._base_url})
+        facts = {"model": self._model, "base_url": self._base_url, "window": str(self._window.limit)}
+        return Health(ok=not fault, detail=fault, facts=facts)
 
     def close(self) -> None:
         """Drop what is under way and end the thread."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
-        self._start(self._wind_up()).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._loop.close(self._client.close())
 
-    def _start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+    def _run(self, requests: list[ChainRequest]) -> Generator[SampledChain, None, None]:
+        # Not until the first chain is asked for: a generator that is never begun cannot cancel either.
+        yield from self._loop.as_they_finish([self._chain(request) for request in requests])
 
-    def _run(self, requests: list[ChainRequest]) -> Iterator[SampledChain]:
-        futures = [self._start(self._chain(request)) for request in requests]
-        try:
-            for future in as_completed(futures):
-                try:
-                    chain = future.result()
-                except CancelledError as error:
-                    raise EngineUnavailableError("the openai engine was closed under way") from error
-                yield chain
-        finally:  # also when the caller closes the iterator
-            for future in futures:
-                future.cancel()
+    async def _adapt(self, response: httpx.Response) -> None:
+        if response.status_code in OVERLOADED:
+            self._window.shrink()
+        elif response.is_success:
+            self._window.grow()
 
     async def _chain(self, request: ChainRequest) -> SampledChain:
-        async with self._places:
+        async with self._window:
             started = time.monotonic()
             try:
                 reply = await self._ask(request)
@@ -229,13 +242,6 @@ class OpenAIEngine:
         except ValueError:
             return "the endpoint's answer is no JSON"
         return ""
-
-    async def _wind_up(self) -> None:
-        others = asyncio.all_tasks(self._loop) - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await self._client.close()
 
 
 def _translated(error: openai.OpenAIError) -> GenerationError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -36,6 +36,11 @@ class ChainRequest:
     temperature: float
     max_tokens: int
     stop: tuple[str, ...] = ()
+    model: str = "default"
+    """Which model of a pool is to sample it; an engine with one model doesn't read it."""
+
+    variant: str = ""
+    """Name of the prompt variant, for the record; no engine reads it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,24 @@ class SampledChain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRequest:
+    """A text that somebody gives, to be weighed as if the model had written it."""
+
+    messages: tuple[Message, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How likely the model finds a given text: M.Score of Algorithm 2 is exp(logprob / n_tokens)."""
+
+    logprob: float
+    """Sum over the text's tokens in nats, before any temperature; the end of the turn is not counted."""
+
+    n_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What an engine promises, declared so that a request it cannot honour is refused, not approximated."""
 
@@ -64,9 +87,15 @@ class Capabilities:
     seeds: bool
     """A chain's seed is honoured."""
 
+    scores: bool = False
+    """``score`` answers."""
+
     max_context_tokens: int
     concurrency: int
     """How many chains it works on at once; more wait inside the engine."""
+
+    models: frozenset[str] = frozenset({"default"})
+    """Names that a request's ``model`` may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +120,22 @@ class Engine(Protocol):
         """What it promises."""
         ...
 
-    def sample(self, task_id: str, requests: list[ChainRequest]) -> Iterator[SampledChain]:
-        """Yield chains as they finish, in any order; closing the iterator cancels the rest.
+    def sample(self, task_id: str, requests: list[ChainRequest]) -> Generator[SampledChain, None, None]:
+        """Yield every chain that was asked for as it finishes, in any order; closing the generator aborts the rest.
 
         Raises:
             PromptTooLongError: A prompt with its ``max_tokens`` exceeds the context.
             RequestRefusedError: The engine cannot honour a request.
+            EngineUnavailableError: The engine is down or died under way.
+        """
+        ...
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+        """Return how likely the model finds each text, in order.
+
+        Raises:
+            PromptTooLongError: A prompt with its text exceeds the context.
+            RequestRefusedError: This engine does not score (see the capabilities), or a text is empty.
             EngineUnavailableError: The engine is down or died under way.
         """
         ...

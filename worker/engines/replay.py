@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from worker.engines.protocol import (
     FinishReason,
     Health,
     SampledChain,
+    Score,
+    ScoreRequest,
 )
 from worker.errors import ConfigurationError, EngineUnavailableError, RequestRefusedError
 
@@ -109,7 +111,7 @@ class ReplayEngine:
         self,
         task_id: str,  # noqa: ARG002 - the protocol's; a recording is looked up by prompt
         requests: list[ChainRequest],
-    ) -> Iterator[SampledChain]:
+    ) -> Generator[SampledChain, None, None]:
         """Yield the recorded chains in the order of the requests.
 
         Raises:
@@ -119,6 +121,17 @@ class ReplayEngine:
         if self._closed.is_set():
             raise EngineUnavailableError("the replay engine is closed")
         return self._play([(request.index, self._find(request)) for request in requests])
+
+    def score(
+        self,
+        requests: Sequence[ScoreRequest],  # noqa: ARG002 - the protocol's
+    ) -> list[Score]:
+        """Refuse: a recording has no model to ask.
+
+        Raises:
+            RequestRefusedError: Always.
+        """
+        raise RequestRefusedError("the replay engine plays recordings and cannot score a text")
 
     def health(self) -> Health:
         """Return whether it is open."""
@@ -143,7 +156,7 @@ class ReplayEngine:
             )
         return chains[request.index]
 
-    def _play(self, found: list[tuple[int, RecordedChain]]) -> Iterator[SampledChain]:
+    def _play(self, found: list[tuple[int, RecordedChain]]) -> Generator[SampledChain, None, None]:
         for index, chain in found:
             if self._closed.wait(self._latency_s):
                 raise EngineUnavailableError("the replay engine was closed under way")

@@ -12,7 +12,8 @@ from reasoner.decisions import Thresholds
 from worker.claims import verifiers_needed
 from worker.deciding import thresholds_of
 from worker.engines.protocol import Engine
-from worker.errors import EngineUnavailableError, GenerationError
+from worker.errors import EngineFaultError, EngineUnavailableError, GenerationError
+from worker.instructions.reading import DEFAULT, Instructions
 from worker.messages import GENERATE, GENERATE_GIVEN
 from worker.sampling import GIVEN, Sampled, given_chains, sample_task
 from worker.stages.desk import Desk, patiently
@@ -29,7 +30,14 @@ LINGER_S = (
 )
 
 
-def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoolExecutor) -> None:
+def generate(
+    desk: Desk,
+    ids: Sequence[UUID],
+    *,
+    engine: Engine,
+    pool: ThreadPoolExecutor,
+    instructions: Instructions = DEFAULT,
+) -> None:
     """Sample the chains of those of ``ids`` that wait and that nobody holds; write each as it is finished."""
     held = desk.claim(ids, queue=GENERATE, from_states=WAITING, to_state="generating")
     if not held:
@@ -42,7 +50,7 @@ def generate(desk: Desk, ids: Sequence[UUID], *, engine: Engine, pool: ThreadPoo
                 calibrations, tenant=task.tenant, domain=task.domain, mode=task.line.mode
             )
             thresholds = thresholds_of(task.line, calibration.thresholds)
-            running[pool.submit(_sample, engine, task, thresholds)] = task
+            running[pool.submit(_sample, engine, task, thresholds, instructions)] = task
         for finished in _as_they_finish(running):
             _save(desk, [made for one in finished if (made := _made(desk, running[one], one)) is not None])
 
@@ -56,8 +64,8 @@ def generate_given(desk: Desk, ids: Sequence[UUID]) -> None:
         )
 
 
-def _sample(engine: Engine, task: HeldTask, thresholds: Thresholds) -> Sampled:
-    return sample_task(engine, str(task.id), task.line, thresholds=thresholds)
+def _sample(engine: Engine, task: HeldTask, thresholds: Thresholds, instructions: Instructions) -> Sampled:
+    return sample_task(engine, str(task.id), task.line, thresholds=thresholds, instructions=instructions)
 
 
 def _as_they_finish(running: dict[Future[Sampled], HeldTask]) -> Iterator[set[Future[Sampled]]]:
@@ -76,6 +84,10 @@ def _made(desk: Desk, task: HeldTask, future: Future[Sampled]) -> Generated | No
         # Not the task's fault, so it is no delivery: it waits until the engine is back, however long that takes.
         logger.warning("engine away", extra={"task_id": str(task.id), "error": str(error)})
         release(desk.store, [task], error, state="generating", counts=False, delay_s=BACKOFF_S)
+    except EngineFaultError as error:
+        # It may be this worker's engine alone, so the task is given away; after some deliveries it is parked.
+        logger.error("engine at fault", extra={"task_id": str(task.id), "error": str(error)})  # noqa: TRY400 - no trace
+        release(desk.store, [task], error, state="generating", counts=True, delay_s=BACKOFF_S)
     except GenerationError as error:
         logger.warning("generation refused", extra={"task_id": str(task.id), "error": str(error)})
         fail(desk.store, task, error, from_state="generating", who=desk.holder)

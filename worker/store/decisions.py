@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, insert
@@ -25,6 +26,8 @@ class Decided:
     calibration_id: UUID
     configuration: str
     code_version: str
+    models: dict[str, Any] | None = None
+    """Of a pool's task: which models were asked, and which were missing."""
 
 
 def save_decided(engine: Engine, decided: Sequence[Decided], *, who: str) -> list[Moved]:
@@ -84,7 +87,7 @@ def _decision_values(id_: UUID, decided: Decided) -> dict[str, object]:
         "merge_degree": decision.merge_degree,
         "set_size": sum(cluster.in_set for cluster in decision.clusters),
         "best_cluster": decision.best.id if decision.best is not None else None,
-        "document": decision.to_json(),
+        "document": decision.to_json() | ({} if decided.models is None else {"models": decided.models}),
         "calibration_id": decided.calibration_id,
         "configuration": decided.configuration,
         "code_version": decided.code_version,

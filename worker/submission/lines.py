@@ -16,6 +16,8 @@ MAX_CHAINS = 256
 MAX_CONDITIONS = 50
 MAX_ID_CHARS = 200
 MAX_DOCUMENTS = 200  # of one task; more belong into a collection
+DEFAULT_MODEL = "default"
+"""The model of the generation worker's settings."""
 MAX_CHAIN_TOKENS = (
     8_000_000  # far beyond any context; as many chains as a task may have still sum up to an int4
 )
@@ -194,7 +196,11 @@ class Options(Line):
     """How one task is sampled, merged and decided; what is left out comes from the kind."""
 
     k: Annotated[int, Field(ge=1, le=64)] = 8
-    models: Annotated[list[Literal["default"]], Field(min_length=1, max_length=1)] = ["default"]
+    models: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=16)
+    ] = [DEFAULT_MODEL]
+    """Names of the pool; chains are shared out evenly."""
+
     early_exit: Literal["none", "paper", "lossless", "adaptive"] = "lossless"
     min_confirmations: Annotated[int, Field(ge=0, le=10)] = 0
     priority: Annotated[int, Field(ge=0, le=9)] = 5
@@ -202,10 +208,13 @@ class Options(Line):
     """When generation may begin, with its offset from UTC."""
 
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] = 512
-    """Of one chain."""
+    """Of one chain; where it is left out, an equal share of the budget if that is less."""
 
     token_budget: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
-    """Of all chains of the task together."""
+    """Of all chains of the task together; k chains of ``max_tokens`` must fit in."""
+
+    stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=4)] = []
+    """Words that end a chain and are left out of it."""
 
     equivalence: Literal["exact", "symbolic", "behavioural", "embedding", "entailment"] | None = None
     cosine: Share = COSINE
@@ -222,6 +231,13 @@ class Options(Line):
     tau_margin: Share | None = None
     tau_conf: Share | None = None
     tau_score: Share | None = None
+
+    @field_validator("models")
+    @classmethod
+    def _names_each_once(cls, models: list[str]) -> list[str]:
+        if len(set(models)) < len(models):
+            raise ValueError("names a model twice: name each once")
+        return models
 
 
 # One frozen object for all lines without options: pydantic would copy a plain default, deeply, for every line.

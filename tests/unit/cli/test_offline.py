@@ -219,7 +219,15 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_every_command_explains_itself() -> None:
     commands = ["demo", "up", "down", "submit", "status", "results", "cancel", "merge", "worker", "migrate"]
-    groups = ["verify math", "verify code", "audit show", "models list", "models pull", "models check"]
+    groups = [
+        "verify math",
+        "verify code",
+        "audit show",
+        "models list",
+        "models pull",
+        "models check",
+        "models bench",
+    ]
     groups.append("pool report")
     for command in [*commands, *groups]:
         done = CliRunner().invoke(app, [*command.split(), "--help"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasoner.diversity import prompt_variants, seeds, temperatures
+from reasoner.diversity import seeds, temperatures, turns
 from reasoner.errors import InvalidRuleError
 
 
@@ -41,13 +41,25 @@ def test_seeds_depend_on_the_task_and_on_nothing_else() -> None:
     assert seeds(4, "t-17") == (0, 2, 3, 1)  # pinned: the same on every machine and Python
 
 
-@given(st.integers(0, 50), st.integers(1, 7))
-def test_prompt_variants_are_used_evenly(k: int, n_variants: int) -> None:
-    counts = [prompt_variants(k, n_variants).count(v) for v in range(n_variants)]
-    assert max(counts) - min(counts) <= 1
+@given(st.integers(0, 50), st.integers(1, 7), st.integers(1, 4))
+def test_models_and_prompt_variants_are_used_evenly(k: int, n: int, each: int) -> None:
+    counts = [turns(k, n, each=each).count(thing) for thing in range(n)]
+    assert max(counts) - min(counts) <= each
+
+
+def test_no_model_and_no_variant_gets_the_cold_temperatures_or_only_one_of_the_other() -> None:
+    plan, models, variants = temperatures(8), turns(8, 2), turns(8, 2, each=2)
+    for one in (0, 1):
+        for of in (models, variants):
+            assert sum(t for t, thing in zip(plan, of, strict=True) if thing == one) == pytest.approx(
+                2.4, abs=0.2
+            )
+    assert sorted(zip(models, variants, strict=True)) == [
+        (a, b) for a in (0, 1) for b in (0, 1) for _ in (0, 1)
+    ]
 
 
 def test_impossible_numbers_are_refused() -> None:
-    for call in (lambda: temperatures(-1), lambda: seeds(-1, "t"), lambda: prompt_variants(2, 0)):
+    for call in (lambda: temperatures(-1), lambda: seeds(-1, "t"), lambda: turns(2, 0)):
         with pytest.raises(InvalidRuleError):
             call()

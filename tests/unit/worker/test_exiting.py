@@ -13,7 +13,7 @@ from reasoner.early_exit import Policy, first_stop
 from worker.deciding import decide_task
 from worker.exiting import Exit, simulate_exit
 from worker.merging import MergeLine
-from worker.sampling import WAVE, recorded_chains
+from worker.sampling import recorded_chains
 
 answers = st.lists(st.sampled_from(["x", "X.", "y", "z", None]), min_size=1, max_size=12)
 weighed = st.one_of(st.none(), st.floats(-60, 0))
@@ -45,10 +45,12 @@ def test_lossless_never_differs_from_all_chains(
 
 
 @given(given_answers=answers, policy=st.sampled_from(Policy))
-def test_chains_are_used_in_the_waves_of_the_queue(given_answers: list[str | None], policy: Policy) -> None:
+def test_no_policy_stops_before_the_fewest_chains_it_needs(
+    given_answers: list[str | None], policy: Policy
+) -> None:
     found = simulated(policy, chains(*given_answers))
     k = len(given_answers)
-    assert found.chains_used == k or (found.chains_used - first_stop(policy, k)) % WAVE == 0
+    assert first_stop(policy, k) <= found.chains_used <= k
     assert found.to_json()["chains_saved"] == k - found.chains_used
 
 

@@ -1,0 +1,143 @@
+"""Put the measured numbers into docs/benchmarks.md, between their markers.
+
+python -m benchmarks.accuracy.page
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.method.page import table
+
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+NUMBERS = Path("build/accuracy")
+ENGINES = Path("build/engines")
+
+Numbers = dict[str, Any]
+
+
+def accuracy(of: Numbers) -> str:
+    """Return the tables of one kind."""
+    parts = [_ways(of), _sets(of), _degrees(of), _exits(of)]
+    return "\n\n".join(parts)
+
+
+def worker_path(of: Numbers) -> str:
+    """Return the table of the worker's path against the engine alone."""
+    rows: list[list[object]] = [
+        ["the engine driven directly", _rates(of["direct_tok_s"])],
+        ["queue, engine, rows", _rates(of["worker_tok_s"])],
+        ["share (goal: 0.95)", f"{of['share']:.3f}; by round {', '.join(map(str, of['share_by_round']))}"],
+    ]
+    if "prefix_caching" in of:
+        cache = of["prefix_caching"]
+        what = f"{cache['chains']} more chains of a prompt of {cache['prompt_tokens']} tokens, 8 tokens each"
+        rows.append([f"{what}: prefix caching on", f"{cache['on_s']} s"])
+        rows.append([f"{what}: off", f"{cache['off_s']} s, {cache['speedup']} times as long"])
+    head = (
+        f"{of['engine']}, {of['model']}: {of['tasks']} tasks of {of['chains_per_task']} chains of at most "
+        f"{of['max_tokens']} tokens, {of['parallel']} at once, load {of['load_before']}"
+    )
+    return table([head, "tokens/s or as told"], rows)
+
+
+def _rates(rates: list[float]) -> str:
+    return ", ".join(f"{rate:.1f}" for rate in rates)
+
+
+def _share(value: float | None, interval: Any = None) -> str:  # noqa: ANN401 - a pair from JSON, or none
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if interval is None else f"{value:.3f} ({interval[0]:.2f} to {interval[1]:.2f})"
+
+
+def _ways(of: Numbers) -> str:
+    rows = [
+        [
+            row["way"],
+            _share(row["accuracy"], (row["low"], row["high"])),
+            _share(row["at_50"]),
+            _share(row["aurc"]),
+            _share(row["answered_share"]),
+            _share(
+                row["selective_accuracy"],
+                (row["selective_low"], row["selective_high"]) if "selective_low" in row else None,
+            ),
+        ]
+        for row in of["ways"]
+    ]
+    head = [
+        "way",
+        "accuracy (95 %)",
+        "at 50 % answered",
+        "AURC",
+        "answered share",
+        "accuracy among answered (95 %)",
+    ]
+    return table([f"{of['tasks']} tasks, {of['chains']} chains: {head[0]}", *head[1:]], rows)
+
+
+def _sets(of: Numbers) -> str:
+    rows = [
+        [
+            name,
+            _share(one["coverage"], one["coverage_interval"]),
+            f"{one['mean_size']:.2f}",
+            _share(one["ceiling"], one["ceiling_interval"]),
+        ]
+        for name, one in of["sets"].items()
+    ]
+    return table(["set of", "coverage (95 %)", "mean size", "any chain right: the ceiling (95 %)"], rows)
+
+
+def _degrees(of: Numbers) -> str:
+    degree = of["degree"]
+    rows = [[b["degree"], b["tasks"], _share(b["right"], b["interval"])] for b in degree["bands"]]
+    rows.append(
+        ["AUROC of a low degree for right", "", _share(degree["auroc"], degree.get("auroc_interval"))]
+    )
+    return table(["merge degree", "tasks", "answer right (95 %)"], rows)
+
+
+def _exits(of: Numbers) -> str:
+    rows = [
+        [
+            row["policy"],
+            _share(row["tokens_saved"]),
+            _share(row["chains_saved"]),
+            _share(row["same_answer"]),
+            _share(row["same_abstention"]),
+            _share(row["accuracy"], row["interval"]),
+        ]
+        for row in of["exits"]
+    ]
+    head = ["early exit", "tokens saved", "chains saved", "same answer", "same abstention", "accuracy (95 %)"]
+    return table(head, rows)
+
+
+def _filled(text: str, found: re.Match[str]) -> str:
+    return f"{found[1]}\n{text}\n\n{found[2]}"
+
+
+def main() -> None:
+    """Fill the page from whatever numbers there are."""
+    page = PAGE.read_text(encoding="utf-8")
+    found = [(f"accuracy {kind}", NUMBERS / f"{kind}.json", accuracy) for kind in ("math", "code")]
+    found += [
+        (f"worker path {e}", ENGINES / f"worker_path_{e}.json", worker_path) for e in ("vllm", "llamacpp")
+    ]
+    for name, path, render in found:
+        if path.exists():
+            text = render(json.loads(path.read_text(encoding="utf-8")))
+            block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+            page = block.sub(partial(_filled, text), page)
+            print(f"filled {name}")
+    PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""Tokens/s of the worker's whole path against the same engine driven directly with the same requests, in one run.
+
+    python -m benchmarks.engines.worker_path --engine vllm --model FOLDER_OR_NAME
+
+The path: rows and ids are there, a Celery worker takes the messages from the broker, samples, and writes the rows.
+Directly: all requests are handed to the engine at once. Both are run in turn, several times, on one loaded model,
+so that what else the machine does hits both. With vLLM it also measures prefix caching on against off for k = 8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+from uuid import uuid4
+
+from celery.worker import WorkController
+from sqlalchemy import text
+
+from benchmarks.method.results import save
+from db.migrate import migrate
+from db.session import connect
+from worker import generation
+from worker.app import make_app
+from worker.embedded.services import Services
+from worker.engines.protocol import ChainRequest, Engine
+from worker.engines.registry import build_engine
+from worker.generation import engine_options
+from worker.messages import GENERATE
+from worker.publisher import CeleryPublisher
+from worker.roles import open_workplace, register
+from worker.sampling import requests_of
+from worker.settings import Settings
+from worker.store.transactions import Store, statements
+from worker.submission.lines import TaskLine
+from worker.submitting import submit
+
+WRITTEN = text(
+    "SELECT count(*) AS n, sum(tokens_spent) AS tokens FROM tasks WHERE state = 'deciding' AND batch_id = :batch"
+)
+
+Send = Callable[[list[TaskLine]], int]
+
+K = 8
+SUBJECTS = ("a lighthouse", "the number seven", "rust", "a queue", "bread", "the sea", "a bridge", "time")
+PREAMBLE = "You are a careful writer. Keep to the facts, be concrete, and never repeat yourself. " * 8
+
+
+def main() -> None:
+    """Measure, print and save."""
+    given = _arguments()
+    load_before = os.getloadavg()[0]
+    settings = replace(
+        Settings.from_env(os.environ),
+        engine=given.engine,
+        model=given.model,
+        parallel_chains=given.parallel,
+        log_level="ERROR",
+    )
+    engine = build_engine(given.engine, engine_options(settings, os.environ))
+    lines = [_line(i, max_tokens=given.max_tokens) for i in range(given.tasks)]
+    with closing(engine):
+        direct, path = [], []
+        with _queue(engine, settings) as send:
+            _directly(engine, lines)  # the first runs compile, connect and import
+            send([_line(0, max_tokens=1)])
+            for _ in range(given.rounds):
+                direct.append(_directly(engine, lines))
+                path.append(_by_worker(engine, lines, send))
+                print(f"directly {direct[-1]:.1f} tok/s, by the worker {path[-1]:.1f} tok/s", flush=True)
+        numbers: dict[str, Any] = {
+            "engine": given.engine,
+            "model": Path(given.model).name,
+            "tasks": given.tasks,
+            "chains_per_task": K,
+            "max_tokens": given.max_tokens,
+            "parallel": given.parallel,
+            "load_before": round(load_before, 1),
+            "direct_tok_s": [round(rate, 1) for rate in direct],
+            "worker_tok_s": [round(rate, 1) for rate in path],
+            "share": round(sum(path) / sum(direct), 3),
+            "share_by_round": [round(p / d, 3) for p, d in zip(path, direct, strict=True)],
+        }
+        if given.engine == "vllm":
+            numbers["prefix_caching"] = _prefix_caching(engine, rounds=given.rounds)
+    print(json.dumps(numbers, indent=1))
+    save(given.out, f"worker_path_{given.engine}", numbers)
+
+
+def _line(number: int, *, max_tokens: int) -> TaskLine:
+    return TaskLine.model_validate(
+        {
+            "custom_id": str(number),
+            "kind": "text",
+            "prompt": f"Write a story about {SUBJECTS[number % len(SUBJECTS)]}, part {number}.",
+            "options": {"k": K, "max_tokens": max_tokens, "early_exit": "none"},
+        }
+    )
+
+
+def _directly(engine: Engine, lines: list[TaskLine]) -> float:
+    """Return tokens/s when every request is there at once."""
+    _forget_prefixes(engine)
+    jobs = [(line.custom_id, requests_of(line.custom_id, line)) for line in lines]
+    began = time.perf_counter()
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        n_tokens = sum(pool.map(lambda job: _count(engine, *job), jobs))
+    return n_tokens / (time.perf_counter() - began)
+
+
+def _count(engine: Engine, name: str, requests: list[ChainRequest]) -> int:
+    return sum(chain.n_tokens for chain in engine.sample(name, requests))
+
+
+def _by_worker(engine: Engine, lines: list[TaskLine], send: Send) -> float:
+    """Return tokens/s of a running worker, from the beginning of the submission to the last row."""
+    _forget_prefixes(engine)
+    began = time.perf_counter()
+    n_tokens = send(lines)
+    return n_tokens / (time.perf_counter() - began)
+
+
+@contextmanager
+def _queue(engine: Engine, settings: Settings) -> Iterator[Send]:
+    """Run the servers and a generation worker with this engine; yield what sends lines and returns their tokens."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        services = stack.enter_context(Services(folder))
+        migrate(services.database_url)
+        mine = replace(
+            settings,
+            database_url=services.database_url,
+            broker_url=services.broker_url,
+            message_tasks=1,
+            generate_threads=8,
+        )
+        app = make_app(services.broker_url)
+        place = open_workplace(app, mine, queues=[GENERATE])
+        stack.enter_context(place.closing)
+        with patch.object(generation, "build_engine", lambda *_: _Shared(engine)):
+            register(place, [GENERATE])
+        ready = threading.Event()
+        worker = WorkController(
+            app=app,
+            pool_cls="threads",
+            concurrency=mine.generate_threads,
+            queues=GENERATE,
+            loglevel="ERROR",
+            ready_callback=lambda _: ready.set(),
+        )
+        thread = threading.Thread(target=worker.start, daemon=True)
+        store = connect(services.database_url)
+        stack.callback(store.dispose)
+        thread.start()
+        ready.wait()
+        publisher = CeleryPublisher(app, message_tasks=1)
+        yield partial(_through_the_queue, store, publisher, mine, folder)
+        worker.stop()
+        thread.join(timeout=30)
+
+
+def _through_the_queue(
+    store: Store, publisher: CeleryPublisher, settings: Settings, folder: Path, lines: list[TaskLine]
+) -> int:
+    """Submit a batch, wait until its last task is written, and return its tokens."""
+    content = "\n".join(line.model_dump_json(exclude_unset=True) for line in lines).encode()
+    made = submit(
+        store,
+        publisher,
+        io.BytesIO(content),
+        file="tasks.jsonl",
+        error_file=folder / "errors.jsonl",
+        settings=settings,
+        key=str(uuid4()),  # the same lines are a new batch
+    )
+    while True:
+        with statements(store) as connection:
+            row = connection.execute(WRITTEN, {"batch": made.batch_id}).one()
+        if row.n == len(lines):
+            return int(row.tokens)
+        time.sleep(0.02)
+
+
+class _Shared:
+    """An engine that the worker must not close."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._engine, name)
+
+    def close(self) -> None:
+        """Leave it open for the next round."""
+
+
+def _forget_prefixes(engine: Any) -> None:  # noqa: ANN401 - reaches inside
+    if engine.name == "vllm":
+        engine._loop.start(engine._engine.reset_prefix_cache()).result()  # noqa: SLF001 - measured, not used
+
+
+def _prefix_caching(engine: Any, *, rounds: int) -> dict[str, Any]:  # noqa: ANN401 - reaches inside
+    """Return seconds for k chains of one long prompt and a few tokens, with the cache and without."""
+    from vllm import SamplingParams  # noqa: PLC0415 - only here when vLLM is
+
+    line = _line(0, max_tokens=8).model_copy(update={"prompt": PREAMBLE + "Write one sentence."})
+    found: dict[str, list[float]] = {"on": [], "off": []}
+    plain = SamplingParams.__post_init__
+
+    def without_cache(self: SamplingParams) -> None:
+        plain(self)
+        self.skip_reading_prefix_cache = True
+
+    for _ in range(rounds):
+        for name, seconds in found.items():
+            _forget_prefixes(engine)
+            with ExitStack() as stack:
+                if name == "off":
+                    stack.enter_context(patch.object(SamplingParams, "__post_init__", without_cache))
+                first, *others = requests_of("prefix", line)
+                _count(engine, "prefix", [first])
+                began = time.perf_counter()
+                _count(engine, "prefix", others)
+                seconds.append(time.perf_counter() - began)
+    n_prompt = len(engine._prompts.encode(requests_of("prefix", line)[0].messages, max_tokens=8))  # noqa: SLF001
+    return {
+        "prompt_tokens": n_prompt,
+        "chains": K - 1,
+        "on_s": round(median(found["on"]), 3),
+        "off_s": round(median(found["off"]), 3),
+        "speedup": round(median(found["off"]) / median(found["on"]), 2),
+    }
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", default="vllm")
+    parser.add_argument("--model", default="qwen2.5-coder-0.5b")
+    parser.add_argument("--tasks", type=int, default=8)
+    parser.add_argument("--max-tokens", type=int, default=48)
+    parser.add_argument("--parallel", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("build/engines"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

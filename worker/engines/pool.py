@@ -1,0 +1,240 @@
+"""Several engines as one: each chain goes to the model it names, and to another while that one is away."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from worker.engines.protocol import (
+    Capabilities,
+    ChainRequest,
+    Engine,
+    Health,
+    SampledChain,
+    Score,
+    ScoreRequest,
+)
+from worker.errors import EngineUnavailableError, RequestRefusedError, WorkerError
+
+RETRY_S = 30.0  # a model that is away is asked again after so long
+CALLS_AT_ONCE = 64
+
+
+class Member:
+    """One model of the pool; its engine is built when it is first needed, and again after it failed to load."""
+
+    def __init__(self, name: str, build: Callable[[], Engine]) -> None:
+        self.name = name
+        self._build = build
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        self._away_until = 0.0
+        self.fault = ""
+        """Why it is away, or empty."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it failed a moment ago."""
+        return bool(self.fault) and time.monotonic() < self._away_until
+
+    def engine(self) -> Engine:
+        """Return the engine.
+
+        Raises:
+            EngineUnavailableError: It cannot be built now.
+        """
+        with self._lock:
+            if self._engine is None:
+                try:
+                    self._engine = self._build()
+                except WorkerError as error:
+                    raise EngineUnavailableError(f"{self.name}: {error}") from error
+            return self._engine
+
+    def note_fault(self, error: EngineUnavailableError) -> None:
+        """Leave it alone for a while."""
+        self.fault = str(error)
+        self._away_until = time.monotonic() + RETRY_S
+
+    def note_success(self) -> None:
+        """It answered."""
+        self.fault = ""
+
+    def close(self) -> None:
+        """Free its model."""
+        with self._lock:
+            if self._engine is not None:
+                self._engine.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A member's part is over; what it did not answer is asked of others."""
+
+    member: Member
+    requests: list[ChainRequest]
+    error: Exception | None
+
+
+class PoolEngine:
+    """Serves tasks that name one model or several.
+
+    Chains say which member sampled them. While a member is away its chains are sampled by the others that the task
+    names; the task's record then shows fewer models than it asked for. When none of them is there, the task waits.
+    Chains under way on several models at once are aborted when the next one of their model is finished.
+
+    Args:
+        members: By name; the first is the default, and is built at once.
+
+    Raises:
+        EngineUnavailableError: The default member cannot be built.
+    """
+
+    def __init__(self, members: Mapping[str, Callable[[], Engine]]) -> None:
+        self._members = {name: Member(name, build) for name, build in members.items()}
+        self._default = next(iter(self._members.values()))
+        self._closed = threading.Event()
+        first = self._default.engine()
+        self._name = first.name
+        self._threads = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="pool")
+
+    @property
+    def name(self) -> str:
+        """The default member's engine; each chain names its own model."""
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Return those of the default member, with every model's name."""
+        return replace(self._default.engine().capabilities, models=frozenset(self._members))
+
+    def sample(self, task_id: str, requests: list[ChainRequest]) -> Generator[SampledChain, None, None]:
+        """Yield chains as they finish; see the protocol.
+
+        Raises:
+            RequestRefusedError: No model has a name that a request asks for.
+        """
+        if self._closed.is_set():
+            raise EngineUnavailableError("the pool is closed")
+        named = dict.fromkeys(request.model for request in requests)
+        unknown = [name for name in named if name not in self._members]
+        if unknown:
+            raise RequestRefusedError(f"no model of the pool is called {unknown[0]!r}")
+        members = [self._members[name] for name in named]
+        if len(members) == 1:
+            return self._of_one(members[0], task_id, requests)
+        return self._of_several(members, task_id, requests)
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+        """Return the default model's scores; see the protocol."""
+        return self._default.engine().score(requests)
+
+    def health(self) -> Health:
+        """Return whether the default model answers, and which are away; never raises."""
+        if self._closed.is_set():
+            return Health(ok=False, detail="closed")
+        health = self._default.engine().health()
+        away = {f"away: {name}": member.fault for name, member in self._members.items() if member.fault}
+        return replace(health, facts={**health.facts, **away})
+
+    def close(self) -> None:
+        """Close every engine."""
+        self._closed.set()
+        for member in self._members.values():
+            member.close()
+        self._threads.shutdown(cancel_futures=True)
+
+    def _of_one(
+        self, member: Member, task_id: str, requests: list[ChainRequest]
+    ) -> Generator[SampledChain, None, None]:
+        with closing(member.engine().sample(task_id, requests)) as chains:
+            for chain in chains:
+                yield self._signed(member, chain)
+
+    def _of_several(
+        self, members: list[Member], task_id: str, requests: list[ChainRequest]
+    ) -> Generator[SampledChain, None, None]:
+        results: SimpleQueue[SampledChain | _Ended] = SimpleQueue()
+        cancelled = threading.Event()
+        failed: dict[str, Exception] = {}
+
+        def begin(parts: Iterable[tuple[Member, list[ChainRequest]]]) -> int:
+            n = 0
+            for member, part in parts:
+                self._threads.submit(self._part, member, task_id, part, results, cancelled)
+                n += 1
+            return n
+
+        try:
+            n_running = begin(_shared_out(requests, members, avoid={m.name for m in members if m.is_away}))
+            while n_running:
+                result = results.get()
+                if isinstance(result, SampledChain):
+                    yield result
+                    continue
+                n_running -= 1
+                if result.error is None:
+                    continue
+                if not isinstance(result.error, EngineUnavailableError):
+                    raise result.error
+                failed[result.member.name] = result.error
+                if len(failed) == len(members):
+                    raise result.error
+                n_running += begin(_shared_out(result.requests, members, avoid=set(failed)))
+        except RuntimeError as error:  # the threads are shut down
+            raise EngineUnavailableError("the pool was closed under way") from error
+        finally:
+            cancelled.set()
+
+    def _part(
+        self,
+        member: Member,
+        task_id: str,
+        requests: list[ChainRequest],
+        results: SimpleQueue[SampledChain | _Ended],
+        cancelled: threading.Event,
+    ) -> None:
+        waiting = {request.index: request for request in requests}
+        error: Exception | None = None
+        try:
+            with closing(member.engine().sample(task_id, requests)) as chains:
+                for chain in chains:
+                    if cancelled.is_set():
+                        return
+                    waiting.pop(chain.index, None)
+                    results.put(self._signed(member, chain))
+            member.note_success()
+        except EngineUnavailableError as caught:
+            member.note_fault(caught)
+            error = caught
+        except Exception as caught:  # noqa: BLE001 - raised again in the thread that asked
+            error = caught
+        results.put(_Ended(member, list(waiting.values()), error))
+
+    def _signed(self, member: Member, chain: SampledChain) -> SampledChain:
+        # The default model keeps its engine's name for it, as without a pool.
+        return chain if member is self._default else replace(chain, model=member.name)
+
+
+def _shared_out(
+    requests: Sequence[ChainRequest], members: Sequence[Member], *, avoid: set[str]
+) -> Iterable[tuple[Member, list[ChainRequest]]]:
+    """Return each member with its requests; those of a member to avoid go to the others in turn."""
+    there = [member for member in members if member.name not in avoid] or list(members)
+    by_name = {member.name: member for member in there}
+    parts: dict[str, list[ChainRequest]] = defaultdict(list)
+    for number, request in enumerate(requests):
+        name = request.model if request.model in by_name else there[number % len(there)].name
+        parts[name].append(request)
+    return [(by_name[name], part) for name, part in parts.items()]
+
+
+if TYPE_CHECKING:
+    _conforms: type[Engine] = PoolEngine
