@@ -155,26 +155,8 @@ class Settings:
                 names = ", ".join(sorted(PREFIX + name for name in known))
                 raise ConfigurationError(f"unknown setting {variable}; the settings are {names}")
             changes[setting.name] = _parse(variable, value, str(setting.type))
-        for name, number in changes.items():
-            if isinstance(number, (int, float)) and not (math.isfinite(number) and number > 0):
-                raise ConfigurationError(f"{PREFIX}{name.upper()} must be above 0, not {number}")
-        at = changes.get("calibrate_at", "off")
-        if at != "off" and not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", str(at)):
-            raise ConfigurationError(f"{PREFIX}CALIBRATE_AT must be HH:MM or off, not {at!r}")
-        if changes.get("logprobs", "auto") not in {"auto", "never"}:
-            raise ConfigurationError(f"{PREFIX}LOGPROBS must be auto or never, not {changes['logprobs']!r}")
-        if settings.database_url is not None and not settings.database_url.startswith(POSTGRES):
-            raise ConfigurationError(
-                "DATABASE_URL must begin with postgresql://"
-            )  # not shown: it may hold a password
-        if settings.broker_url is not None and not settings.broker_url.startswith(BROKERS):
-            raise ConfigurationError(f"BROKER_URL must begin with one of {', '.join(BROKERS)}")
-        try:
-            _ = urlsplit(settings.database_url or "").port, urlsplit(settings.broker_url or "").port
-        except ValueError:
-            raise ConfigurationError(
-                "the host or port of DATABASE_URL or BROKER_URL cannot be read"
-            ) from None
+        _check_values(changes)
+        _check_urls(settings)
         return replace(settings, **changes)  # type: ignore[arg-type]  # parsed by the field's own type above
 
     @property
@@ -186,6 +168,30 @@ class Settings:
     def models_dir(self) -> Path:
         """Where weights are kept."""
         return self.state_dir / "models"
+
+
+def _check_values(changes: Mapping[str, object]) -> None:
+    for name, number in changes.items():
+        if isinstance(number, (int, float)) and not (math.isfinite(number) and number > 0):
+            raise ConfigurationError(f"{PREFIX}{name.upper()} must be above 0, not {number}")
+    at = changes.get("calibrate_at", "off")
+    if at != "off" and not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", str(at)):
+        raise ConfigurationError(f"{PREFIX}CALIBRATE_AT must be HH:MM or off, not {at!r}")
+    if changes.get("logprobs", "auto") not in {"auto", "never"}:
+        raise ConfigurationError(f"{PREFIX}LOGPROBS must be auto or never, not {changes['logprobs']!r}")
+
+
+def _check_urls(settings: Settings) -> None:
+    if settings.database_url is not None and not settings.database_url.startswith(POSTGRES):
+        raise ConfigurationError(
+            "DATABASE_URL must begin with postgresql://"
+        )  # not shown: it may hold a password
+    if settings.broker_url is not None and not settings.broker_url.startswith(BROKERS):
+        raise ConfigurationError(f"BROKER_URL must begin with one of {', '.join(BROKERS)}")
+    try:
+        _ = urlsplit(settings.database_url or "").port, urlsplit(settings.broker_url or "").port
+    except ValueError:
+        raise ConfigurationError("the host or port of DATABASE_URL or BROKER_URL cannot be read") from None
 
 
 def secret(environment: Mapping[str, str], name: str) -> str | None:

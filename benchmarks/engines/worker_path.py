@@ -39,6 +39,7 @@ from worker.embedded.services import Services
 from worker.engines.protocol import ChainRequest, Engine
 from worker.engines.registry import build_engine
 from worker.generation import engine_options
+from worker.health import Ears
 from worker.messages import GENERATE
 from worker.publisher import CeleryPublisher
 from worker.roles import open_workplace, register
@@ -148,7 +149,7 @@ def _queue(engine: Engine, settings: Settings) -> Iterator[Send]:
             generate_threads=8,
         )
         app = make_app(services.broker_url)
-        place = open_workplace(app, mine, queues=[GENERATE])
+        place = open_workplace(app, mine, queues=[GENERATE], ears=Ears(mine.generate_threads))
         stack.enter_context(place.closing)
         with patch.object(generation, "build_engine", lambda *_: _Shared(engine)):
             register(place, [GENERATE])

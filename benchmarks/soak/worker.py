@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from benchmarks.soak.workload import POISON
 from cli.main import main
@@ -23,7 +23,7 @@ SLOW_S = 5.0
 class PoisonedEngine(ReplayEngine):
     """Replays, unless the prompt is poison."""
 
-    def sample(self, task_id: str, requests: list[ChainRequest]) -> Iterator[SampledChain]:
+    def sample(self, task_id: str, requests: list[ChainRequest]) -> Generator[SampledChain, None, None]:
         """Yield the recorded chains, or die as a broken driver would: at once and without a word."""
         if any(m.content.startswith(POISON) for r in requests for m in r.messages if m.role == "user"):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -273,7 +273,7 @@ def test_an_engine_that_gives_too_few_chains_is_tried_again_but_not_for_ever(
     for _ in range(desk.settings.max_deliveries):
         generate(desk, ids, engine=Forgetful({PROMPT: CHAINS}), pool=pool)
         query(store, "UPDATE tasks SET not_before = NULL RETURNING 1")
-    reconcile(desk, outbox.depth)
+    reconcile(desk, outbox)
     (row,) = query(store, "SELECT state, error ->> 'message' AS message FROM tasks")
     assert row.state == "failed"
     assert "without the chains 0" in row.message
