@@ -102,9 +102,10 @@ def noisy_run(
     batches: dict[UUID, str] = {}
     began = time.monotonic()
     told: list[str] = []
-    for fault, (tenant, file) in zip(schedule(n_faults, chance), load.slices, strict=True):
+    plan = zip(schedule(n_faults, chance), load.slices, strict=True)
+    for n, (fault, (tenant, file)) in enumerate(plan):
         batches[submit_persistently(plant, tenant, file, chance)] = tenant
-        if len(told) > len(ONCE) and time.monotonic() - began > budget_s:
+        if n >= len(ONCE) and time.monotonic() - began > budget_s:
             continue
         what = fault(plant, chance)
         told.append(fault.__name__)
