@@ -68,16 +68,16 @@ def soak(
             told = noisy_run(plant, store, load, n_faults, chance, budget_s=budget_s)
             noisy_s = time.monotonic() - began
             check(plant, store, load, seed)
+            n_parked = len(parked_messages(store, n=1000))
         finally:
             store.dispose()
         starts = sum(process.n_starts for process in plant.processes.values()) - len(plant.processes)
-        messages = len(parked_messages(plant.store(), n=1000))
     return {
         "tasks": n_tasks,
         "seed": seed,
         "faults": dict(Counter(told)),
         "worker_restarts": starts,
-        "parked_messages": messages,
+        "parked_messages": n_parked,
         "quiet_s": round(quiet_s, 1),
         "noisy_s": round(noisy_s, 1),
         "load_after": round(os.getloadavg()[0], 1),
