@@ -60,6 +60,7 @@ class Plant:
             self.services.state.sockets / "proxy.sock", self.services.state.sockets / "valkey.sock"
         )
         self.processes: dict[str, Process] = {}
+        self._broker: redis.Redis | None = None
         self._settings = Settings(
             state_dir=folder / "state",
             engine="replay",
@@ -82,6 +83,8 @@ class Plant:
         for process in self.processes.values():
             process.popen.kill()
             process.popen.wait()
+        if self._broker is not None:
+            self._broker.close()
         self.proxy.stop()
         self.services.stop()
 
@@ -94,7 +97,9 @@ class Plant:
     @property
     def broker(self) -> redis.Redis:
         """The broker itself, not behind the proxy."""
-        return redis.Redis.from_url(self.services.redis_url)
+        if self._broker is None:
+            self._broker = redis.Redis.from_url(self.services.redis_url)
+        return self._broker
 
     def store(self) -> Store:
         """Return the database."""

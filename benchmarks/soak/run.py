@@ -68,16 +68,16 @@ def soak(
             told = noisy_run(plant, store, load, n_faults, chance, budget_s=budget_s)
             noisy_s = time.monotonic() - began
             check(plant, store, load, seed)
+            n_parked = len(parked_messages(store, n=1000))
         finally:
             store.dispose()
         starts = sum(process.n_starts for process in plant.processes.values()) - len(plant.processes)
-        messages = len(parked_messages(plant.store(), n=1000))
     return {
         "tasks": n_tasks,
         "seed": seed,
         "faults": dict(Counter(told)),
         "worker_restarts": starts,
-        "parked_messages": messages,
+        "parked_messages": n_parked,
         "quiet_s": round(quiet_s, 1),
         "noisy_s": round(noisy_s, 1),
         "load_after": round(os.getloadavg()[0], 1),
@@ -102,9 +102,10 @@ def noisy_run(
     batches: dict[UUID, str] = {}
     began = time.monotonic()
     told: list[str] = []
-    for fault, (tenant, file) in zip(schedule(n_faults, chance), load.slices, strict=True):
+    plan = zip(schedule(n_faults, chance), load.slices, strict=True)
+    for n, (fault, (tenant, file)) in enumerate(plan):
         batches[submit_persistently(plant, tenant, file, chance)] = tenant
-        if len(told) > len(ONCE) and time.monotonic() - began > budget_s:
+        if n >= len(ONCE) and time.monotonic() - began > budget_s:
             continue
         what = fault(plant, chance)
         told.append(fault.__name__)
