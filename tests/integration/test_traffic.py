@@ -33,11 +33,7 @@ LINE = {
 }
 
 
-<<<<<<< HEAD
-def nothing(*_: object, **__: object) -> list[Judged]:
-=======
 def nothing(line: object, said: object, *, tenant: str) -> list[Judged]:
->>>>>>> queue
     """A verifier without a verdict: what counts here is whose turn it is."""
     return []
 
@@ -204,11 +200,7 @@ def test_what_is_unfinished_at_the_deadline_fails_and_says_so(rig: Any) -> None:
 
 
 def test_a_retried_task_goes_on_where_it_failed_and_pays_for_nothing_twice(rig: Any) -> None:
-<<<<<<< HEAD
-    def broken(*_: object, **__: object) -> Any:
-=======
     def broken(line: object, said: object, *, tenant: str) -> Any:
->>>>>>> queue
         raise SandboxUnavailableError("no sandbox today")
 
     made = rig.submit({**LINE, "custom_id": "v", "verify": [{"verifier": "math", "reference": "4"}]})
