@@ -55,6 +55,9 @@ def _task(i: int, chance: random.Random, *, is_poison: bool) -> tuple[dict[str, 
         line["verify"] = [{"verifier": "math", "reference": str(i % 7)}]
     if chance.random() < 0.1:
         options["equivalence"] = "symbolic"
+    if chance.random() < 0.03:  # needs SymPy, and so a child that can be killed
+        answers = [f"(x+1)^2+{answer}" for answer in answers]
+        line["verify"] = [{"verifier": "math", "reference": f"x^2+2x+1+{i % 7}"}]
     line["options"] = options
     if is_poison:
         return line | {"prompt": f"{POISON} {i}"}, [_chain("0", -1.0)] * K
