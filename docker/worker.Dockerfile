@@ -36,10 +36,11 @@ FROM ${BASE_IMAGE}
 COPY --from=build /opt/merge-reasoner /opt/merge-reasoner
 # The state folder holds models and health reports. The user has a name, since libraries ask for it; in exec form, since a
 # base without useradd will do.
-RUN ["python3", "-c", "import os; home = '/var/lib/merge-reasoner'; open('/etc/passwd', 'a').write(f'reasoner:x:10001:10001::{home}:/usr/sbin/nologin\\n'); os.makedirs(home + '/models'); os.chown(home, 10001, 10001); os.chown(home + '/models', 10001, 10001)"]
+RUN ["python3", "-c", "import os; home = '/var/lib/merge-reasoner'; open('/etc/passwd', 'a').write(f'reasoner:x:10001:10001::{home}:/usr/sbin/nologin\\n'); open('/etc/group', 'a').write('reasoner:x:10001:\\n'); os.makedirs(home + '/models'); os.chown(home, 10001, 10001); os.chown(home + '/models', 10001, 10001)"]
 ENV PATH=/opt/merge-reasoner/bin:/usr/local/bin:/usr/bin:/bin HOME=/var/lib/merge-reasoner PYTHONUNBUFFERED=1 \
     MERGEREASONER_STATE_DIR=/var/lib/merge-reasoner MERGEREASONER_METRICS_HOST=0.0.0.0 OMP_WAIT_POLICY=PASSIVE
 USER 10001:10001
 VOLUME /var/lib/merge-reasoner
 ENTRYPOINT ["merge-reasoner"]
-HEALTHCHECK --interval=10s --timeout=10s --start-period=180s --retries=3 CMD ["merge-reasoner", "health"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=180s --retries=3 \
+    CMD ["python3", "-m", "worker.health", "/var/lib/merge-reasoner/processes"]

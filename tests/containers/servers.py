@@ -23,7 +23,7 @@ def main(server: str, port: str) -> None:
 
 
 def postgres(data: Path, port: str) -> list[str]:
-    binaries = postgres_directory() / "bin"
+    binaries = postgres_directory()
     if not (data / "PG_VERSION").exists():
         password = f"--pwfile={SECRETS / 'postgres_password'}"
         initdb: list[str | Path] = [

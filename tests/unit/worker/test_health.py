@@ -122,3 +122,17 @@ def test_a_message_with_the_wrong_number_of_arguments_or_ids_is_refused() -> Non
             decode(*arguments)
     with pytest.raises(MessageError, match="ids"):
         decode({"v": 1, "ids": ["00000000-0000-7000-8000-000000000001"] * (MAX_IDS + 1)})
+
+
+def test_the_light_check_says_what_the_command_says(tmp_path: Path) -> None:
+    def told() -> tuple[int, str]:
+        check = [sys.executable, "-m", "worker.health", str(tmp_path)]
+        done = subprocess.run(check, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    assert told() == (1, "no worker process runs here\n")
+    report = {"name": "decide", "pid": os.getpid(), "at": datetime.now(UTC).isoformat(), "faults": []}
+    report_path(tmp_path, "decide").write_text(json.dumps(report))
+    assert told() == (0, "decide: well\n")
+    report_path(tmp_path, "decide").write_text(json.dumps({**report, "faults": ["broker away"]}))
+    assert told() == (1, "decide: broker away\n")
