@@ -30,6 +30,7 @@ from worker.stages.calibrate import calibrate
 from worker.stages.decide import decide
 from worker.stages.desk import Desk
 from worker.stages.generate import generate_given
+from worker.stages.reconcile import reconcile
 from worker.store.batches import results
 from worker.store.calibrations import FIRST
 from worker.store.nights import activate, list_calibrations, only_run, roll_back
@@ -62,8 +63,10 @@ def task(number: int, rng: random.Random, *, domain: str, label: bool = True) ->
 
 def decided(desk: Desk, outbox: Outbox, *lines: object) -> str:
     made = send(desk, *lines)
-    generate_given(desk, outbox.take(GENERATE_GIVEN))
-    decide(desk, outbox.take(DECIDE))
+    while waiting := outbox.take(GENERATE_GIVEN):  # more than a window's tasks are published bit by bit
+        generate_given(desk, waiting)
+        decide(desk, outbox.take(DECIDE))
+        reconcile(desk, outbox)
     return str(made.batch_id)
 
 
