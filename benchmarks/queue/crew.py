@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from benchmarks.soak.proxy import until
 from db.models import IN_BACKLOG, UNDER_WAY
+from worker.embedded import launch
 from worker.settings import PREFIX, Settings
 from worker.store.transactions import Store
 from worker.supervisor import worker_environment
@@ -60,8 +61,9 @@ def crew(settings: Settings, *, n_workers: int) -> Iterator[None]:
             ready = state_dir / "ready"
             environment = worker_environment(replace(settings, state_dir=state_dir), os.environ)
             log = stack.enter_context((state_dir / "log").open("ab"))
+            command = [sys.executable, "-m", "cli.main", "worker", "--queues", queues]
             process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "worker", "--queues", queues],
+                [sys.executable, launch.__file__, str(os.getpid()), "9", "self", *command],  # ends when we do
                 env=environment | {PREFIX + "READY_FILE": str(ready)},
                 cwd=ROOT,
                 stdout=log,
