@@ -117,7 +117,7 @@ def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
             if not died_deaf:
                 logger.critical("deaf for too long, ending so that a fresh process is started")
                 died_deaf.append(True)
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGQUIT)
 
         store = connect(settings.database_url or "", pool_size=1)  # its own: the stages' may all be in use
         closing.callback(store.dispose)

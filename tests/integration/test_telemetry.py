@@ -115,7 +115,9 @@ def test_without_its_database_the_collector_says_so_and_goes_on(settings: Settin
 
 def test_a_stage_that_fails_is_counted_by_its_error() -> None:
     before = value("stage_failures_total", queue="decide", error="KeyError")
+    n_runs = value("stage_seconds_count", queue="decide")
     with pytest.raises(KeyError), stage_run("decide"):
         raise KeyError
     assert value("stage_failures_total", queue="decide", error="KeyError") == before + 1
+    assert value("stage_seconds_count", queue="decide") == n_runs + 1
     assert value("stages_running", queue="decide") == 0
