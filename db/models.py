@@ -105,6 +105,8 @@ class TaskRow(Base):
         Index("ix_tasks_under_way", "state", "route", postgresql_where=text(UNDER_WAY)),
         # What must not start yet stays out of the backlog until its time has come.
         Index("ix_tasks_not_before", "not_before", postgresql_where=text(NOT_YET)),
+        # Page by page through a batch; the unique key above has them in another order.
+        Index("ix_tasks_batch", "batch_id", "id"),
         Index("ix_tasks_failed", "tenant", "id", postgresql_where=text("state = 'failed'")),
     )
 

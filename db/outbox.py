@@ -56,7 +56,7 @@ WITH RECURSIVE groups AS (
     ) further
 )
 SELECT head.* FROM groups, LATERAL (
-    SELECT id, tenant, model,
+    SELECT id, tenant, model, priority AS written,
            CAST(least(9, priority + floor(extract(epoch FROM now() - created_at) / :ageing_s)) AS int) AS priority
     FROM tasks
     WHERE {IN_BACKLOG} AND route = :route AND tenant = groups.tenant AND model = groups.model
@@ -101,7 +101,7 @@ WITH suspects AS (
     WHERE ({UNDER_WAY}) AND state = ANY(:states) AND route = ANY(:routes)
       AND lease_until >= now() AND deliveries >= :max_deliveries LIMIT 1
 ), due AS (
-    SELECT id FROM tasks
+    SELECT id, coalesce(published_at < lease_until, false) AS lapsed FROM tasks
     WHERE ({UNDER_WAY}) AND state = ANY(:states) AND route = ANY(:routes)
       AND (lease_until IS NULL OR lease_until < now())
       AND (not_before IS NULL OR not_before <= now())
@@ -113,7 +113,7 @@ WITH suspects AS (
     ORDER BY urgency DESC, id LIMIT :n FOR UPDATE SKIP LOCKED
 )
 UPDATE tasks SET published_at = now() FROM due WHERE tasks.id = due.id
-RETURNING tasks.id, tasks.urgency, tasks.deliveries
+RETURNING tasks.id, tasks.urgency, tasks.deliveries, due.lapsed
 """)  # noqa: S608 (our own constant)
 
 VERIFICATIONS_DUE = text("""
@@ -129,7 +129,8 @@ WITH suspects AS (
     WHERE NOT v.done AND v.verifier = :verifier AND v.lease_until >= now() AND v.deliveries >= :max_deliveries
     LIMIT 1
 ), due AS (
-    SELECT v.task_id, v.verifier FROM verifications v JOIN tasks t ON t.id = v.task_id
+    SELECT v.task_id, v.verifier, coalesce(v.published_at < v.lease_until, false) AS lapsed
+    FROM verifications v JOIN tasks t ON t.id = v.task_id
     WHERE NOT v.done AND v.verifier = :verifier AND t.state = 'verifying'
       AND (v.lease_until IS NULL OR v.lease_until < now())
       AND (v.not_before IS NULL OR v.not_before <= now())
@@ -142,7 +143,7 @@ WITH suspects AS (
 )
 UPDATE verifications v SET published_at = now() FROM due, tasks t
 WHERE v.task_id = due.task_id AND v.verifier = due.verifier AND t.id = v.task_id
-RETURNING t.id, t.urgency, v.deliveries
+RETURNING t.id, t.urgency, v.deliveries, due.lapsed
 """)
 
 PARK_TASKS = text("""

@@ -62,11 +62,13 @@ def make_app(broker_url: str, *, sweep_s: float = 1.0) -> Celery:
         # For ever: a worker outlives its broker's restart.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # And one that refuses, its disk or memory full: it is asked again, once a second, until it takes messages.
+        broker_channel_error_retry=True,
         # Leases, not connections, say who owns a task: what is at work goes on while the broker is away.
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        # SIGTERM stops taking messages; what runs gets this long, then goes back to the queue.
-        worker_soft_shutdown_timeout=10.0,
-        worker_enable_soft_shutdown_on_idle=False,
+        # Ours is in worker.stopping: Celery's sleeps the whole time, waits for every thread after it all the same, and
+        # knows of no leases.
+        worker_soft_shutdown_timeout=0.0,
         # No ETA, no countdown: such messages sit unacknowledged in a worker's memory. A row's not_before waits in
         # Postgres instead.
         # Chatter between workers that nothing of ours reads, and a way in for whoever can write to the broker.

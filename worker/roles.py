@@ -25,6 +25,7 @@ from worker.settings import Settings
 from worker.stages.desk import Desk
 from worker.store.leases import note_fault
 from worker.telemetry.metrics import PARKED, collect_from, stage_run
+from worker.telemetry.pools import PoolCollector
 from worker.telemetry.traces import make_tracer
 
 logger = logging.getLogger(__name__)
@@ -113,6 +114,13 @@ def _verify(place: Workplace, *, verifier: str) -> Stage:
     return partial(verify, place.desk, verifier=verifier, judge=judge.judge)
 
 
+def _verify_code(place: Workplace) -> Stage:
+    from verifiers.code.verifier import CodeVerifier
+
+    collect_from(PoolCollector(CodeVerifier.pool))
+    return _verify(place, verifier="code")
+
+
 def _decide(place: Workplace) -> Stage:
     from worker.stages.decide import decide
 
@@ -123,6 +131,7 @@ STAGES: dict[str, Callable[[Workplace], Stage]] = {
     GENERATE: _generate,
     GENERATE_GIVEN: _generate_given,
     **{queue: partial(_verify, verifier=verifier) for verifier, queue in VERIFY.items()},
+    VERIFY["code"]: _verify_code,
     DECIDE: _decide,
 }
 """Each queue and how its stage is set up. A role is a set of queues; adding a stage is a line here."""

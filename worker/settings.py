@@ -88,6 +88,9 @@ class Settings:
     lease_s: float = 10.0
     """How long a silent worker keeps a task; a living one renews it three times in that span."""
 
+    soft_stop_s: float = 10.0
+    """How long a soft stop (SIGQUIT) waits for what is at work before it gives it back."""
+
     sweep_s: float = 1.0
     """Seconds between two runs of the reconciler."""
 

@@ -125,7 +125,9 @@ class Supervisor:
         self._progress("stopping")
         for worker in self._workers:
             if worker.process.poll() is None:
-                worker.process.send_signal(signal.SIGTERM)
+                # Within a time, and what is held is given back; one that is not up yet knows only this.
+                soft = worker.ready_file.exists()
+                worker.process.send_signal(signal.SIGQUIT if soft else signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for worker in self._workers:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import redis
 
 from benchmarks.soak.proxy import Proxy, until
 from worker.app import make_app
@@ -149,6 +151,35 @@ def test_a_worker_that_is_alive_but_deaf_says_so_and_ends_itself(
     assert faults(settings) is None  # and leaves no report behind
     start()
     until(is_done, "a fresh process does its work", patience_s=90)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits another process's files")
+def test_a_worker_outlives_a_broker_whose_disk_is_full(
+    start: Start, direct: Direct, services: Services, settings: Settings
+) -> None:
+    process = start()
+    until(direct.send(2), "the first tasks", patience_s=90)
+    assert services.broker_pid is not None
+    logs = [log.stat().st_size for log in services.state.valkey.rglob("*.aof")]
+    unlimited = resource.RLIM_INFINITY
+    resource.prlimit(services.broker_pid, resource.RLIMIT_FSIZE, (max(logs) + 500, unlimited))
+    try:
+        until(lambda: is_full(services), "its disk is full", patience_s=90)
+        until(lambda: "MISCONF" in str(faults(settings)), "the report says so", patience_s=90)
+    finally:
+        resource.prlimit(services.broker_pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    until(lambda: faults(settings) == [], "the report says that all is well", patience_s=90)
+    until(direct.send(4), "the tasks after it", patience_s=90)
+    assert process.poll() is None  # the same process
+
+
+def is_full(services: Services) -> bool:
+    with redis.Redis.from_url(services.redis_url) as client:
+        try:
+            client.set("filler", "x" * 1000)
+        except redis.ResponseError:
+            return True
+    return False
 
 
 def test_the_health_command_tells_by_its_exit_code(start: Start, direct: Direct, settings: Settings) -> None:
