@@ -27,6 +27,9 @@ from worker.weights import EQUAL, PoolWeights
 WAVE = 2
 """Chains asked for together after the first wave: few, since what is under way when the rule fires is lost."""
 
+LIST_TOKENS = 64
+"""The least that a chain needs for a list of explanations; one that is cut off lists nothing."""
+
 OWN_VARIANT = "task"
 """Prompt variant of a task that brings its own system message."""
 
@@ -76,10 +79,12 @@ def prompts_of(
 def lists_explanations(engine: Engine, line: TaskLine, instructions: Instructions = DEFAULT) -> bool:
     """Return whether each chain lists several explanations, as JSON that the engine holds it to.
 
-    A task with a system message or stop words of its own shapes its chains itself.
+    A task with a system message or stop words of its own shapes its chains itself, and one with few tokens a chain has
+    no room for a list.
     """
     own = line.options.stop or any(turn.role == "system" for turn in line.messages or ())
-    return engine.capabilities.structured and has_list(instructions, line) and not own
+    has_room = max_tokens_of(line) >= LIST_TOKENS
+    return engine.capabilities.structured and has_list(instructions, line) and has_room and not own
 
 
 def requests_of(

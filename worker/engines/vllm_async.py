@@ -193,7 +193,8 @@ class VllmEngine:
             top_k=TOP_K,
             top_p=TOP_P,
             min_p=MIN_P,
-            structured_outputs=StructuredOutputsParams(json=request.json_schema)
+            # Without the rule about white space a small model may write line breaks to the end of its tokens.
+            structured_outputs=StructuredOutputsParams(json=request.json_schema, disable_any_whitespace=True)
             if request.json_schema
             else None,
             logprobs=0,  # the sampled token's own, no alternatives

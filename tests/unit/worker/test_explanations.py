@@ -209,9 +209,10 @@ def test_an_engine_that_can_neither_leaves_chains_as_they_are() -> None:
         {"kind": "code"},
         {"mode": "merge"},
         {"options": {"k": 2, "stop": ["END"]}},
+        {"options": {"k": 2, "max_tokens": 63}},
         {"prompt": None, "messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "?"}]},
     ],
-    ids=["programs", "merge", "stop words", "own system message"],
+    ids=["programs", "merge", "stop words", "few tokens", "own system message"],
 )
 def test_what_shapes_its_own_chains_is_not_asked_for_lists(fields: dict[str, Any]) -> None:
     line = TaskLine.model_validate({**LINE.model_dump(exclude_unset=True), **fields})
