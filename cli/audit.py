@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from cli.connection import current_settings, reading
 from cli.console import JsonFlag, clipped, out, plain, print_json, shown, told
+from worker.store.chains import StoredChain
 from worker.store.story import Story, find_task, load_story
 
 audit = typer.Typer(help="Why a task was answered as it was.", no_args_is_help=True)
@@ -60,9 +62,9 @@ def show(
     _tell_events(story)
 
 
-def chain_json(chain: Any) -> dict[str, Any]:  # noqa: ANN401 (any slotted record)
-    """Return a slotted record as a JSON object."""
-    return {name: getattr(chain, name) for name in chain.__slots__}
+def chain_json(chain: StoredChain) -> dict[str, Any]:
+    """Return a chain as a JSON object."""
+    return {name: value for name, value in asdict(chain).items() if name != "part"}
 
 
 def _tell_task(story: Story, width: int) -> None:
@@ -93,17 +95,16 @@ def _tell_chains(story: Story, width: int) -> None:
     table = Table(
         "#", "cluster", "answer", "tokens", "logprob", "T", "seed", "finish", "text", title="chains"
     )
-    cluster_of = {
-        member: cluster["id"]
-        for decision in story.decisions[:1]
-        for cluster in decision["document"]["clusters"]
-        for member in cluster["members"]
-    }
+    clusters_of: dict[int, list[str]] = {}
+    for decision in story.decisions[:1]:
+        for cluster in decision["document"]["clusters"]:
+            for member in cluster["members"]:
+                clusters_of.setdefault(member, []).append(str(cluster["id"]))
     for chain in story.chains:
         table.add_row(
             str(chain.index),
-            shown(cluster_of.get(chain.index)),
-            plain(clipped(chain.answer or "-", n_chars=min(width, 60))),
+            ", ".join(clusters_of.get(chain.index, ["-"])),
+            plain(clipped(_named(chain), n_chars=min(width, 60))),
             shown(chain.n_tokens),
             shown(chain.logprob),
             shown(chain.temperature),
@@ -115,6 +116,12 @@ def _tell_chains(story: Story, width: int) -> None:
     if story.chains:
         first = story.chains[0]
         out.print(plain(f"engine {first.engine}, model {first.model} {first.revision}"), soft_wrap=True)
+
+
+def _named(chain: StoredChain) -> str:
+    if not chain.explanations or len(chain.explanations) == 1:
+        return chain.answer or "-"
+    return "; ".join(one.answer for one in chain.explanations)
 
 
 def _tell_verdicts(story: Story, width: int) -> None:

@@ -81,12 +81,14 @@ RENEW_TASKS = text("""
 UPDATE tasks SET lease_until = now() + make_interval(secs => :lease_s)
 FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
 WHERE tasks.id = held.id AND tasks.attempt = held.attempt AND tasks.lease_until IS NOT NULL
+RETURNING tasks.id
 """)
 
 RENEW_VERIFICATIONS = text("""
 UPDATE verifications v SET lease_until = now() + make_interval(secs => :lease_s)
 FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
 WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attempt AND v.lease_until IS NOT NULL
+RETURNING v.task_id
 """)
 
 MOVE_TASKS = text("""
@@ -203,9 +205,9 @@ SELECT id, urgency FROM moved ORDER BY id
 
 def renew(
     connection: Connection, held: Sequence[tuple[UUID, int]], *, verifier: str | None, lease_s: float
-) -> int:
-    """Extend leases that are still held and return how many were; ``verifier`` none means the tasks' own."""
+) -> set[UUID]:
+    """Extend leases that are still held and return whose they are; ``verifier`` none means the tasks' own."""
     values = {"ids": [i for i, _ in held], "attempts": [a for _, a in held], "lease_s": lease_s}
     if verifier is None:
-        return connection.execute(RENEW_TASKS, values).rowcount
-    return connection.execute(RENEW_VERIFICATIONS, {**values, "verifier": verifier}).rowcount
+        return set(connection.execute(RENEW_TASKS, values).scalars())
+    return set(connection.execute(RENEW_VERIFICATIONS, {**values, "verifier": verifier}).scalars())

@@ -198,6 +198,9 @@ class ChainRow(Base):
     prompt_variant: Mapped[str]
     engine: Mapped[str]
     latency_s: Mapped[float | None] = mapped_column(Double)
+    explanations: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    """In SPREAD: each explanation that the chain names, with what weighs it; see ``worker.store.chains``."""
+
     attempt: Mapped[int]
     created_at: Mapped[CreatedAt]
 

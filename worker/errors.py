@@ -23,6 +23,10 @@ class EngineFaultError(GenerationError):
     """Raised when an engine breaks its promises, e.g. gives too few chains; retried, but not for ever."""
 
 
+class SamplingCancelledError(GenerationError):
+    """Raised when chains under way are no longer wanted by whoever asked for them; nothing is wrong."""
+
+
 class RequestRefusedError(GenerationError):
     """Raised when an engine cannot honour a request as it stands; never retried."""
 

@@ -10,6 +10,7 @@ from reasoner.verifier_rates import VerifierRates, measure_verifier
 from worker.claims import judged_form, normaliser_of
 from worker.judging.table import Judges
 from worker.labelling import right_by
+from worker.store.chains import each_explanation
 from worker.store.gradings import GradedRow
 from worker.store.labelled import LabelledLine, LabelledRecord
 from worker.store.rates import Measured
@@ -45,7 +46,9 @@ def _rates(found: Iterable[tuple[str, Iterable[Found]]]) -> dict[Measured, Verif
 
 def _compared(record: LabelledRecord, judges: Judges) -> Iterator[Found]:
     if any(judged_form(one) for one in record.verdicts):
-        yield from _verdicts(record, right_by(record.line, record.chains, record.truth, judges))
+        yield from _verdicts(
+            record, right_by(record.line, each_explanation(record.chains), record.truth, judges)
+        )
 
 
 def _told(row: GradedRow, line: LabelledLine) -> Iterator[Found]:
@@ -55,7 +58,7 @@ def _told(row: GradedRow, line: LabelledLine) -> Iterator[Found]:
         line,
         {
             normal_form(chain.answer): told.get(chain.index)
-            for chain in line.chains
+            for chain in each_explanation(line.chains)
             if chain.answer is not None
         },
     )

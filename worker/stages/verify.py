@@ -12,7 +12,7 @@ from verifiers.errors import VerifierError
 from worker.judging.protocol import Said
 from worker.messages import VERIFY
 from worker.stages.desk import Desk, count_redeliveries, patiently
-from worker.store.chains import load_chains
+from worker.store.chains import each_explanation, load_chains
 from worker.store.leases import (
     BACKOFF_S,
     HeldTask,
@@ -55,7 +55,7 @@ def verify(desk: Desk, ids: Sequence[UUID], *, verifier: str, judge: Judge) -> N
         ready: list[tuple[HeldTask, list[Judged]]] = []
         since = time.monotonic()
         for task in held:
-            judged = _judged(desk, task, chains[task.id], verifier=verifier, judge=judge)
+            judged = _judged(desk, task, each_explanation(chains[task.id]), verifier=verifier, judge=judge)
             if judged is not None:
                 ready.append((task, judged))
             if time.monotonic() - since > LINGER_S:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import cast
 from uuid import UUID
 
@@ -32,6 +32,20 @@ WHERE tasks.id = spent.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One explanation that a chain of SPREAD names, with its M.Score: exp(logprob / n_tokens)."""
+
+    answer: str
+    logprob: float | None
+    """Sum over the tokens it was weighed by, in nats, before temperature."""
+
+    n_tokens: int | None
+    by: str
+    """What weighed it: ``score``, the model asked for its probability given the observation; ``list``, its own
+    tokens within the chain, after those that the chain lists before it; ``chain``, all tokens of the chain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredChain:
     """One chain with everything the audit wants to know of it."""
 
@@ -48,17 +62,41 @@ class StoredChain:
     prompt_variant: str
     engine: str
     latency_s: float | None
+    explanations: tuple[Explanation, ...] | None = None
+    """Those that it names, in SPREAD; ``None`` where nothing was listed or scored, and the answer is all there is."""
+
+    part: int = 0
+    """Which of its explanations this is, after ``each_explanation``."""
 
     def as_chain(self) -> Chain:
-        """Return what the method needs of it."""
+        """Return what the method needs of it; of a chain with explanations, after ``each_explanation``."""
         has_logprob = self.logprob is not None and bool(self.n_tokens)
         return Chain(
             index=self.index,
+            part=self.part,
             answer=self.answer,
             logprob=self.logprob if has_logprob else None,
             n_tokens=self.n_tokens if has_logprob else None,
             model=self.model,
         )
+
+
+def each_explanation(chains: Iterable[StoredChain]) -> list[StoredChain]:
+    """Return the chains as claims and decisions see them: one for each explanation that a chain names, else itself."""
+    found: list[StoredChain] = []
+    for chain in chains:
+        found += [
+            replace(
+                chain,
+                answer=one.answer,
+                logprob=one.logprob,
+                n_tokens=one.n_tokens,
+                part=part,
+                explanations=None,
+            )
+            for part, one in enumerate(chain.explanations or ())
+        ] or [chain]
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +167,15 @@ def _values(task: HeldTask, chain: StoredChain) -> dict[str, object]:
         "prompt_variant": chain.prompt_variant,
         "engine": chain.engine,
         "latency_s": chain.latency_s,
+        "explanations": _explanations_json(chain),
         "attempt": task.attempt,
     }
+
+
+def _explanations_json(chain: StoredChain) -> list[dict[str, object]] | None:
+    if chain.explanations is None:
+        return None
+    return [asdict(one) | {"answer": storable(one.answer)} for one in chain.explanations]
 
 
 def load_chains(engine: Engine, ids: Iterable[UUID]) -> dict[UUID, list[StoredChain]]:
@@ -141,8 +186,14 @@ def load_chains(engine: Engine, ids: Iterable[UUID]) -> dict[UUID, list[StoredCh
     statement = (
         select(ChainRow.__table__).where(columns.task_id.in_(wanted)).order_by(columns.task_id, columns.index)
     )
-    names = [field.name for field in fields(StoredChain)]
+    names = [field.name for field in fields(StoredChain) if field.name not in {"explanations", "part"}]
     with statements(engine) as connection:
         for row in connection.execute(statement).mappings():  # a Row's own .index is the tuple's method
-            found[row["task_id"]].append(StoredChain(**{name: row[name] for name in names}))
+            listed = row["explanations"]
+            found[row["task_id"]].append(
+                StoredChain(
+                    **{name: row[name] for name in names},
+                    explanations=None if listed is None else tuple(Explanation(**one) for one in listed),
+                )
+            )
     return found

@@ -187,8 +187,10 @@ def note_fault(engine: Engine, ids: Sequence[UUID], error: Exception, *, holder:
         connection.execute(leases.NOTE_FAULT, values)
 
 
-def renew(engine: Engine, held: Sequence[tuple[UUID, int]], *, verifier: str | None, lease_s: float) -> int:
-    """Extend the leases that are still held and return how many were."""
+def renew(
+    engine: Engine, held: Sequence[tuple[UUID, int]], *, verifier: str | None, lease_s: float
+) -> set[UUID]:
+    """Extend the leases that are still held and return whose they are."""
     with statements(engine) as connection:
         return leases.renew(connection, held, verifier=verifier, lease_s=lease_s)
 

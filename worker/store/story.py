@@ -13,7 +13,7 @@ from db.ledger import CalibrationRow, DecisionRow, LabelRow
 from db.models import TaskEventRow, TaskRow, VerdictRow
 from worker.errors import UnknownTaskError
 from worker.kinds import rules_of_kind
-from worker.store.chains import StoredChain, load_chains
+from worker.store.chains import StoredChain, each_explanation, load_chains
 from worker.store.texts import digest
 from worker.store.transactions import transaction
 from worker.submission.lines import TaskLine
@@ -115,7 +115,7 @@ def load_story(engine: Engine, task_id: UUID) -> Story:
 def _given_by(chains: list[StoredChain], normal_form: Callable[[str], str]) -> dict[str | None, list[int]]:
     """Return which chains gave each answer, by the digest of its normal form, as claims name it."""
     found: dict[str | None, list[int]] = {}
-    for chain in chains:
+    for chain in each_explanation(chains):
         if chain.answer is not None:
             found.setdefault(digest(normal_form(chain.answer)), []).append(chain.index)
     return found
