@@ -312,7 +312,12 @@ def test_an_endpoint_that_knows_no_schemas_answers_without_and_is_not_asked_agai
 def test_a_cancelled_request_drops_its_connection(endpoint: Endpoint, engine: OpenAIEngine) -> None:
     cancellation = Cancellation()
     chains = engine.sample("t", [request("never", cancellation=cancellation)])
-    threading.Thread(target=lambda: (endpoint.kept_waiting.wait(), cancellation.give())).start()
+
+    def cancel() -> None:
+        endpoint.kept_waiting.wait()
+        cancellation.give()
+
+    threading.Thread(target=cancel).start()
     with pytest.raises(SamplingCancelledError):
         list(chains)
     assert endpoint.dropped.wait(60)
