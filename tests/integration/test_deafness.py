@@ -173,6 +173,20 @@ def test_a_worker_outlives_a_broker_whose_disk_is_full(
     assert process.poll() is None  # the same process
 
 
+def test_a_worker_that_lost_its_database_says_so_and_goes_on_by_itself(
+    start: Start, direct: Direct, services: Services, settings: Settings, rig: Any
+) -> None:
+    process = start()
+    until(direct.send(2), "the first tasks", patience_s=90)
+    services.kill_database()
+    until(lambda: "database away" in str(faults(settings)), "the report says so", patience_s=90)
+    services.restart_database()
+    until(lambda: faults(settings) == [], "the report says that all is well", patience_s=90)
+    rig.store.dispose()  # our own connections died as well
+    until(direct.send(4), "the tasks after it", patience_s=90)
+    assert process.poll() is None  # the same process
+
+
 def is_full(services: Services) -> bool:
     with redis.Redis.from_url(services.redis_url) as client:
         try:
