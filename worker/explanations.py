@@ -120,13 +120,12 @@ def _strings(text: str) -> list[tuple[str, int, int]]:
         value: Any = json.loads(text)
     except (ValueError, RecursionError):
         return []
-    if not isinstance(value, dict) or set(value) != {KEY} or not isinstance(value[KEY], list):
-        return []
-    if not all(isinstance(one, str) for one in value[KEY]):
+    listed = value.get(KEY) if isinstance(value, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
         return []
     spans = list(_spans(text))
-    written = [value for value, _, _ in spans]
-    return spans[1:] if written == [KEY, *value[KEY]] else []  # else the key stands there twice
+    written = [string for string, _, _ in spans]
+    return spans[1:] if written == [KEY, *listed] else []  # else there are other keys, or this one twice
 
 
 def _spans(text: str) -> Iterator[tuple[str, int, int]]:

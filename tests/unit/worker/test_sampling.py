@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reasoner.chains import Chain
@@ -206,6 +206,11 @@ class Pool(ScriptedEngine):
         return replace(super()._chain(index), model=model, logprob=10 * mean)
 
 
+@example(
+    said=[("a", "m", -0.1)] * 6 + [("b", "n", -0.1)] * 2,
+    weights=PoolWeights(model_weights={"m": 0.05, "n": 20.0}),
+    tau_conf=0.0,
+)
 @given(said=ANSWERS, weights=WEIGHTS, tau_conf=st.sampled_from([0.0, 0.3, 0.6]))
 def test_a_lossless_exit_changes_neither_answer_nor_abstention_whatever_the_models_are_worth(
     said: list[tuple[str, str, float]], weights: PoolWeights, tau_conf: float
