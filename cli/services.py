@@ -120,7 +120,10 @@ def migrate_command(as_json: JsonFlag = False) -> None:
         with statements(store):  # tells in one line when there is no way in
             pass
         store.dispose()
-        migrate(driver_url(settings.database_url))
+        try:
+            migrate(driver_url(settings.database_url))
+        except PermissionError as error:
+            raise ConfigurationError(str(error)) from error
         _tell(as_json, "the schema is up to date", migrated=True)
 
 

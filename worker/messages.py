@@ -18,6 +18,9 @@ GENERATE_GIVEN = "generate.given"
 DECIDE = "decide"
 RECONCILE = "reconcile"
 CALIBRATE = "calibrate"
+SEAL = "seal"
+"""Not a queue: what the clock asks of the workers of ``calibrate``."""
+
 VERIFY = {verifier: f"verify.{verifier}" for verifier in ("code", "embedding", "entailment", "facts", "math")}
 """The queue of each verifier; ``embedding`` judges no answer, but which answers are the same."""
 

@@ -18,7 +18,17 @@ from db.session import connect
 from worker.errors import ConfigurationError, MessageError, StoreUnavailableError
 from worker.health import Ears
 from worker.keeper import LeaseKeeper
-from worker.messages import CALIBRATE, DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
+from worker.messages import (
+    CALIBRATE,
+    DECIDE,
+    GENERATE,
+    GENERATE_GIVEN,
+    QUEUES,
+    RECONCILE,
+    SEAL,
+    VERIFY,
+    decode,
+)
 from worker.parking import Park, park_unreadable, parking_lot
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
@@ -151,6 +161,7 @@ def register(place: Workplace, queues: Sequence[str]) -> None:
             _register_reconciler(place)
         elif queue == CALIBRATE:
             _register_calibration(place)
+            _register_sealing(place)
         else:
             _register_stage(place, queue, STAGES[queue](place))
 
@@ -203,3 +214,12 @@ def _register_calibration(place: Workplace) -> None:
     def ring() -> None:
         with place.ears.hearing():
             calibrate(place.desk, judges)
+
+
+def _register_sealing(place: Workplace) -> None:
+    from worker.stages.seal import seal
+
+    @place.app.task(name=SEAL)
+    def ring() -> None:
+        with place.ears.hearing():
+            seal(place.desk)
