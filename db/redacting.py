@@ -31,7 +31,13 @@ REPLACE: dict[str, TextClause] = {
         WHERE id = :id
     """),
     "chains": text("UPDATE chains SET text = :mark WHERE task_id = :id"),
-    "chain answers": text("UPDATE chains SET answer = :mark WHERE task_id = :id AND answer IS NOT NULL"),
+    "chain answers": text("""
+        UPDATE chains SET answer = CASE WHEN answer IS NOT NULL THEN CAST(:mark AS text) END,
+            explanations = CASE WHEN explanations IS NOT NULL THEN (
+                SELECT coalesce(jsonb_agg(one || jsonb_build_object('answer', CAST(:mark AS text)) ORDER BY n), '[]')
+                FROM jsonb_array_elements(explanations) WITH ORDINALITY AS listed (one, n)) END
+        WHERE task_id = :id AND (answer IS NOT NULL OR explanations IS NOT NULL)
+    """),
     "evidence": text("UPDATE verdicts SET reason = :mark, evidence = '{}' WHERE task_id = :id"),
     "decisions": text(
         "UPDATE decisions SET answer = :answer, document = CAST(:document AS jsonb) WHERE id = :decision"

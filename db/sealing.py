@@ -54,7 +54,9 @@ SELECT c.task_id, c.index AS number, {
         "attempt",
         times=("created_at",),
     )
-} AS fields, to_jsonb(c.text)::text AS text, coalesce(to_jsonb(c.answer), 'null')::text AS answer
+} AS fields, to_jsonb(c.text)::text AS text,
+  CASE WHEN c.explanations IS NULL THEN coalesce(to_jsonb(c.answer), 'null')
+       ELSE jsonb_build_object('answer', c.answer, 'explanations', c.explanations) END::text AS answer
 FROM chains c WHERE c.task_id = ANY(:ids)
 """)  # noqa: S608
 

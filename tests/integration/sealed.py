@@ -30,6 +30,11 @@ SELECT id, 'answer:0:abc', 'math', '1', 'confirmed', 'Anna is 4', '{"answer": "a
        '{"timeout_s": 5}', 0.25, 1 FROM tasks WHERE state = 'deciding' RETURNING 1
 """
 
+EXPLANATIONS = """
+UPDATE chains SET explanations = '[{"answer": "Anna is 4", "logprob": -0.1, "n_tokens": 3, "by": "list"}]'
+WHERE index = 0 AND task_id IN (SELECT id FROM tasks WHERE custom_id = ANY(:names)) RETURNING 1
+"""
+
 MAKE_LOGIN = """
 DO $$ BEGIN CREATE ROLE {name} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$
 """
@@ -57,6 +62,7 @@ def decided(desk: Desk, *names: str) -> None:
     generate_given(desk, outbox.take(GENERATE_GIVEN))
     query(desk.store, VERDICT)
     decide(desk, outbox.take(DECIDE))
+    query(desk.store, EXPLANATIONS, names=list(names))  # as if this chain had listed some
 
 
 def seal(store: Store, **options: Any) -> list[Seal]:

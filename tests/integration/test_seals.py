@@ -116,6 +116,7 @@ def test_a_change_is_named_by_row_and_group(desk: Desk) -> None:
     changes = {
         "UPDATE chains SET text = 'other' WHERE index = 1": ("chain 1", ("text",)),
         "UPDATE chains SET logprob = -0.2 WHERE index = 0": ("chain 0", ("sampling",)),
+        "UPDATE chains SET explanations = '[]' WHERE index = 0": ("chain 0", ("answer",)),
         "UPDATE verdicts SET reason = 'because'": ("verdict math 1 answer:0:abc", ("evidence",)),
         "UPDATE verdicts SET outcome = 'refuted'": ("verdict math 1 answer:0:abc", ("verdict",)),
         "UPDATE tasks SET spec = jsonb_set(spec, '{prompt}', '\"?\"')": ("task", ("prompt",)),
