@@ -65,15 +65,19 @@ SELECT head.* FROM groups, LATERAL (
 ) head
 """)  # noqa: S608 (our own constant)
 
-PUBLISH_FROM_BACKLOG = text(f"""
-WITH chosen AS (
-    SELECT tasks.id, turns.urgency
+# Looked up by their keys and judged afterwards: after a large submission, and before its statistics are made, the
+# planner takes the backlog for a handful of rows, and would read all of it.
+PUBLISH_FROM_BACKLOG = text("""
+WITH chosen AS MATERIALIZED (
+    SELECT tasks.id, turns.urgency, tasks.state, tasks.published_at, tasks.not_before
     FROM tasks JOIN unnest(CAST(:ids AS uuid[]), CAST(:urgencies AS int[])) AS turns (id, urgency) USING (id)
-    WHERE {IN_BACKLOG} ORDER BY tasks.id FOR UPDATE OF tasks SKIP LOCKED
+    ORDER BY tasks.id FOR UPDATE OF tasks SKIP LOCKED
 )
-UPDATE tasks SET published_at = now(), urgency = chosen.urgency FROM chosen WHERE tasks.id = chosen.id
+UPDATE tasks SET published_at = now(), urgency = chosen.urgency FROM chosen
+WHERE tasks.id = chosen.id
+  AND chosen.state = 'queued' AND chosen.published_at IS NULL AND chosen.not_before IS NULL
 RETURNING tasks.id
-""")  # noqa: S608 (our own constant)
+""")
 
 OUT = text("""
 SELECT tenant, priority, count(*) AS n FROM tasks

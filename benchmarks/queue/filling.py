@@ -79,8 +79,8 @@ class Filled:
         return self.n_finished + self.n_under_way + self.n_backlog
 
 
-def fill(store: Store, much: Filled) -> None:
-    """Fill an empty, migrated database; the statistics are up to date afterwards."""
+def fill(store: Store, much: Filled, *, analyze: bool = True) -> None:
+    """Fill an empty, migrated database; the statistics are up to date afterwards, unless ``analyze`` is false."""
     values = {
         "n": much.n,
         "n_finished": much.n_finished,
@@ -103,6 +103,8 @@ def fill(store: Store, much: Filled) -> None:
         _trust(connection)
         for statement in REST:
             connection.exec_driver_sql(statement)
+    if not analyze:
+        return
     with store.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM ANALYZE")
 

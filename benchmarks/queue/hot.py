@@ -43,8 +43,16 @@ def hot_statements(store: Store, *, window: int = 2000) -> list[Hot]:
             "SELECT id, batch_id, tenant FROM tasks WHERE state = 'answered' ORDER BY id DESC LIMIT 1 OFFSET 1000"
         )
         batch = connection.execute(query).one()
+        query = text(
+            "SELECT id FROM tasks WHERE state = 'queued' AND published_at IS NULL ORDER BY id LIMIT 100"
+        )
+        backlog = list(connection.execute(query).scalars())
     by_state = {state: ids_in(store, state) for state in ("queued", "generating", "verifying", "deciding")}
-    return [*_of_messages(by_state), *_of_sweeps(window), *_of_looks(batch.batch_id, batch.tenant, batch.id)]
+    return [
+        *_of_messages(by_state),
+        *_of_sweeps(window, backlog),
+        *_of_looks(batch.batch_id, batch.tenant, batch.id),
+    ]
 
 
 def _of_messages(by_state: dict[str, list[UUID]]) -> Iterator[Hot]:
@@ -124,7 +132,7 @@ def _of_messages(by_state: dict[str, list[UUID]]) -> Iterator[Hot]:
     )
 
 
-def _of_sweeps(window: int) -> Iterator[Hot]:
+def _of_sweeps(window: int, backlog: list[UUID]) -> Iterator[Hot]:
     def hot(name: str, statement: TextClause, *indexes: str, **values: object) -> Hot:
         return Hot(name=name, every="sweep", statement=statement, values=values, indexes=frozenset(indexes))
 
@@ -139,6 +147,8 @@ def _of_sweeps(window: int) -> Iterator[Hot]:
         ageing_s=300,
         n=4 * GUARANTEED,
     )
+    ids = backlog[:window]
+    yield hot("publish", outbox.PUBLISH_FROM_BACKLOG, TASK, ids=ids, urgencies=[9] * len(ids))
     yield hot("out", outbox.OUT, UNDER_WAY, route=GENERATE)
     yield hot("begun", outbox.BEGUN, UNDER_WAY, route=GENERATE)
     yield hot("due", outbox.TASKS_DUE, UNDER_WAY, states=waiting, routes=[GENERATE], **due)

@@ -46,7 +46,8 @@ PACE = """
 WITH placed AS (
     SELECT finished_at, ntile(10) OVER (ORDER BY finished_at) AS tenth FROM tasks WHERE batch_id = :batch
 )
-SELECT tenth, count(*) / extract(epoch FROM max(finished_at) - min(finished_at)) AS rate FROM placed
+SELECT tenth,        count(*) / greatest(extract(epoch FROM max(finished_at) - min(finished_at)), 0.001) AS rate
+FROM placed
 WHERE tenth IN (2, 9) GROUP BY tenth ORDER BY tenth
 """
 

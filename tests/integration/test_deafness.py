@@ -23,6 +23,7 @@ from worker.messages import GENERATE_GIVEN
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.store.batches import get_batch
+from worker.store.dead import parked_messages
 from worker.supervisor import worker_environment
 
 pytestmark = pytest.mark.services
@@ -185,6 +186,24 @@ def test_a_worker_that_lost_its_database_says_so_and_goes_on_by_itself(
     rig.store.dispose()  # our own connections died as well
     until(direct.send(4), "the tasks after it", patience_s=90)
     assert process.poll() is None  # the same process
+
+
+def test_rubbish_and_other_versions_are_parked_and_the_worker_goes_on(
+    start: Start, direct: Direct, services: Services, settings: Settings, rig: Any
+) -> None:
+    process = start()
+    until(direct.send(2), "the first tasks", patience_s=90)
+    with redis.Redis.from_url(services.redis_url) as client:
+        client.lpush("decide", b"\xff rubbish", json.dumps({"body": "x"}))
+    app = make_app(settings.broker_url or "")
+    app.send_task("decide", args=[{"v": 99, "ids": []}], queue="decide")
+    app.send_task("no such stage", queue="decide")
+    until(lambda: len(parked_messages(rig.store, n=10)) == 4, "all are parked", patience_s=90)
+    reasons = " | ".join(sorted(message.reason for message in parked_messages(rig.store, n=10)))
+    for word in ("no UTF-8", "no message envelope", "not a message of version 1", "unknown stage"):
+        assert word in reasons
+    until(direct.send(2), "the tasks after it", patience_s=90)
+    assert process.poll() is None
 
 
 def is_full(services: Services) -> bool:
