@@ -312,7 +312,20 @@ def test_an_endpoint_that_knows_no_schemas_answers_without_and_is_not_asked_agai
 def test_a_cancelled_request_drops_its_connection(endpoint: Endpoint, engine: OpenAIEngine) -> None:
     cancellation = Cancellation()
     chains = engine.sample("t", [request("never", cancellation=cancellation)])
-    threading.Thread(target=lambda: (endpoint.kept_waiting.wait(), cancellation.give())).start()
+
+    def change_our_mind() -> None:
+        endpoint.kept_waiting.wait()
+        cancellation.give()
+
+    threading.Thread(target=change_our_mind).start()
     with pytest.raises(SamplingCancelledError):
         list(chains)
     assert endpoint.dropped.wait(60)
+
+
+@pytest.mark.parametrize("prompt", ["no logprobs here", "knows no schemas"])
+def test_chains_that_are_refused_at_the_same_time_are_all_asked_for_again(
+    engine: OpenAIEngine, prompt: str
+) -> None:
+    wanted = [request(prompt, index=index, json_schema=SCHEMA) for index in range(3)]
+    assert [chain.text for chain in engine.sample("t", wanted)] == ["seed 7"] * 3
