@@ -42,7 +42,7 @@ from worker.engines.protocol import ChainRequest, Engine, SampledChain
 from worker.engines.registry import build_engine
 from worker.generation import engine_options
 from worker.health import Ears
-from worker.messages import GENERATE
+from worker.messages import GENERATE, RECONCILE
 from worker.publisher import CeleryPublisher
 from worker.roles import open_workplace, register
 from worker.sampling import requests_of
@@ -180,17 +180,19 @@ def _queue(engine: Engine, settings: Settings) -> Iterator[Send]:
             generate_threads=8,
         )
         app = make_app(services.broker_url)
-        place = open_workplace(app, mine, queues=[GENERATE], ears=Ears(mine.generate_threads))
+        queues = [GENERATE, RECONCILE]  # a submission wakes the reconciler, which hands out the tasks
+        n_threads = mine.generate_threads + 1
+        place = open_workplace(app, mine, queues=queues, ears=Ears(n_threads))
         stack.enter_context(place.closing)
         shared = _Shared(engine)
         with patch.object(generation, "build_engine", lambda *_: shared):
-            register(place, [GENERATE])
+            register(place, queues)
         ready = threading.Event()
         worker = WorkController(
             app=app,
             pool_cls="threads",
-            concurrency=mine.generate_threads,
-            queues=GENERATE,
+            concurrency=n_threads,
+            queues=queues,
             loglevel="ERROR",
             ready_callback=lambda _: ready.set(),
         )

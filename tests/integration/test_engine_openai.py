@@ -313,11 +313,19 @@ def test_a_cancelled_request_drops_its_connection(endpoint: Endpoint, engine: Op
     cancellation = Cancellation()
     chains = engine.sample("t", [request("never", cancellation=cancellation)])
 
-    def cancel() -> None:
+    def change_our_mind() -> None:
         endpoint.kept_waiting.wait()
         cancellation.give()
 
-    threading.Thread(target=cancel).start()
+    threading.Thread(target=change_our_mind).start()
     with pytest.raises(SamplingCancelledError):
         list(chains)
     assert endpoint.dropped.wait(60)
+
+
+@pytest.mark.parametrize("prompt", ["no logprobs here", "knows no schemas"])
+def test_chains_that_are_refused_at_the_same_time_are_all_asked_for_again(
+    engine: OpenAIEngine, prompt: str
+) -> None:
+    wanted = [request(prompt, index=index, json_schema=SCHEMA) for index in range(3)]
+    assert [chain.text for chain in engine.sample("t", wanted)] == ["seed 7"] * 3

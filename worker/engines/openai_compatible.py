@@ -208,19 +208,22 @@ class OpenAIEngine:
             return self._sampled(request, reply, latency_s=time.monotonic() - started)
 
     async def _ask(self, request: ChainRequest) -> _Reply:
+        # As they are now: while this request is under way the refusal of another may change them.
+        logprobs = self._asks_for_logprobs
+        schema = request.json_schema if self._asks_for_schemas else None
         try:
-            return await self._post(request)
+            return await self._post(request, logprobs=logprobs, schema=schema)
         except openai.BadRequestError as error:
-            if self._asks_for_logprobs and error.param in {"logprobs", "top_logprobs"}:
+            if logprobs and error.param in {"logprobs", "top_logprobs"}:
                 self._asks_for_logprobs = False  # this model gives none
-            elif request.json_schema and self._asks_for_schemas and _is_about_schemas(error):
+            elif schema and _is_about_schemas(error):
                 # The prompt asks for the same; what does not follow it is no list.
                 self._asks_for_schemas = False
             else:
                 raise
             return await self._ask(request)
 
-    async def _post(self, request: ChainRequest) -> _Reply:
+    async def _post(self, request: ChainRequest, *, logprobs: bool, schema: str | None) -> _Reply:
         raw = await self._client.chat.completions.with_raw_response.create(
             model=self._model,
             messages=[_plain(message.role, message.content) for message in request.messages],
@@ -228,18 +231,10 @@ class OpenAIEngine:
             temperature=request.temperature,
             seed=request.seed,
             stop=list(request.stop) or openai.omit,
-            logprobs=True if self._asks_for_logprobs else openai.omit,
-            response_format=self._shape(request),
+            logprobs=True if logprobs else openai.omit,
+            response_format=openai.omit if schema is None else _shape(schema),
         )
         return _Reply.model_validate_json(raw.content)
-
-    def _shape(self, request: ChainRequest) -> ResponseFormatJSONSchema | openai.Omit:
-        if request.json_schema is None or not self._asks_for_schemas:
-            return openai.omit
-        return {
-            "type": "json_schema",
-            "json_schema": {"name": "chain", "schema": json.loads(request.json_schema), "strict": True},
-        }
 
     def _sampled(self, request: ChainRequest, reply: _Reply, *, latency_s: float) -> SampledChain:
         choice = reply.choices[0]
@@ -284,6 +279,13 @@ def _translated(error: openai.OpenAIError) -> GenerationError:
     if error.status_code in {401, 403, 404, 408, 409, 429} or error.status_code >= 500:
         return EngineUnavailableError(said)
     return RequestRefusedError(said)
+
+
+def _shape(schema: str) -> ResponseFormatJSONSchema:
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "chain", "schema": json.loads(schema), "strict": True},
+    }
 
 
 def _is_about_schemas(error: openai.BadRequestError) -> bool:
