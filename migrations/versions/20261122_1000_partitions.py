@@ -1,0 +1,94 @@
+"""How long the record is kept: policies, prunings and what they touched; months are undone on the way down.
+
+The partitions themselves are made by the clock's job and by `db partitions`, since which months are needed depends on
+the day.
+
+Revision: 0007_partitions
+Revises: 0005_calibration_nights
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0007_partitions"
+down_revision = "0005_calibration_nights"
+branch_labels = None
+depends_on = None
+
+PARTITIONED = ("chains", "verdicts", "task_events")
+
+MONTHS = sa.text("""
+SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = CAST(:parent AS regclass) AND c.relname <> :parent || '_default' ORDER BY c.relname
+""")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "retention_policies",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("evidence_months", sa.Integer(), nullable=True),
+        sa.Column("task_months", sa.Integer(), nullable=True),
+        sa.Column("keep_labelled", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "evidence_months > 0 AND task_months > 0", name=op.f("ck_retention_policies_months_positive")
+        ),
+        sa.CheckConstraint(
+            "task_months >= evidence_months", name=op.f("ck_retention_policies_tasks_outlive_evidence")
+        ),
+        sa.PrimaryKeyConstraint("tenant", name=op.f("pk_retention_policies")),
+    )
+    op.create_table(
+        "prunings",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("tenant", sa.Text(), server_default=sa.text("'default'"), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("older_than", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("policy", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("n_tasks", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("tasks_sha256", sa.Text(), nullable=True),
+        sa.Column(
+            "counts",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'::jsonb"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("what IN ('evidence', 'task')", name=op.f("ck_prunings_what_known")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_prunings")),
+    )
+    op.create_index("ix_prunings_tenant", "prunings", ["tenant", "id"], unique=False)
+    op.create_table(
+        "pruned_tasks",
+        sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), server_default=sa.text("'default'"), nullable=False),
+        sa.Column("pruning_id", sa.Uuid(), nullable=False),
+        sa.CheckConstraint("what IN ('evidence', 'task')", name=op.f("ck_pruned_tasks_what_known")),
+        sa.ForeignKeyConstraint(
+            ["pruning_id"], ["prunings.id"], name=op.f("fk_pruned_tasks_pruning_id_prunings")
+        ),
+        sa.PrimaryKeyConstraint("task_id", "what", name=op.f("pk_pruned_tasks")),
+    )
+    op.create_index("ix_pruned_tasks_pruning_id", "pruned_tasks", ["pruning_id"], unique=False)
+
+
+def downgrade() -> None:
+    op.drop_index("ix_pruned_tasks_pruning_id", table_name="pruned_tasks")
+    op.drop_table("pruned_tasks")
+    op.drop_index("ix_prunings_tenant", table_name="prunings")
+    op.drop_table("prunings")
+    op.drop_table("retention_policies")
+    connection = op.get_bind()
+    for parent in PARTITIONED:
+        for (name,) in connection.execute(MONTHS, {"parent": parent}).all():
+            op.execute(f'ALTER TABLE {parent} DETACH PARTITION "{name}"')
+            op.execute(f'INSERT INTO {parent} SELECT * FROM "{name}"')  # noqa: S608 (names from the catalogue)
+            op.execute(f'DROP TABLE "{name}"')
