@@ -47,6 +47,14 @@ class StoreUnavailableError(StoreError):
     """Raised when the database cannot be reached, or gave up on a deadlock; worth a retry."""
 
 
+class StoreBusyError(StoreError):
+    """Raised when a table, or a piece of work, is held by somebody else for now; worth a retry later."""
+
+
+class StoreRightsError(StoreError):
+    """Raised when the database's login may not do what was asked; never retried."""
+
+
 class UnknownTaskError(StoreError):
     """Raised when there is no such row; never retried."""
 

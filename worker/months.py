@@ -57,7 +57,7 @@ def id_at(time: datetime) -> UUID:
 
 def month_of_id(task_id: UUID) -> Month | None:
     """Return the month in which a uuid7 was made; None when the id is none, or of a time beyond the calendar."""
-    if task_id.version != 7:
+    if task_id.int >> 76 & 0xF != 7:  # the version; generators of tests don't always set the variant
         return None
     try:
         made_at = EPOCH + (task_id.int >> 80) * MS
@@ -69,5 +69,6 @@ def month_of_id(task_id: UUID) -> Month | None:
 def months_before(time: datetime, n_months: int) -> datetime:
     """Return the same day and hour ``n_months`` earlier, or the last day of a shorter month."""
     month = month_of(time).plus(-n_months)
-    day = min(time.day, calendar.monthrange(month.year, month.month)[1])
-    return time.replace(year=month.year, month=month.month, day=day)
+    utc = time.astimezone(UTC)
+    day = min(utc.day, calendar.monthrange(month.year, month.month)[1])
+    return utc.replace(year=month.year, month=month.month, day=day)
