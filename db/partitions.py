@@ -92,11 +92,6 @@ COPY_OUT = """
 INSERT INTO {name} SELECT * FROM {parent}_default WHERE task_id >= :from_id AND task_id < :until_id
 """
 
-# Sealed rows let themselves be taken out by this role alone; they stand in their month by then.
-AS_KEEPER = "SET LOCAL ROLE mergereasoner_keeper"
-
-AS_OWNER = "RESET ROLE"
-
 TAKE_OUT = "DELETE FROM {parent}_default WHERE task_id >= :from_id AND task_id < :until_id"
 
 ANALYZE = "ANALYZE {name}"

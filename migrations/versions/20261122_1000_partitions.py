@@ -4,7 +4,7 @@ The partitions themselves are made by the clock's job and by `db partitions`, si
 the day.
 
 Revision: 0007_partitions
-Revises: 0005_calibration_nights
+Revises: 0006_seals
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0007_partitions"
-down_revision = "0005_calibration_nights"
+down_revision = "0006_seals"
 branch_labels = None
 depends_on = None
 
@@ -78,6 +78,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("task_id", "what", name=op.f("pk_pruned_tasks")),
     )
     op.create_index("ix_pruned_tasks_pruning_id", "pruned_tasks", ["pruning_id"], unique=False)
+    for table, but_for in (("prunings", "keeper"), ("pruned_tasks", "nobody")):
+        op.execute(
+            f"CREATE TRIGGER {table}_sealed_change BEFORE UPDATE OR DELETE ON {table} "
+            f"FOR EACH ROW EXECUTE FUNCTION seals_refuse('{but_for}')"
+        )
+        op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_sealed_change")
+    # What went is told by who takes it away: a worker's word would hide what somebody removed.
+    op.execute("REVOKE INSERT ON prunings, pruned_tasks, retention_policies FROM mergereasoner_worker")
 
 
 def downgrade() -> None:
@@ -89,6 +97,7 @@ def downgrade() -> None:
     connection = op.get_bind()
     for parent in PARTITIONED:
         for (name,) in connection.execute(MONTHS, {"parent": parent}).all():
+            # Not a move of rows within the table: sealed ones could not be taken out of where they stand.
             op.execute(f'ALTER TABLE {parent} DETACH PARTITION "{name}"')
             op.execute(f'INSERT INTO {parent} SELECT * FROM "{name}"')  # noqa: S608 (names from the catalogue)
             op.execute(f'DROP TABLE "{name}"')

@@ -220,7 +220,7 @@ def test_the_models_still_describe_the_schema_and_the_way_down_keeps_the_rows(
     fill(rig, LAST, 3)
     make_partitions(rig.store, now=NOW)
     check(settings.database_url)
-    downgrade(settings.database_url, revision="0005_calibration_nights")
+    downgrade(settings.database_url, revision="0006_seals")
     assert places(rig) == {"chains_default": 6}
     migrate(settings.database_url)
     assert places(rig) == {"chains_default": 6}

@@ -21,7 +21,7 @@ from db import partitions
 from db.partitions import PARTITIONED, REFERRING
 from worker.errors import StoreBusyError, StoreRightsError
 from worker.months import Month, month_of, month_of_id
-from worker.store.transactions import brief_locks, statements
+from worker.store.transactions import as_keeper, as_oneself, brief_locks, statements
 
 N_AHEAD = 2
 """Months beyond the present one."""
@@ -201,7 +201,9 @@ def _move(engine: Engine, plan: _Plan) -> int:
     with brief_locks(engine) as connection:
         _run(connection, plan, partitions.HOLD_DEFAULT)
         n = connection.execute(text(plan(partitions.COPY_OUT)), values).rowcount
+        as_keeper(connection)
         connection.execute(text(plan(partitions.TAKE_OUT)), values)
+        as_oneself(connection)
         _run(connection, plan, partitions.ATTACH, partitions.UNBOUND)
     with statements(engine) as connection:
         _run(connection, plan, partitions.ANALYZE)
@@ -213,7 +215,7 @@ def _create(engine: Engine, plan: _Plan) -> None:
     with brief_locks(engine) as connection:
         _run(connection, plan, partitions.DROP_UNFINISHED, partitions.CREATE, partitions.BOUND)
         if plan.parent in REFERRING:
-            _run(connection, plan, partitions.REFER)
+            _run(connection, plan, partitions.REFER, partitions.REFUSE_TRUNCATE, partitions.ALWAYS)
 
 
 def _first_row(connection: Connection, plan: _Plan) -> UUID | None:
