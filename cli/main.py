@@ -10,6 +10,7 @@ from cli.audit import audit
 from cli.batches import cancel, results_command, status, submit
 from cli.calibrate import calibrate
 from cli.console import Exit
+from cli.database import db
 from cli.dead import dead, retry_command
 from cli.demo import demo
 from cli.docs import docs
@@ -46,6 +47,7 @@ app.command()(merge)
 app.command()(worker)
 app.command()(health)
 app.command("migrate")(migrate_command)
+app.add_typer(db, name="db")
 app.add_typer(verify, name="verify")
 app.add_typer(audit, name="audit")
 app.add_typer(docs, name="docs")

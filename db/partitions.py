@@ -95,3 +95,17 @@ INSERT INTO {name} SELECT * FROM {parent}_default WHERE task_id >= :from_id AND 
 TAKE_OUT = "DELETE FROM {parent}_default WHERE task_id >= :from_id AND task_id < :until_id"
 
 ANALYZE = "ANALYZE {name}"
+
+# For the metrics, which are read every few seconds: from the catalogue and the server's statistics, and without a lock.
+STANDING = text("""
+SELECT p.relname AS parent,
+       coalesce(max(s.n_live_tup) FILTER (WHERE c.relname = p.relname || '_default'), 0)::bigint AS n_unsorted,
+       count(*) FILTER (WHERE c.relname ~ '_\\d{4}_\\d{2}$'
+                        AND c.relname > p.relname || to_char(now() AT TIME ZONE 'UTC', '"_"YYYY_MM')) AS n_ahead
+FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid
+JOIN pg_class p ON p.oid = i.inhparent
+LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
+WHERE p.relname = ANY(:parents) AND p.relnamespace = current_schema()::regnamespace
+GROUP BY p.relname ORDER BY p.relname
+""")

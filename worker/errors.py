@@ -71,6 +71,14 @@ class SubmissionError(WorkerError):
     """Raised when nothing of a file can be submitted."""
 
 
+class BackupError(WorkerError):
+    """Raised when a backup cannot be written or restored; nothing was changed."""
+
+
+class LedgerFileError(WorkerError):
+    """Raised when a ledger file cannot be written or imported; nothing was changed."""
+
+
 class CalibrationError(WorkerError):
     """Root of what can go wrong with a calibration."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -72,3 +73,9 @@ def months_before(time: datetime, n_months: int) -> datetime:
     utc = time.astimezone(UTC)
     day = min(utc.day, calendar.monthrange(month.year, month.month)[1])
     return utc.replace(year=month.year, month=month.month, day=day)
+
+
+def months_in(text: str) -> int | None:
+    """Return the months of a span like ``12mo`` or ``2y``; None when it is none."""
+    found = re.fullmatch(r"([1-9]\d{0,3})(mo|y)", text.strip())
+    return None if found is None else int(found[1]) * (12 if found[2] == "y" else 1)

@@ -18,7 +18,17 @@ from db.session import connect
 from worker.errors import ConfigurationError, MessageError, StoreUnavailableError
 from worker.health import Ears
 from worker.keeper import LeaseKeeper
-from worker.messages import CALIBRATE, DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
+from worker.messages import (
+    CALIBRATE,
+    DECIDE,
+    GENERATE,
+    GENERATE_GIVEN,
+    QUEUES,
+    RECONCILE,
+    UPKEEP,
+    VERIFY,
+    decode,
+)
 from worker.parking import Park, park_unreadable, parking_lot
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
@@ -186,6 +196,7 @@ def _register_calibration(place: Workplace) -> None:
     from worker.judging.protocol import Surroundings
     from worker.judging.table import Judges
     from worker.stages.calibrate import calibrate
+    from worker.stages.upkeep import upkeep
 
     judges = Judges(Surroundings(settings=place.desk.settings, store=place.desk.store))
     place.closing.callback(judges.close)
@@ -194,3 +205,8 @@ def _register_calibration(place: Workplace) -> None:
     def ring() -> None:
         with place.ears.hearing():
             calibrate(place.desk, judges)
+
+    @place.app.task(name=UPKEEP)
+    def keep_up() -> None:
+        with place.ears.hearing():
+            upkeep(place.desk)

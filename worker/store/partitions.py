@@ -77,6 +77,18 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sorting:
+    """How one table stands."""
+
+    parent: str
+    n_unsorted: int
+    """Rows in its default partition, as the server estimates."""
+
+    n_ahead: int
+    """Months made beyond the present one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
     """One partition to be made."""
 
@@ -98,6 +110,13 @@ def list_partitions(engine: Engine) -> list[Partition]:
         return _listed(connection)
 
 
+def sorting(engine: Engine) -> list[Sorting]:
+    """Return how each table stands, without waiting for anybody."""
+    with statements(engine) as connection:
+        found = connection.execute(partitions.STANDING, {"parents": list(PARTITIONED)})
+        return [Sorting(**row) for row in found.mappings()]
+
+
 def make_partitions(engine: Engine, *, now: datetime, since: Month | None = None) -> Made:
     """Make the months from the present one to two ahead, and move out of the default partition what belongs to others.
 
@@ -110,7 +129,7 @@ def make_partitions(engine: Engine, *, now: datetime, since: Month | None = None
         StoreBusyError: Another process is at it, or something held a table for longer than the queue may wait.
         StoreRightsError: The login is not the owner's.
     """
-    with _only_one(engine):
+    with only_one(engine):
         made: list[str] = []
         first = min(since or month_of(now), month_of(now))
         n_months = _distance(first, month_of(now)) + N_AHEAD + 1
@@ -247,12 +266,17 @@ def _run(connection: Connection, plan: _Plan, *each: str) -> None:
 
 
 @contextmanager
-def _only_one(engine: Engine) -> Iterator[None]:
+def only_one(engine: Engine) -> Iterator[None]:
+    """Hold the lock on the set of partitions.
+
+    Raises:
+        StoreBusyError: Another process holds it.
+        StoreRightsError: The login is not the owner's.
+    """
     with statements(engine) as connection:
         if not connection.execute(partitions.IS_OWNER, {"parents": list(PARTITIONED)}).scalar_one():
             raise StoreRightsError(
-                "partitions are made by the owner of the tables: run `merge-reasoner db partitions --make` daily with the "
-                "DATABASE_URL of the login that migrates"
+                "months are made and dropped by the tables' owner: use the DATABASE_URL of the login that migrates"
             )
         if not connection.execute(partitions.TRY_LOCK).scalar_one():
             raise StoreBusyError("another process is at the partitions; wait for it to end")

@@ -71,7 +71,7 @@ def as_keeper(connection: Connection) -> None:
         connection.execute(text(f"SET LOCAL ROLE {KEEPER_ROLE}"))
     except ProgrammingError as error:
         raise StoreRightsError(
-            f"this login may not act as {KEEPER_ROLE}; have it granted (GRANT {KEEPER_ROLE} TO the login), or use another"
+            f"this login may not act as {KEEPER_ROLE}; have it granted (GRANT {KEEPER_ROLE} TO ...), or use another"
         ) from error
 
 
