@@ -46,7 +46,10 @@ SELECT id, 0, '{0,1}', '2', -0.5, 1, true FROM decided
 """
 
 SEALS = """
-WITH next AS (SELECT coalesce(max(seal_number), 0) + 1 AS number FROM seal_entries)
+WITH next AS (
+    INSERT INTO seals (number, header, hash, root, n_entries, until_at, who)
+    SELECT coalesce(max(number), 0) + 1, '', '', '', :n, :at, 'test' FROM seals RETURNING number
+)
 INSERT INTO seal_entries (seal_number, position, kind, subject_id, about_id, at, names, leaves, marks)
 SELECT next.number, t.place, 'decision', t.id, t.id, :at, '{}', '', ''
 FROM next, unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS t (id, place)
@@ -78,7 +81,7 @@ def fill(
     if state in {"answered", "abstained"}:
         rig.query(DECISIONS.replace('": ', '"\\: '), **values, calibration=FIRST)
         if sealed:
-            rig.query(SEALS, ids=ids, at=at)
+            rig.query(SEALS, ids=ids, at=at, n=n)
     if labelled:
         rig.query(LABELS, **values)
     return ids
