@@ -15,6 +15,7 @@ from cli.dead import dead, retry_command
 from cli.demo import demo
 from cli.docs import docs
 from cli.label import label
+from cli.ledger import export_command, import_command
 from cli.merge import merge
 from cli.models import models
 from cli.nli import calibrate_nli, pull_nli_command, train_nli
@@ -49,6 +50,8 @@ app.command()(health)
 app.command("migrate")(migrate_command)
 app.add_typer(db, name="db")
 app.add_typer(verify, name="verify")
+audit.command("export")(export_command)
+audit.command("import")(import_command)
 app.add_typer(audit, name="audit")
 app.add_typer(docs, name="docs")
 app.add_typer(queue, name="queue")

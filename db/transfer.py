@@ -25,7 +25,7 @@ ORDER BY table_name, ordinal_position
 _WANTED = f"""
 FROM tasks t WHERE t.tenant = :tenant AND t.state IN ({", ".join(repr(state) for state in FINAL_STATES)})
   AND t.id >= :from_id AND t.id < :until_id AND (CAST(:batch AS uuid) IS NULL OR t.batch_id = :batch)
-"""  # noqa: S608 (our own words)
+"""
 
 FIRST_ID = text(f"SELECT t.id {_WANTED} ORDER BY t.id LIMIT 1")
 
@@ -34,7 +34,7 @@ PAGE = text(f"SELECT t.id {_WANTED} AND t.id > :after ORDER BY t.id LIMIT :n")
 BATCH_IDS = text(f"SELECT DISTINCT t.batch_id {_WANTED}")
 
 CALIBRATION_IDS = text(
-    f"SELECT DISTINCT d.calibration_id FROM decisions d WHERE d.task_id IN (SELECT t.id {_WANTED})"
+    f"SELECT DISTINCT d.calibration_id FROM decisions d WHERE d.task_id IN (SELECT t.id {_WANTED})"  # noqa: S608
 )
 
 
@@ -103,14 +103,19 @@ PARTS = {
         written=(
             (
                 "is_current",
-                "r.is_current AND NOT EXISTS (SELECT FROM decisions d WHERE d.task_id = r.task_id AND d.is_current)",
+                "r.is_current AND NOT EXISTS "
+                "(SELECT FROM decisions d WHERE d.task_id = r.task_id AND d.is_current)",
             ),
         ),
     ),
     "clusters": Part(table="clusters", key=("decision_id", "number"), of="decision_id", order="number"),
     # When a label was heard of is when it was heard of here: nights before did not know it.
     "labels": Part(
-        table="labels", key=("id",), of="task_id", changing=("recorded_at",), written=(("recorded_at", "now()"),)
+        table="labels",
+        key=("id",),
+        of="task_id",
+        changing=("recorded_at",),
+        written=(("recorded_at", "now()"),),
     ),
 }
 """What belongs to a task, by its name in the file, in the order in which it is written."""
@@ -127,7 +132,8 @@ def rows_as_json(part: Part, columns: tuple[str, ...]) -> str:
     """Return the query of rows by ``:ids``: what each belongs to, and the row as one line of JSON."""
     return (
         f"SELECT {part.of} AS of, row_to_json(x)::text AS row "  # noqa: S608 (names of ours)
-        f"FROM (SELECT {quoted(columns)} FROM {part.table} WHERE {part.of} = ANY(:ids) ORDER BY {part.of}, {part.order}) x"
+        f"FROM (SELECT {quoted(columns)} FROM {part.table} WHERE {part.of} = ANY(:ids) "
+        f"ORDER BY {part.of}, {part.order}) x"
     )
 
 

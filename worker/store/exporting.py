@@ -14,6 +14,7 @@ from db import transfer
 from worker.store.transactions import transaction
 
 PAGE_TASKS = 500
+LOWEST = UUID(int=0)
 HIGHEST = UUID(int=(1 << 128) - 1)
 
 
@@ -22,7 +23,7 @@ class Wanted:
     """Which finished tasks are exported."""
 
     tenant: str
-    from_id: UUID = UUID(int=0)
+    from_id: UUID = LOWEST
     until_id: UUID = HIGHEST
     batch: UUID | None = None
 
@@ -66,7 +67,7 @@ class Snapshot:
 
     def tasks(self) -> Iterator[str]:
         """Yield each task with all that is its own, in the order of ids, as the members of a JSON object."""
-        after = UUID(int=0)
+        after = LOWEST
         while True:
             values = self.wanted.values | {"after": after, "n": PAGE_TASKS}
             ids = self.connection.execute(transfer.PAGE, values).scalars().all()
