@@ -13,7 +13,7 @@ SELECT r FROM unnest(CAST(:roles AS text[])) AS r WHERE NOT EXISTS (SELECT FROM 
 """)
 
 # What the broker held when the backup was made is no longer what it holds: the first sweep publishes everything.
-FORGET_BROKER = text("UPDATE queues SET broker = ''")
+FORGET_BROKER = text("UPDATE queues SET broker = 'before the restore'")
 
 # A backup names whom the old owner's later tables were to be open to; this says it of the one who restores.
 DEFAULT_PRIVILEGES = (

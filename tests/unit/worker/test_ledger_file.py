@@ -52,10 +52,10 @@ def test_any_changed_byte_is_refused(tmp_path: Path, data: st.DataObject) -> Non
     path.write_bytes(whole)
     try:
         list(read_lines(path))
-    except LedgerFileError as error:
-        assert "line " in str(error)
-    else:  # white space in the last line, which only says of the others that they are whole
-        assert json.loads(path.read_bytes().splitlines()[-1]) == old
+    except LedgerFileError:
+        return
+    # White space in the last line, which only says of the others that they are whole.
+    assert json.loads(path.read_bytes().splitlines()[-1]) == old
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -108,7 +108,11 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
 
 
 def test_an_export_that_ends_badly_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), new_file(tmp_path / "ledger.jsonl") as writer:
-        writer.write("ledger", HEADER)
-        raise KeyError
+    def fail() -> None:
+        with new_file(tmp_path / "ledger.jsonl") as writer:
+            writer.write("ledger", HEADER)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert list(tmp_path.iterdir()) == []
