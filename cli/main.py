@@ -20,6 +20,7 @@ from cli.merge import merge
 from cli.models import models
 from cli.nli import calibrate_nli, pull_nli_command, train_nli
 from cli.pool import pool
+from cli.seals import proof_command, redact_command, seal_command, verify_command
 from cli.services import down, health, migrate_command, up, worker
 from cli.traffic import limit, queue
 from cli.verify import verify
@@ -52,6 +53,10 @@ app.add_typer(db, name="db")
 app.add_typer(verify, name="verify")
 audit.command("export")(export_command)
 audit.command("import")(import_command)
+audit.command("seal")(seal_command)
+audit.command("verify")(verify_command)
+audit.command("proof")(proof_command)
+audit.command("redact")(redact_command)
 app.add_typer(audit, name="audit")
 app.add_typer(docs, name="docs")
 app.add_typer(queue, name="queue")

@@ -119,7 +119,12 @@ def migrate_command(as_json: JsonFlag = False) -> None:
         with statements(store):  # tells in one line when there is no way in
             pass
         store.dispose()
-        bring_up_to_date(settings.database_url, progress=lambda line: err.print(plain(line), soft_wrap=True))
+        try:
+            bring_up_to_date(
+                settings.database_url, progress=lambda line: err.print(plain(line), soft_wrap=True)
+            )
+        except PermissionError as error:
+            raise ConfigurationError(str(error)) from error
         _tell(as_json, "the schema is up to date", migrated=True)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import ARRAY, DateTime, Index, Integer, LargeBinary, SmallInteger, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -75,11 +75,14 @@ class SealEntryRow(Base):
 
 
 class SealSaltRow(Base):
-    """What the hashes of a task's texts were salted with; gone once they are redacted, so that nobody can guess them."""
+    """What the hashes of a task's texts were salted with; gone with a redaction, lest somebody guesses the texts."""
 
     __tablename__ = "seal_salts"
 
     task_id: Mapped[Id]
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    """0, and one more for what is sealed of the task after a redaction."""
+
     seed: Mapped[bytes | None] = mapped_column(LargeBinary)
     kept: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     """After a redaction: the salts of those texts that were left, in hexadecimal, by row and group."""

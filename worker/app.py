@@ -96,6 +96,12 @@ def make_app(broker_url: str, *, sweep_s: float = 1.0) -> Celery:
                 "schedule": UPKEEP_RING_S,
                 "options": {"queue": "calibrate", "expires": UPKEEP_RING_S},
             },
+            # Beside the nightly one on its queue: neither is in a hurry, and both are few.
+            "seal": {
+                "task": "seal",
+                "schedule": CALIBRATE_RING_S,
+                "options": {"queue": "calibrate", "expires": CALIBRATE_RING_S},
+            },
         },
         # The clock looks at least so often, so that a stopped spare takes over soon.
         beat_max_loop_interval=max(1.0, sweep_s),

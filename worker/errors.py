@@ -93,3 +93,15 @@ class UnknownCalibrationError(CalibrationError):
 
 class PlotsUnavailableError(CalibrationError):
     """Raised when plots are asked for and the extra that draws them is not installed; never retried."""
+
+
+class SealError(WorkerError):
+    """Root of what can go wrong with seals; raised when what is asked for cannot be done as the record stands."""
+
+
+class SealBusyError(SealError):
+    """Raised when another process is sealing; worth a retry."""
+
+
+class KeeperRefusedError(SealError):
+    """Raised when this login may not act as the keeper, who alone changes sealed rows; never retried."""

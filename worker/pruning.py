@@ -93,7 +93,8 @@ def prune(
 
     Raises:
         StoreBusyError: Another process is at the partitions, or a table was in use for too long.
-        StoreRightsError: The login is not the owner's, or may not act as the keeper.
+        StoreRightsError: The login is not the owner's.
+        KeeperRefusedError: It may not act as the keeper.
     """
     with only_one(store):
         return [

@@ -25,6 +25,7 @@ from worker.messages import (
     GENERATE_GIVEN,
     QUEUES,
     RECONCILE,
+    SEAL,
     UPKEEP,
     VERIFY,
     decode,
@@ -152,6 +153,7 @@ def register(place: Workplace, queues: Sequence[str]) -> None:
             _register_reconciler(place)
         elif queue == CALIBRATE:
             _register_calibration(place)
+            _register_sealing(place)
         else:
             _register_stage(place, queue, STAGES[queue](place))
 
@@ -210,3 +212,12 @@ def _register_calibration(place: Workplace) -> None:
     def keep_up() -> None:
         with place.ears.hearing():
             upkeep(place.desk)
+
+
+def _register_sealing(place: Workplace) -> None:
+    from worker.stages.seal import seal
+
+    @place.app.task(name=SEAL)
+    def ring() -> None:
+        with place.ears.hearing():
+            seal(place.desk)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from db.migrate import knows
 from worker.deciding import CODE_VERSION
-from worker.errors import LedgerFileError, StoreBusyError, StoreRightsError
+from worker.errors import KeeperRefusedError, LedgerFileError, StoreBusyError, StoreRightsError
 from worker.ledger_file import FORMAT, HEADER, VERSION, Line, new_file, read_lines
 from worker.months import Month, month_of, month_of_id
 from worker.store.exporting import Wanted, snapshot
@@ -107,7 +107,7 @@ def _make_room(store: Store, header: Mapping[str, Any]) -> None:
         return
     try:
         make_partitions(store, now=now, since=month)
-    except (StoreBusyError, StoreRightsError):
+    except (StoreBusyError, StoreRightsError, KeeperRefusedError):
         return
 
 

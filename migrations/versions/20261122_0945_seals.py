@@ -104,13 +104,13 @@ TRUNCATED_TOO = (
 
 # What workers add to, and what they change of it.
 ADDED_TO = (
-    "batches, tasks, task_events, chains, verifications, verdicts, decisions, clusters, labels, gradings, calibrations, "
-    "calibration_runs, calibration_events, verifier_rates, collections, documents, passages, queues, rate_limits, "
-    "beat_jobs, parked_messages, seals, seal_entries, seal_salts"
+    "batches, tasks, task_events, chains, verifications, verdicts, decisions, clusters, labels, gradings, "
+    "calibrations, calibration_runs, calibration_events, verifier_rates, collections, documents, passages, queues, "
+    "rate_limits, beat_jobs, parked_messages, seals, seal_entries, seal_salts"
 )
 CHANGED = (
-    "batches, verifications, gradings, calibration_runs, collections, documents, passages, queues, rate_limits, beat_jobs, "
-    "parked_messages"
+    "batches, verifications, gradings, calibration_runs, collections, documents, passages, queues, rate_limits, "
+    "beat_jobs, parked_messages"
 )
 CHANGED_COLUMNS = {
     "tasks": (
@@ -154,9 +154,10 @@ def upgrade() -> None:
     op.create_table(
         "seal_salts",
         sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("seed", sa.LargeBinary(), nullable=True),
         sa.Column("kept", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.PrimaryKeyConstraint("task_id", name=op.f("pk_seal_salts")),
+        sa.PrimaryKeyConstraint("task_id", "number", name=op.f("pk_seal_salts")),
     )
     op.create_table(
         "redactions",

@@ -32,8 +32,7 @@ CHAINS = [{"text": rf"\boxed{{{answer}}}", "logprob": -1.0, "n_tokens": 3} for a
 
 def lines(n: int) -> list[dict[str, Any]]:
     return [
-        {"custom_id": f"t{i}", "kind": "text", "prompt": "What is 1 + 1?", "chains": CHAINS}
-        for i in range(n)
+        {"custom_id": f"t{i}", "kind": "text", "prompt": "What is 1 + 1?", "chains": CHAINS} for i in range(n)
     ]
 
 

@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime
 
 from db.retention import WHAT
-from worker.errors import StoreBusyError, StoreRightsError
+from worker.errors import KeeperRefusedError, StoreBusyError, StoreRightsError
 from worker.pruning import prune, rules_of
 from worker.stages.desk import Desk
 from worker.store.clock import claim_run
@@ -36,7 +36,7 @@ def upkeep(desk: Desk) -> int:
             rules = {what: rules_of(of_all, what=what, now=now) for what in WHAT}
             for done in prune(desk.store, rules, who=desk.holder):
                 logger.info("pruned", extra={"what": done.what, "n_tasks": done.n_tasks, **done.rows})
-    except (StoreBusyError, StoreRightsError) as error:
+    except (StoreBusyError, StoreRightsError, KeeperRefusedError) as error:
         logger.warning("no upkeep of the record", extra={"error": str(error)})
         return 0
     return len(made.partitions)

@@ -21,7 +21,8 @@ from db import partitions
 from db.partitions import PARTITIONED, REFERRING
 from worker.errors import StoreBusyError, StoreRightsError
 from worker.months import Month, month_of, month_of_id
-from worker.store.transactions import as_keeper, as_oneself, brief_locks, statements
+from worker.store.keeping import as_keeper
+from worker.store.transactions import brief_locks, statements
 
 N_AHEAD = 2
 """Months beyond the present one."""
@@ -220,9 +221,10 @@ def _move(engine: Engine, plan: _Plan) -> int:
     with brief_locks(engine) as connection:
         _run(connection, plan, partitions.HOLD_DEFAULT)
         n = connection.execute(text(plan(partitions.COPY_OUT)), values).rowcount
-        as_keeper(connection)
-        connection.execute(text(plan(partitions.TAKE_OUT)), values)
-        as_oneself(connection)
+        with as_keeper(
+            connection
+        ):  # nobody else may take sealed rows out, though they stand in their month by then
+            connection.execute(text(plan(partitions.TAKE_OUT)), values)
         _run(connection, plan, partitions.ATTACH, partitions.UNBOUND)
     with statements(engine) as connection:
         _run(connection, plan, partitions.ANALYZE)

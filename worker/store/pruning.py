@@ -21,8 +21,9 @@ from db.partitions import PARTITIONED
 from db.retention import EVIDENCE, TASK
 from worker.errors import StoreBusyError
 from worker.months import Month, id_at
+from worker.store.keeping import as_keeper
 from worker.store.partitions import Partition, list_partitions
-from worker.store.transactions import as_keeper, as_oneself, brief_locks, statements, transaction
+from worker.store.transactions import brief_locks, statements, transaction
 
 STEP_TASKS = 1_000
 """Tasks of one transaction where rows are deleted."""
@@ -115,10 +116,9 @@ def begin(
     """Put the prunings on record before anything goes.
 
     Raises:
-        StoreRightsError: This login may not prune.
+        KeeperRefusedError: This login may not prune.
     """
-    with transaction(engine) as connection:
-        as_keeper(connection)
+    with transaction(engine) as connection, as_keeper(connection):
         for rule in rules:
             connection.execute(
                 pruning.BEGIN,
@@ -135,8 +135,7 @@ def begin(
 
 def finish(engine: Engine, rules: Sequence[Rule], tally: Tally) -> None:
     """Complete the records of prunings that ran to their end."""
-    with transaction(engine) as connection:
-        as_keeper(connection)
+    with transaction(engine) as connection, as_keeper(connection):
         for rule in rules:
             counts = {"rows": dict(tally.rows.get(rule.tenant, {})), "months": tally.months}
             connection.execute(pruning.FINISH, {"id": rule.pruning_id, "counts": json.dumps(counts)})
@@ -183,8 +182,7 @@ def _steps(engine: Engine, values: dict[str, Any]) -> Iterator[tuple[Connection,
     """Yield transactions with the next tasks that go, listed as gone; the caller takes their rows away."""
     from_id = values["from_id"]
     while True:
-        with transaction(engine) as connection:
-            as_keeper(connection)
+        with transaction(engine) as connection, as_keeper(connection):
             found = connection.execute(pruning.NEXT_IDS, values | {"from_id": from_id, "n": STEP_TASKS}).all()
             if not found:
                 return
@@ -208,11 +206,10 @@ def _drop_month(
     ]
     counted = Tally()
     with brief_locks(engine) as connection:
-        as_keeper(connection)
-        connection.execute(pruning.LIST_MONTH, values)
+        with as_keeper(connection):
+            connection.execute(pruning.LIST_MONTH, values)
         for one in mine:
             counted.add(one.parent, connection.execute(text(pruning.COUNT_OF.format(name=one.name))).all())
-        as_oneself(connection)
         connection.execute(pruning.HOLD)
         if connection.execute(pruning.REVIVED, values).scalar_one():
             raise StoreBusyError(f"a task of {window.month} was given another chance just now; prune again")

@@ -11,7 +11,8 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from db import pruning
-from worker.store.transactions import as_keeper, statements, transaction
+from worker.store.keeping import as_keeper
+from worker.store.transactions import statements, transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +41,9 @@ def set_policy(engine: Engine, policy: Policy) -> None:
     """Put a tenant's policy in the place of what it had.
 
     Raises:
-        StoreRightsError: This login may not prune, and so may not say what is pruned.
+        KeeperRefusedError: This login may not prune, and so may not say what is pruned.
     """
-    with transaction(engine) as connection:
-        as_keeper(connection)
+    with transaction(engine) as connection, as_keeper(connection):
         connection.execute(
             pruning.SET_POLICY,
             {
@@ -60,10 +60,9 @@ def clear_policy(engine: Engine, *, tenant: str) -> None:
     """Keep a tenant's record for ever.
 
     Raises:
-        StoreRightsError: As for ``set_policy``.
+        KeeperRefusedError: As for ``set_policy``.
     """
-    with transaction(engine) as connection:
-        as_keeper(connection)
+    with transaction(engine) as connection, as_keeper(connection):
         connection.execute(pruning.CLEAR_POLICY, {"tenant": tenant})
 
 

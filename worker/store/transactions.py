@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from db.seals import KEEPER_ROLE
-from worker.errors import StoreBusyError, StoreRightsError, StoreUnavailableError
+from worker.errors import StoreBusyError, StoreUnavailableError
 
 HELD_BY_OTHERS = {"55P03", "40P01"}  # SQLSTATE: a lock that was not to be had in time, a deadlock
 LOCK_TIMEOUT = "2s"  # what changes a table must not queue behind a long reader, and the workers behind it
@@ -59,25 +58,6 @@ def brief_locks(engine: Engine, *, timeout: str = LOCK_TIMEOUT) -> Iterator[Conn
         if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) in HELD_BY_OTHERS:
             raise StoreBusyError("a table is in use by something long; try again later") from error
         raise
-
-
-def as_keeper(connection: Connection) -> None:
-    """Go on, until the transaction ends, as the only role that sealed rows obey.
-
-    Raises:
-        StoreRightsError: This login may not.
-    """
-    try:
-        connection.execute(text(f"SET LOCAL ROLE {KEEPER_ROLE}"))
-    except ProgrammingError as error:
-        raise StoreRightsError(
-            f"this login may not act as {KEEPER_ROLE}; have it granted (GRANT {KEEPER_ROLE} TO ...), or use another"
-        ) from error
-
-
-def as_oneself(connection: Connection) -> None:
-    """Go on as the login."""
-    connection.execute(text("RESET ROLE"))
 
 
 def is_alive(engine: Engine) -> bool:
