@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -70,12 +71,17 @@ def import_command(
     with told():
         settings = current_settings()
         with reading(settings) as store:
-            made = import_file(store, file, tenant=settings.tenant)
+            made = import_file(store, file, tenant=settings.tenant, who=getuser())
     n_new = made.rows.get("tasks", 0)
     if as_json:
-        print_json({"n_tasks": made.n_tasks, "n_new": n_new, "rows": made.rows})
-    else:
-        out.print(f"{made.n_tasks} tasks in the file, {n_new} of them new here")
+        import_id = None if made.import_id is None else str(made.import_id)
+        print_json({"n_tasks": made.n_tasks, "n_new": n_new, "rows": made.rows, "import_id": import_id})
+        return
+    out.print(f"{made.n_tasks} tasks in the file, {n_new} of them new here")
+    if made.import_id is not None:
+        out.print(
+            "seal them with `merge-reasoner audit seal --everything`: their times were sealed without them"
+        )
 
 
 def _batch(text: str | None) -> UUID | None:

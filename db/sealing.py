@@ -145,6 +145,24 @@ SELECT r.id, {_object("r", "id", "tenant", "task_id", "who", "why", "details", t
 FROM redactions r WHERE r.id = ANY(:ids)
 """)  # noqa: S608
 
+PRUNING_ROWS = text(f"""
+SELECT p.id, {
+    _object(
+        "p",
+        "id",
+        "tenant",
+        "what",
+        "policy",
+        "who",
+        "n_tasks",
+        "tasks_sha256",
+        "counts",
+        times=("older_than", "at", "finished_at"),
+    )
+} AS fields
+FROM prunings p WHERE p.id = ANY(:ids)
+""")  # noqa: S608
+
 # An import brings rows of times that were sealed long ago, so the whole record is looked through once after it.
 _UNSEALED = "NOT EXISTS (SELECT FROM seal_entries e WHERE e.about_id = {about} AND e.subject_id = {id})"
 
@@ -158,7 +176,7 @@ def _due(kind: str, table: str, *, about: str, at: str, since: str = "") -> str:
     )
 
 
-# Few are calibrations and redactions, so these are looked through from their beginning.
+# Few are calibrations, redactions and prunings, so these are looked through from their beginning.
 DUE = text(
     " UNION ALL ".join(
         [
@@ -166,6 +184,7 @@ DUE = text(
             _due("label", "labels", about="task_id", at="recorded_at", since=":since"),
             _due("calibration", "calibrations", about="id", at="created_at"),
             _due("redaction", "redactions", about="id", at="at"),
+            _due("pruning", "prunings", about="id", at="finished_at"),
         ]
     )
     + " ORDER BY at, subject_id LIMIT :n"
@@ -223,7 +242,6 @@ NAMES_ABOUT = text("SELECT about_id, subject_id, names FROM seal_entries WHERE a
 
 REDACTED = text("SELECT id, task_id, details FROM redactions WHERE task_id = ANY(:ids) ORDER BY at, id")
 
-HAS_PRUNED = text("SELECT to_regclass('pruned_tasks') IS NOT NULL")
 PRUNED = text("SELECT task_id, what, pruning_id FROM pruned_tasks WHERE task_id = ANY(:ids)")
 
 N_UNSEALED = text(f"""
@@ -247,4 +265,5 @@ ROWS_BY_KIND: dict[str, TextClause] = {
     "label": LABEL_ROWS,
     "calibration": CALIBRATION_ROWS,
     "redaction": REDACTION_ROWS,
+    "pruning": PRUNING_ROWS,
 }

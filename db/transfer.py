@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from db.models import FINAL_STATES
+from db.seals import KEEPER_ROLE
 
 SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
@@ -181,3 +182,28 @@ def _pairs(columns: tuple[str, ...], of: str) -> str:
 BUMP_EVENTS = text("""
 SELECT setval('task_events_id_seq', greatest((SELECT last_value FROM task_events_id_seq), :highest))
 """)
+
+
+# What a file brings that is not on record, looked up before it is written.
+NOTE_NEWS = text("""
+CREATE TEMPORARY TABLE news ON COMMIT DROP AS
+SELECT CAST(s.doc -> 'task' ->> 'id' AS uuid) AS about_id FROM staged s WHERE s.kind = 'task' AND (
+    NOT EXISTS (SELECT FROM tasks t WHERE t.id = CAST(s.doc -> 'task' ->> 'id' AS uuid))
+    OR EXISTS (SELECT FROM jsonb_array_elements(s.doc -> 'decisions') e
+               WHERE NOT EXISTS (SELECT FROM decisions d WHERE d.id = CAST(e ->> 'id' AS uuid))))
+UNION
+SELECT CAST(s.doc -> 'calibration' ->> 'id' AS uuid) FROM staged s WHERE s.kind = 'calibration'
+  AND NOT EXISTS (SELECT FROM calibrations c WHERE c.id = CAST(s.doc -> 'calibration' ->> 'id' AS uuid))
+""")
+
+RECORD_IMPORT = text("""
+INSERT INTO imports (id, tenant, who, file_sha256, n_subjects, subjects_sha256)
+SELECT :id, :tenant, :who, :file_sha256, count(*),
+       encode(sha256(string_agg(uuid_send(about_id), CAST('' AS bytea) ORDER BY about_id)), 'hex')
+FROM news HAVING count(*) > 0
+""")
+
+RECORD_SUBJECTS = text("INSERT INTO imported_subjects (about_id, import_id) SELECT about_id, :id FROM news")
+
+# The temporary table is the login's own, and the keeper is another.
+SHARE_NEWS = text(f"GRANT SELECT ON news TO {KEEPER_ROLE}")

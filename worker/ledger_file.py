@@ -88,7 +88,7 @@ def new_file(path: Path) -> Iterator[Writer]:
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Yield the header and every line but the end, which must be there and bear the right hash.
+    """Yield every line from the header to the end, which must be there and bear the right hash.
 
     What was yielded before an error is not to be used.
 
@@ -105,6 +105,7 @@ def read_lines(path: Path) -> Iterator[Line]:
                 _check_end(line, digest=hashed.hexdigest(), n_tasks=n_tasks)
                 if _next(stream, number + 1):
                     raise LedgerFileError(f"line {number + 1}: something follows the end")
+                yield line
                 return
             if (line.kind == HEADER) != (number == 1):
                 raise LedgerFileError(

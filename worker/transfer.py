@@ -64,10 +64,11 @@ def export(store: Store, wanted: Wanted, path: Path) -> Exported:
     return Exported(path=path, counts=counts, sha256=digest)
 
 
-def import_file(store: Store, path: Path, *, tenant: str) -> Imported:
+def import_file(store: Store, path: Path, *, tenant: str, who: str) -> Imported:
     """Bring a file's tasks into the record; what is there already is left as it is.
 
     Raises:
+        KeeperRefusedError: The login may not act as the keeper, who alone says what came.
         LedgerFileError: The file is damaged, newer, of another tenant, or contradicts the record; the message names
             the line, and nothing was written.
         StoreUnavailableError: The database is away.
@@ -83,7 +84,9 @@ def import_file(store: Store, path: Path, *, tenant: str) -> Imported:
         raise LedgerFileError(f"line 1: the file is of a newer version (schema {header.get('schema')})")
     columns = _columns(header)
     _make_room(store, header)
-    return import_lines(store, (_of_tenant(line, tenant) for line in lines), tenant=tenant, columns=columns)
+    return import_lines(
+        store, (_of_tenant(line, tenant) for line in lines), tenant=tenant, who=who, columns=columns
+    )
 
 
 def _columns(header: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -118,10 +121,12 @@ def _of_tenant(line: Line, tenant: str) -> Line:
         LedgerFileError: One is not. Calibrations may be everybody's.
     """
     rows: list[Any] = [line.value["batch"]] if line.kind == "batch" else []
+    if line.kind in {"batch", "calibration"} and not _is_id(line.value[line.kind].get("id")):
+        raise LedgerFileError(f"line {line.number}: the id of the {line.kind} is none")
     if line.kind == "task":
         rows = [
             line.value["task"],
-            *(row for name in OF_TENANT for row in _list(line, name) if isinstance(row, dict)),
+            *(row for name in OF_TENANT for row in _objects(line, name)),
         ]
         _check_owned(line)
     if any(row.get("tenant") != tenant for row in rows):
@@ -131,6 +136,20 @@ def _of_tenant(line: Line, tenant: str) -> Line:
 
 OF_TENANT = ("chains", "verdicts", "decisions", "labels")
 OF_TASK = ("events", "verifications", *OF_TENANT)
+
+
+def _is_id(value: object) -> bool:
+    try:
+        return isinstance(value, str) and str(UUID(value)) == value
+    except ValueError:
+        return False
+
+
+def _objects(line: Line, name: str) -> list[dict[str, Any]]:
+    found = _list(line, name)
+    if not all(isinstance(row, dict) for row in found):
+        raise LedgerFileError(f"line {line.number}: one of the {name} is no object")
+    return found
 
 
 def _list(line: Line, name: str) -> list[Any]:
@@ -143,11 +162,11 @@ def _list(line: Line, name: str) -> list[Any]:
 def _check_owned(line: Line) -> None:
     """Refuse rows that would be hung on somebody else's task or decision."""
     task_id = line.value["task"].get("id")
-    decisions = {row.get("id") for row in _list(line, "decisions") if isinstance(row, dict)}
+    if not _is_id(task_id) or not all(_is_id(row.get("id")) for row in _objects(line, "decisions")):
+        raise LedgerFileError(f"line {line.number}: an id of the task or of its decisions is none")
+    decisions = {row.get("id") for row in _objects(line, "decisions")}
     for name in (*OF_TASK, "clusters"):
-        for row in _list(line, name):
-            if not isinstance(row, dict):
-                raise LedgerFileError(f"line {line.number}: one of the {name} is no object")
+        for row in _objects(line, name):
             is_own = (
                 row.get("decision_id") in decisions if name == "clusters" else row.get("task_id") == task_id
             )

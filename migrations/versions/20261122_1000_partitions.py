@@ -1,4 +1,4 @@
-"""How long the record is kept: policies, prunings and what they touched; months are undone on the way down.
+"""What may go, what went and what came: policies, prunings, imports; months are undone on the way down.
 
 The partitions themselves are made by the clock's job and by `db partitions`, since which months are needed depends on
 the day.
@@ -18,6 +18,7 @@ down_revision = "0006_seals"
 branch_labels = None
 depends_on = None
 
+TOLD = ("prunings", "pruned_tasks", "imports", "imported_subjects")
 PARTITIONED = ("chains", "verdicts", "task_events")
 
 MONTHS = sa.text("""
@@ -78,17 +79,42 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("task_id", "what", name=op.f("pk_pruned_tasks")),
     )
     op.create_index("ix_pruned_tasks_pruning_id", "pruned_tasks", ["pruning_id"], unique=False)
-    for table, but_for in (("prunings", "keeper"), ("pruned_tasks", "nobody")):
+    op.create_table(
+        "imports",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("tenant", sa.Text(), server_default=sa.text("'default'"), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("file_sha256", sa.Text(), nullable=False),
+        sa.Column("n_subjects", sa.Integer(), nullable=False),
+        sa.Column("subjects_sha256", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_imports")),
+    )
+    op.create_table(
+        "imported_subjects",
+        sa.Column("about_id", sa.Uuid(), nullable=False),
+        sa.Column("import_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["import_id"], ["imports.id"], name=op.f("fk_imported_subjects_import_id_imports")
+        ),
+        sa.PrimaryKeyConstraint("about_id", "import_id", name=op.f("pk_imported_subjects")),
+    )
+    op.create_index("ix_imported_subjects_import_id", "imported_subjects", ["import_id"], unique=False)
+    for table in TOLD:
+        but_for = "keeper" if table == "prunings" else "nobody"
         op.execute(
             f"CREATE TRIGGER {table}_sealed_change BEFORE UPDATE OR DELETE ON {table} "
             f"FOR EACH ROW EXECUTE FUNCTION seals_refuse('{but_for}')"
         )
         op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_sealed_change")
-    # What went is told by who takes it away: a worker's word would hide what somebody removed.
-    op.execute("REVOKE INSERT ON prunings, pruned_tasks, retention_policies FROM mergereasoner_worker")
+    # What went, and what came, is told by the keeper: a worker's word would hide what somebody removed or slipped in.
+    op.execute(f"REVOKE INSERT ON retention_policies, {', '.join(TOLD)} FROM mergereasoner_worker")
 
 
 def downgrade() -> None:
+    op.drop_index("ix_imported_subjects_import_id", table_name="imported_subjects")
+    op.drop_table("imported_subjects")
+    op.drop_table("imports")
     op.drop_index("ix_pruned_tasks_pruning_id", table_name="pruned_tasks")
     op.drop_table("pruned_tasks")
     op.drop_index("ix_prunings_tenant", table_name="prunings")

@@ -80,7 +80,7 @@ def test_a_ledger_arrives_as_it_left(rig: Any, other: Engine, tmp_path: Path) ->
     rig.query("UPDATE chains SET logprob = CASE index WHEN 0 THEN '-Infinity' ELSE -0.1 - 0.2 END")
     made = export(rig.store, OURS, tmp_path / "ledger.jsonl.gz")
     assert made.counts["task"] == 5
-    there = import_file(other, made.path, tenant="default")
+    there = import_file(other, made.path, tenant="default", who="auditor")
     assert there.n_tasks == 5
     assert record(other) == record(rig.store)
     again = export(other, OURS, tmp_path / "again.jsonl.gz")
@@ -93,18 +93,35 @@ def test_a_ledger_arrives_as_it_left(rig: Any, other: Engine, tmp_path: Path) ->
 def test_an_import_is_no_change_the_second_time(rig: Any, other: Engine, tmp_path: Path) -> None:
     fill(rig, LAST, 3, labelled=True)
     path = export(rig.store, OURS, tmp_path / "ledger.jsonl").path
-    first = import_file(other, path, tenant="default")
+    first = import_file(other, path, tenant="default", who="auditor")
     assert first.rows["tasks"] == 3
     before = record(other)
-    again = import_file(other, path, tenant="default")
+    again = import_file(other, path, tenant="default", who="auditor")
     assert set(again.rows.values()) == {0}
     assert record(other) == before
-    assert set(import_file(rig.store, path, tenant="default").rows.values()) == {0}
+    assert set(import_file(rig.store, path, tenant="default", who="auditor").rows.values()) == {0}
+
+
+def test_what_came_is_told_with_who_brought_it(rig: Any, other: Engine, tmp_path: Path) -> None:
+    ids = fill(rig, LAST, 3)
+    made = export(rig.store, OURS, tmp_path / "l")
+    there = import_file(other, made.path, tenant="default", who="auditor")
+    assert ask(other, "SELECT id, who, file_sha256, n_subjects, subjects_sha256 FROM imports") == [
+        (there.import_id, "auditor", made.sha256, 3, hashlib.sha256(b"".join(one.bytes for one in ids)).hexdigest())
+    ]  # fmt: skip
+    assert {one for (one,) in ask(other, "SELECT about_id FROM imported_subjects")} == set(ids)
+    assert import_file(other, made.path, tenant="default", who="auditor").import_id is None
+    ask(other, "UPDATE decisions SET is_current = false")
+    more = fill(rig, LAST, 1, first=80)
+    again = import_file(other, export(rig.store, OURS, tmp_path / "m").path, tenant="default", who="auditor")
+    assert ask(other, "SELECT about_id FROM imported_subjects WHERE import_id = :id", id=again.import_id) == [
+        (more[0],)
+    ]
 
 
 def test_an_imported_task_is_found_and_told(rig: Any, other: Engine, tmp_path: Path) -> None:
     (task_id,) = fill(rig, LAST, 1)
-    import_file(other, export(rig.store, OURS, tmp_path / "l").path, tenant="default")
+    import_file(other, export(rig.store, OURS, tmp_path / "l").path, tenant="default", who="auditor")
     assert find_task(other, str(task_id), tenant="default") == task_id
     mine, theirs = load_story(rig.store, task_id), load_story(other, task_id)
     assert (theirs.chains, theirs.decisions, theirs.events) == (mine.chains, mine.decisions, mine.events)
@@ -121,12 +138,12 @@ def test_a_calibration_comes_along_retired(rig: Any, other: Engine, tmp_path: Pa
     )
     rig.query("UPDATE decisions SET calibration_id = :id", id=fitted)
     path = export(rig.store, OURS, tmp_path / "l").path
-    import_file(other, path, tenant="default")
+    import_file(other, path, tenant="default", who="auditor")
     assert ask(other, "SELECT status, lambda FROM calibrations WHERE id = :id", id=fitted) == [
         ("retired", 0.1)
     ]
     assert ask(other, "SELECT count(*) FROM calibrations WHERE status = 'active'") == [(1,)]
-    assert set(import_file(other, path, tenant="default").rows.values()) == {0}
+    assert set(import_file(other, path, tenant="default", who="auditor").rows.values()) == {0}
 
 
 def test_only_what_is_finished_ours_and_asked_for_leaves(rig: Any, tmp_path: Path) -> None:
@@ -152,7 +169,7 @@ def test_only_what_is_finished_ours_and_asked_for_leaves(rig: Any, tmp_path: Pat
 def test_a_later_decision_made_here_stays_the_current_one(rig: Any, other: Engine, tmp_path: Path) -> None:
     fill(rig, LAST, 1, sealed=False)
     path = export(rig.store, OURS, tmp_path / "l").path
-    import_file(other, path, tenant="default")
+    import_file(other, path, tenant="default", who="auditor")
     ask(other, "UPDATE decisions SET is_current = false")
     ask(
         other,
@@ -160,7 +177,7 @@ def test_a_later_decision_made_here_stays_the_current_one(rig: Any, other: Engin
         "'is_current', true))).* FROM decisions d",
         id=str(uuid7()),
     )
-    import_file(other, path, tenant="default")
+    import_file(other, path, tenant="default", who="auditor")
     assert ask(other, "SELECT id = task_id FROM decisions WHERE is_current") == [(False,)]
 
 
@@ -174,12 +191,12 @@ def test_what_is_on_record_with_another_content_ends_the_import(
     table, column = place.split(".")
     fill(rig, LAST, 2, sealed=False)
     path = export(rig.store, OURS, tmp_path / "l").path
-    import_file(other, path, tenant="default")
+    import_file(other, path, tenant="default", who="auditor")
     ask(other, f"UPDATE {table} SET {column} = :value", value=value)
     fill(rig, LAST, 1, first=70, sealed=False)
     before = record(other)
     with pytest.raises(LedgerFileError, match=rf"line 5: {table} .*another {column}"):
-        import_file(other, export(rig.store, OURS, tmp_path / "m").path, tenant="default")
+        import_file(other, export(rig.store, OURS, tmp_path / "m").path, tenant="default", who="auditor")
     assert record(other) == before
 
 
@@ -204,7 +221,8 @@ def _set(place: str, value: object) -> Callable[[list[Any]], None]:
         (_set("4.chains.0.text", "a\x00b"), "line 5: "),
         (_set("4.chains.0.text", None), "line 5: .*null value"),
         (_set("4.verdicts.0.outcome", "maybe"), "line 5: .*outcome_known"),
-        (_set("4.task.id", "x"), "line 5: "),
+        (_set("4.task.id", "x"), "line 5: .*id"),
+        (_set("1.batch.id", 7), "line 2: the id of the batch"),
         (_set("4.task.batch_id", str(uuid7())), "line 5: .*foreign key"),
         (_set("4.task.tenant", "other"), "line 5: a row is of another tenant"),
         (_set("4.labels", [{"tenant": "other"}]), "line 5: .*(another tenant|not of this task)"),
@@ -227,7 +245,7 @@ def test_a_file_that_cannot_be_is_refused_with_its_line_and_leaves_nothing(
     for table in ("tasks", "batches", "task_events"):
         rig.query(f"DELETE FROM {table}")
     with pytest.raises(LedgerFileError, match=re.compile(told, re.DOTALL)):
-        import_file(rig.store, path, tenant="default")
+        import_file(rig.store, path, tenant="default", who="auditor")
     assert all(rows == [] for rows in record(rig.store).values())
 
 
@@ -237,7 +255,7 @@ def test_pages_of_lines_are_written_like_one(
     monkeypatch.setattr(importing, "PAGE_LINES", 2)
     monkeypatch.setattr("worker.store.exporting.PAGE_TASKS", 2)
     fill(rig, LAST, 7, labelled=True)
-    import_file(other, export(rig.store, OURS, tmp_path / "l").path, tenant="default")
+    import_file(other, export(rig.store, OURS, tmp_path / "l").path, tenant="default", who="auditor")
     assert record(other) == record(rig.store)
 
 
@@ -246,6 +264,6 @@ def test_events_that_come_later_stand_after_the_imported_ones(
 ) -> None:
     rig.query("SELECT setval('task_events_id_seq', 1000000)")
     (task_id,) = fill(rig, LAST, 1)
-    import_file(other, export(rig.store, OURS, tmp_path / "l").path, tenant="default")
+    import_file(other, export(rig.store, OURS, tmp_path / "l").path, tenant="default", who="auditor")
     ask(other, "INSERT INTO task_events (task_id, to_state, who) VALUES (:id, 'queued', 'later')", id=task_id)
     assert [who for (who,) in ask(other, "SELECT who FROM task_events ORDER BY id")] == ["test", "later"]

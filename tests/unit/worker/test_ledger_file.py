@@ -29,7 +29,7 @@ def write(path: Path, n_tasks: int = 3) -> Path:
 def test_what_was_written_is_read_line_by_line(tmp_path: Path, name: str) -> None:
     lines = list(read_lines(write(tmp_path / name)))
     assert [(line.number, line.kind) for line in lines] == [
-        (1, "ledger"), (2, "task"), (3, "task"), (4, "task")
+        (1, "ledger"), (2, "task"), (3, "task"), (4, "task"), (5, "end")
     ]  # fmt: skip
     assert lines[1].value["task"]["text"] == "größer \u2028"
 
