@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from worker.hashes.headers import FIRST_PREVIOUS, hash_of
@@ -34,8 +34,8 @@ from worker.store.seals import (
 from worker.store.transactions import Store
 
 PIECE = 1000  # entries compared at once
+FEW = 5000  # entries for which processes are not worth their start
 MAX_NAMED = 10_000  # rows without a seal that are named one by one
-SOON = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
@@ -94,14 +94,15 @@ def verify(
         since: Look only at seals that hold something of this time or later.
         until: Look only at seals that hold something from before this time.
         anchor: The hash of a seal that was written down elsewhere; it must be in the chain.
-        processes: Compare with so many.
+        processes: Compare with so many, unless there is little to compare.
     """
     seals = seals_after(store)
     tally.last = seals[-1] if seals else None
     yield from map(tally.note, check_chain(seals, anchor=anchor))
     chosen = list(_chosen(seals, since, until))
     tally.n_seals = len(chosen)
-    with closing(Hands(store, processes=processes)) as hands:
+    n_entries = sum(seal.n_entries for seal, _ in chosen)
+    with closing(Hands(store, processes=processes if n_entries > FEW else 1)) as hands:
         for seal, checked in _by_seal(hands, chosen):
             yield from map(tally.note, _check_seal(seal, checked, tally))
     if since is None and until is None:

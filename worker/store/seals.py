@@ -281,8 +281,8 @@ def _decisions(connection: Connection, subjects: Sequence[Subject | Entry]) -> d
         row.id: Row("task", (row.fields, row.prompt))
         for row in connection.execute(sealing.TASK_ROWS, {"ids": tasks})
     }
-    chains = _by_task(connection.execute(sealing.CHAIN_ROWS, {"ids": tasks}), _chain)
-    verdicts = _by_task(connection.execute(sealing.VERDICT_ROWS, {"ids": tasks}), _verdict)
+    chains = _by_task(connection.execute(sealing.CHAIN_ROWS, {"ids": tasks}).all(), _chain)
+    verdicts = _by_task(connection.execute(sealing.VERDICT_ROWS, {"ids": tasks}).all(), _verdict)
     return {
         subject.subject_id: [
             *filter(None, (asked.get(subject.about_id), decided.get(subject.subject_id))),
