@@ -79,9 +79,7 @@ def import_command(
         return
     out.print(f"{made.n_tasks} tasks in the file, {n_new} of them new here")
     if made.import_id is not None:
-        out.print(
-            "seal them with `merge-reasoner audit seal --everything`: their times were sealed without them"
-        )
+        out.print("seal them with `merge-reasoner audit seal --all`: their times were sealed without them")
 
 
 def _batch(text: str | None) -> UUID | None:

@@ -163,6 +163,13 @@ SELECT p.id, {
 FROM prunings p WHERE p.id = ANY(:ids)
 """)  # noqa: S608
 
+IMPORT_ROWS = text(f"""
+SELECT i.id, {
+    _object("i", "id", "tenant", "who", "file_sha256", "n_subjects", "subjects_sha256", times=("at",))
+} AS fields
+FROM imports i WHERE i.id = ANY(:ids)
+""")  # noqa: S608
+
 # An import brings rows of times that were sealed long ago, so the whole record is looked through once after it.
 _UNSEALED = "NOT EXISTS (SELECT FROM seal_entries e WHERE e.about_id = {about} AND e.subject_id = {id})"
 
@@ -176,7 +183,7 @@ def _due(kind: str, table: str, *, about: str, at: str, since: str = "") -> str:
     )
 
 
-# Few are calibrations, redactions and prunings, so these are looked through from their beginning.
+# Few are calibrations, redactions, prunings and imports, so these are looked through from their beginning.
 DUE = text(
     " UNION ALL ".join(
         [
@@ -185,6 +192,7 @@ DUE = text(
             _due("calibration", "calibrations", about="id", at="created_at"),
             _due("redaction", "redactions", about="id", at="at"),
             _due("pruning", "prunings", about="id", at="finished_at"),
+            _due("import", "imports", about="id", at="at"),
         ]
     )
     + " ORDER BY at, subject_id LIMIT :n"
@@ -242,6 +250,9 @@ NAMES_ABOUT = text("SELECT about_id, subject_id, names FROM seal_entries WHERE a
 
 REDACTED = text("SELECT id, task_id, details FROM redactions WHERE task_id = ANY(:ids) ORDER BY at, id")
 
+IMPORTED = text(
+    "SELECT about_id, import_id FROM imported_subjects WHERE about_id = ANY(:ids) ORDER BY import_id"
+)
 PRUNED = text("SELECT task_id, what, pruning_id FROM pruned_tasks WHERE task_id = ANY(:ids)")
 
 N_UNSEALED = text(f"""
@@ -266,4 +277,5 @@ ROWS_BY_KIND: dict[str, TextClause] = {
     "calibration": CALIBRATION_ROWS,
     "redaction": REDACTION_ROWS,
     "pruning": PRUNING_ROWS,
+    "import": IMPORT_ROWS,
 }

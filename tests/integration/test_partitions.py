@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from db.migrate import check, downgrade, migrate
+from db.partitions import PARTITIONED
 from tests.integration.history import fill, places
 from worker.errors import StoreBusyError
 from worker.months import month_of
@@ -36,7 +37,7 @@ def test_the_present_month_is_made_with_two_ahead_for_every_table(rig: Any) -> N
     made = make_partitions(rig.store, now=NOW)
     assert len(made.partitions) == 9
     found = list_partitions(rig.store)
-    for parent in partitions.PARTITIONED:
+    for parent in PARTITIONED:
         assert of(parent, found) == [f"{parent}_{MONTH.plus(i).suffix}" for i in range(3)]
     fill(rig, MONTH, 3)
     assert places(rig) == {f"chains_{MONTH.suffix}": 6}

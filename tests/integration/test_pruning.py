@@ -15,9 +15,12 @@ from uuid_utils.compat import uuid7
 
 from db.retention import EVIDENCE, TASK
 from tests.integration.history import fill, places
+from tests.integration.sealed import attack, decided, differences, found_by, id_of, seal
 from worker.errors import StoreBusyError, StoreRightsError
 from worker.months import month_of, months_before
 from worker.pruning import Pruned, prune, rules_of
+from worker.seals.findings import What
+from worker.stages.desk import Desk
 from worker.stages.upkeep import upkeep
 from worker.store import pruning
 from worker.store.partitions import list_partitions, make_partitions
@@ -202,6 +205,27 @@ def test_a_pruning_that_is_stopped_has_listed_what_it_took(rig: Any, monkeypatch
     assert not listed & left
     monkeypatch.setattr(pruning.Tally, "add", add)
     assert run(rig)[0].n_tasks == 1
+
+
+def test_what_was_pruned_verifies_as_pruned_and_what_was_removed_as_removed(desk: Desk) -> None:
+    make_partitions(desk.store, now=NOW)
+    decided(desk, "a", "b")
+    seal(desk.store)
+    soon = MONTH.plus(2).starts_at
+    rules = [Rule(tenant="default", older_than=soon, keep_labelled=False, pruning_id=uuid7())]
+    (done,) = prune(desk.store, {EVIDENCE: rules}, who="operator")
+    assert done.months == (str(MONTH),)
+    findings, _ = found_by(desk.store)
+    assert {one.what for one in findings} == {What.PRUNED}
+    assert len(findings) == 2 * (2 + 1)
+    assert all(str(rules[0].pruning_id) in one.note for one in findings)
+    (sealed,) = seal(desk.store)
+    assert sealed.n_entries == 1  # the pruning itself
+    assert differences(desk.store) == []
+    attack(desk.store, "decisions", "DELETE FROM decisions WHERE task_id = :id", id=id_of(desk.store, "a"))
+    assert {what for what, _, _ in differences(desk.store)} == {"removed"}
+    attack(desk.store, "prunings", "UPDATE prunings SET n_tasks = 1")
+    assert ("changed", "pruning", ("pruning",)) in differences(desk.store)
 
 
 def test_a_worker_may_neither_prune_nor_say_that_something_was_pruned(rig: Any) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from sqlalchemy import Engine, create_engine, text
 from uuid_utils.compat import uuid7
 
 from tests.integration.history import fill
+from tests.integration.sealed import attack, decided, differences, found_by, id_of, seal
 from worker.errors import LedgerFileError
 from worker.months import id_at, month_of
+from worker.seals.findings import What
+from worker.stages.desk import Desk
 from worker.store import importing
 from worker.store.exporting import Wanted
 from worker.store.story import find_task, load_story
@@ -32,13 +36,13 @@ TABLES = ("tasks", "task_events", "chains", "verdicts", "decisions", "clusters",
 
 
 @pytest.fixture
-def other(rig: Any) -> Iterator[Engine]:
+def other(store: Engine) -> Iterator[Engine]:
     """Another installation: an empty database."""
-    name = f"other_{rig.store.url.database}"
-    server = create_engine(rig.store.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    name = f"other_{store.url.database}"
+    server = create_engine(store.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE migrated"))
-    engine = create_engine(rig.store.url.set(database=name))
+    engine = create_engine(store.url.set(database=name))
     yield engine
     engine.dispose()
     with server.connect() as connection:
@@ -267,3 +271,18 @@ def test_events_that_come_later_stand_after_the_imported_ones(
     import_file(other, export(rig.store, OURS, tmp_path / "l").path, tenant="default", who="auditor")
     ask(other, "INSERT INTO task_events (task_id, to_state, who) VALUES (:id, 'queued', 'later')", id=task_id)
     assert [who for (who,) in ask(other, "SELECT who FROM task_events ORDER BY id")] == ["test", "later"]
+
+
+def test_what_came_by_an_import_is_not_taken_for_slipped_in(
+    desk: Desk, other: Engine, tmp_path: Path
+) -> None:
+    decided(desk, "a")
+    path = export(desk.store, OURS, tmp_path / "l").path
+    decided(replace(desk, store=other), "b")
+    assert len(seal(other)) == 1
+    import_file(other, path, tenant="default", who="auditor")
+    assert {one.what for one in found_by(other)[0]} == {What.IMPORTED}
+    assert sum(one.n_entries for one in seal(other, everything=True)) == 3  # decision, label, the import
+    assert {one.what for one in found_by(other)[0]} == {What.IMPORTED}
+    attack(other, "chains", "UPDATE chains SET text = 'x' WHERE task_id = :id", id=id_of(other, "a"))
+    assert {what for what, _, _ in differences(other)} == {"changed"}
