@@ -140,6 +140,7 @@ def generate(database_url: str, plan: Plan, *, processes: int = 1) -> None:
     migrate(database_url)
     store = connect(database_url)
     if not is_empty(store):
+        store.dispose()
         raise SystemExit("this database holds tasks; give an empty one")
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -162,8 +163,8 @@ def generate(database_url: str, plan: Plan, *, processes: int = 1) -> None:
     if plan.unfinished:
         _queue(store, plan, made["math"][1])
     print(f"copied after {time.perf_counter() - began:.0f} s", flush=True)
-    for step in finish(store, indexes):
-        print(f"{step} after {time.perf_counter() - began:.0f} s", flush=True)
+    finish(store, indexes)
+    print(f"indexed and vacuumed after {time.perf_counter() - began:.0f} s", flush=True)
     store.dispose()
 
 

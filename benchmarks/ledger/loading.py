@@ -68,16 +68,14 @@ def _blocks(rows: Iterable[str]) -> Iterator[str]:
         yield "".join(block)
 
 
-def finish(store: Store, indexes: Sequence[str]) -> Iterator[str]:
-    """Build the indexes and what queries and plans need beside the rows; yield what was done."""
+def finish(store: Store, indexes: Sequence[str]) -> None:
+    """Build the indexes and what queries and plans need beside the rows."""
     for definition in indexes:
         with transaction(store) as connection:
             connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '512MB'")
             connection.exec_driver_sql(definition)
-        yield definition.split(" USING ", maxsplit=1)[0].lower()
     with statements(store) as connection:
         connection.execute(text("VACUUM ANALYZE"))
-        yield "vacuumed"
         for name in SERVER:
             connection.execute(text(f"ALTER SYSTEM RESET {name}"))
         connection.execute(text("SELECT pg_reload_conf()"))
