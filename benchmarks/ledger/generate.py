@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 from benchmarks.ledger.loading import copy_text, finish, is_empty, prepare
 from benchmarks.ledger.rows import COLUMNS, Form, form_of, line
@@ -37,6 +38,7 @@ from benchmarks.ledger.year import (
     tenant_of,
     uuid7,
 )
+from db import entries
 from db.migrate import migrate
 from db.session import connect
 from worker.embedded.services import Services
@@ -184,6 +186,8 @@ def _fill(
         with transaction(store) as connection:
             for table, columns in [("batches", BATCH_COLUMNS), *COLUMNS.items()]:
                 copy_text(connection, table, columns, tables.get(table, ()))
+            decided = [UUID(row[:32]) for row in tables["decisions"]]
+            connection.execute(entries.WRITE, {"ids": decided})
         if batch % 100 == 0:
             print(f"batch {batch} of {plan.year.n_batches}", flush=True)
     store.dispose()

@@ -36,7 +36,7 @@ def prepare(store: Store) -> list[str]:
         for name, value in SERVER.items():
             connection.execute(text(f"ALTER SYSTEM SET {name} = '{value}'"))
         connection.execute(text("SELECT pg_reload_conf()"))
-        found = connection.execute(INDEXES, {"tables": list(COLUMNS)}).all()
+        found = connection.execute(INDEXES, {"tables": [*COLUMNS, "search_entries"]}).all()
         for row in found:
             connection.execute(text(f"DROP INDEX {row.name}"))
     return [row.definition for row in found]
