@@ -21,7 +21,7 @@ from db.migrate import downgrade, migrate
 from db.session import connect
 from worker.errors import QueryError
 from worker.store.filters import LABELS, OUTCOMES, REASONS, STATES, Filters, Range
-from worker.store.finding import Page, find, find_all
+from worker.store.finding import NOBODY, Page, facet_values, find, find_all
 from worker.store.transactions import Store
 
 pytestmark = pytest.mark.services
@@ -238,6 +238,26 @@ def test_a_cursor_of_other_filters_is_refused(ledger: Store) -> None:
 def test_a_value_that_cannot_be_is_told(values: dict[str, Any], told: str) -> None:
     with pytest.raises(QueryError, match=told):
         Filters(**values)
+
+
+def test_both_ways_of_searching_have_their_index(ledger: Store) -> None:
+    wanted = Filters(kind=["math"], label=["right", "wrong"])
+    values = {
+        **facet_values(wanted)[0],
+        **{"tenant": "default", "since": UNTIL - timedelta(days=90), "before": UNTIL, "before_id": NOBODY},
+        **{"margin_from": 0, "margin_until": 1, "degree_from": 0, "degree_until": math.inf, "n": 50},
+    }
+    for statement, index in (
+        (finding.along_time(1), "ix_search_entries_newest"),
+        (finding.END_OF_PROBE, "ix_search_entries_newest"),
+        (finding.in_week(1), "ix_search_entries_facets"),
+    ):
+        with ledger.begin() as connection:
+            connection.execute(
+                text("SET LOCAL enable_seqscan = off")
+            )  # so few rows are read at once otherwise
+            plan = connection.execute(text("EXPLAIN " + statement.text), values).scalars().all()
+        assert index in "\n".join(plan)
 
 
 def test_the_migration_makes_the_entries_that_the_decide_stage_writes(ledger: Store) -> None:
