@@ -13,7 +13,7 @@ BY = {"kind": "e.kind", "domain": "e.domain", "model": "m.model"}
 _MODELS = "CROSS JOIN LATERAL unnest(string_to_array({}, ',')) AS m (model)"
 
 
-def decided(n_groups: int, *, every: str | None, by: str | None) -> TextClause:
+def decided(n_groups: int, *, every: str | None, by: str | None, through_facets: bool) -> TextClause:
     """Return the counts of decisions, a row for each period, value, set of reasons and standing of the label.
 
     The caller adds them up: so many small counts cost no more to make than one, and tell everything.
@@ -22,7 +22,9 @@ def decided(n_groups: int, *, every: str | None, by: str | None) -> TextClause:
         n_groups: See ``facets_clause``.
         every: One of ``EVERY``; none is all time as one period.
         by: One of ``BY``; none is everything together.
+        through_facets: Whether the facets are rare enough for their index; else the span of time is read.
     """
+    facets = "e.facets" if through_facets else "(e.facets || CAST('{}' AS bigint[]))"
     period = "NULL" if every is None else f"date_trunc('{every}', e.decided_at AT TIME ZONE 'UTC')::date"
     return text(
         f"SELECT {period} AS period, {BY[by] if by else 'NULL'} AS value, e.reasons, e.label, "  # noqa: S608 (fixed parts)
@@ -30,7 +32,7 @@ def decided(n_groups: int, *, every: str | None, by: str | None) -> TextClause:
         "sum(e.tokens_spent) AS tokens_spent, sum(e.tokens_saved) AS tokens_saved "
         f"FROM search_entries e {_MODELS.format('e.models') if by == 'model' else ''} "
         "WHERE e.tenant = :tenant AND e.decided_at >= :since AND e.decided_at < :before "
-        f"AND {facets_clause(n_groups)} GROUP BY 1, 2, 3, 4"
+        f"AND {facets_clause(n_groups, facets=facets)} GROUP BY 1, 2, 3, 4"
     )
 
 

@@ -83,8 +83,12 @@ def upgrade() -> None:
     op.execute(FILL)
     op.create_index("ix_search_entries_newest", "search_entries", ["tenant", "decided_at", "task_id"])
     op.create_index("ix_search_entries_facets", "search_entries", ["facets"], postgresql_using="gin")
+    op.create_index(
+        "ix_tasks_failed_at", "tasks", ["tenant", "finished_at"], postgresql_where=sa.text("state = 'failed'")
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_tasks_failed_at", table_name="tasks", postgresql_where=sa.text("state = 'failed'"))
     op.drop_table("saved_queries")
     op.drop_table("search_entries")

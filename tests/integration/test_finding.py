@@ -69,6 +69,7 @@ def short_walk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finding, "along_time", lambda n: text(walk(n).text.replace(old, new)))
     end = finding.END_OF_PROBE.text.replace(str(finding.PROBE - 1), "39")
     monkeypatch.setattr(finding, "END_OF_PROBE", text(end))
+    monkeypatch.setattr(finding, "MOST", 5)  # so that some weeks are dense
 
 
 def record(store: Store) -> list[Any]:
@@ -244,13 +245,22 @@ def test_both_ways_of_searching_have_their_index(ledger: Store) -> None:
     wanted = Filters(kind=["math"], label=["right", "wrong"])
     values = {
         **facet_values(wanted)[0],
-        **{"tenant": "default", "since": UNTIL - timedelta(days=90), "before": UNTIL, "before_id": NOBODY},
-        **{"margin_from": 0, "margin_until": 1, "degree_from": 0, "degree_until": math.inf, "n": 50},
+        "weeks": ["week=1", "week=2"],
+        "tenant": "default",
+        "since": UNTIL - timedelta(days=90),
+        "before": UNTIL,
+        "before_id": NOBODY,
+        "margin_from": 0,
+        "margin_until": 1,
+        "degree_from": 0,
+        "degree_until": math.inf,
+        "n": 50,
+        "most": 2000,
     }
     for statement, index in (
         (finding.along_time(1), "ix_search_entries_newest"),
         (finding.END_OF_PROBE, "ix_search_entries_newest"),
-        (finding.in_week(1), "ix_search_entries_facets"),
+        (finding.in_weeks(1), "ix_search_entries_facets"),
     ):
         with ledger.begin() as connection:
             connection.execute(

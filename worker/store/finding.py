@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,13 +15,18 @@ from db import finding
 from db.entries import WEEK_S
 from worker.errors import QueryError
 from worker.store.filters import Filters
-from worker.store.transactions import statements
+from worker.store.transactions import transaction
+
+Found = tuple[UUID, datetime]
+"""A task, and when it was decided."""
 
 NOBODY = UUID(int=0)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 EXPORT_PAGE = 2000
+MOST_WEEKS = 16
+"""Weeks of one look at the facets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,8 @@ def find(engine: Engine, filters: Filters, *, tenant: str, limit: int, after: st
         QueryError: The cursor is none, or one of another search.
     """
     place = None if after is None else _place(after, filters)
-    with statements(engine) as connection:
+    with transaction(engine) as connection:
+        connection.execute(finding.NO_TABLE_SCANS)
         # One more than is wanted tells whether there is another page.
         found = _search(connection, filters, tenant=tenant, n=limit + 1, after=place)
         ids = [task_id for task_id, _ in found[:limit]]
@@ -82,7 +88,7 @@ def find_all(
 
 def _search(
     connection: Connection, filters: Filters, *, tenant: str, n: int, after: Place | None
-) -> list[tuple[UUID, datetime]]:
+) -> list[Found]:
     """Return up to ``n`` tasks: along the order of time first, and if that is not enough week by week."""
     facets, n_groups = facet_values(filters)
     values: dict[str, Any] = {
@@ -106,13 +112,50 @@ def _search(
         return found  # all there is was looked at
     values |= {"before": end.decided_at, "before_id": end.task_id}
     oldest = connection.execute(finding.OLDEST, {"tenant": tenant}).scalar_one()
-    weekly = finding.in_week(n_groups)
-    for week in _weeks(end.decided_at, max(oldest, values["since"])):
-        of_week = values | {"all": [*facets["all"], f"week={week}"], "n": n - len(found)}
-        found += _rows(connection, weekly, of_week)
-        if len(found) == n:
-            break
+    weeks = _weeks(end.decided_at, max(oldest, values["since"]))
+    return found + _by_facets(connection, weeks, values, n_groups, n=n - len(found))
+
+
+def _by_facets(
+    connection: Connection, weeks: range, values: dict[str, Any], n_groups: int, *, n: int
+) -> list[Found]:
+    """Return up to ``n`` tasks of these weeks, a few weeks at a time: more and more while little is found."""
+    statement = finding.in_weeks(n_groups)
+    found: list[Found] = []
+    at, size = 0, 1
+    while at < len(weeks) and len(found) < n:
+        chunk = weeks[at : at + size]
+        asked = values | {"weeks": [f"week={week}" for week in chunk], "most": finding.MOST + 1}
+        rows = connection.execute(statement, asked).all()
+        if len(rows) > finding.MOST and size > 1:
+            size = 1  # too much for one look; a week at a time
+            continue
+        if len(rows) > finding.MOST:
+            found += _of_dense_week(connection, chunk[0], asked, n_groups, n=n - len(found))
+        else:
+            found += _newest([row for row in rows if row.fits], n - len(found))
+        at, size = at + len(chunk), min(2 * size, MOST_WEEKS)
     return found
+
+
+def _of_dense_week(
+    connection: Connection, week: int, values: dict[str, Any], n_groups: int, *, n: int
+) -> list[Found]:
+    """Return up to ``n`` tasks of a week in which many have the facets: along the order of time, else all of them."""
+    start, end = (EPOCH + timedelta(seconds=WEEK_S * one) for one in (week, week + 1))
+    within = values | {"since": max(start, values["since"]), "n": n}
+    if end < values["before"]:
+        within |= {"before": end, "before_id": NOBODY}
+    found = _rows(connection, finding.along_time(n_groups), within)
+    if len(found) == n:
+        return found
+    everything = connection.execute(finding.in_weeks(n_groups), within | {"most": None}).all()
+    return _newest([row for row in everything if row.fits], n)
+
+
+def _newest(rows: Sequence[Any], n: int) -> list[Found]:
+    found = [(row.task_id, row.decided_at) for row in rows]
+    return sorted(found, key=lambda one: (one[1], one[0]), reverse=True)[:n]
 
 
 def facet_values(filters: Filters) -> tuple[dict[str, list[str]], int]:
@@ -123,7 +166,7 @@ def facet_values(filters: Filters) -> tuple[dict[str, list[str]], int]:
     return {"all": needed} | {f"any_{i}": group for i, group in enumerate(either)}, len(either)
 
 
-def _rows(connection: Connection, statement: Any, values: dict[str, Any]) -> list[tuple[UUID, datetime]]:  # noqa: ANN401 (SQLAlchemy's)
+def _rows(connection: Connection, statement: Any, values: dict[str, Any]) -> list[Found]:  # noqa: ANN401 (SQLAlchemy's)
     return [(row.task_id, row.decided_at) for row in connection.execute(statement, values)]
 
 

@@ -106,7 +106,8 @@ def count(
         return counts.setdefault((row.period, row.value), Count(period=row.period, value=row.value))
 
     with statements(engine) as connection:
-        for row in connection.execute(statistics.decided(n_groups, every=every, by=by), values):
+        decided = statistics.decided(n_groups, every=every, by=by, through_facets=bool(filters.batch))
+        for row in connection.execute(decided, values):
             of(row).add(row)
         for row in connection.execute(statistics.failed(every=every, by=by), values | asked):
             of(row).n_failed += row.n
