@@ -25,8 +25,11 @@ _NEWEST = "ORDER BY decided_at DESC, task_id DESC"
 OLDEST = text("SELECT min(decided_at) FROM search_entries WHERE tenant = :tenant")
 
 
-# Everything here has an index; but the planner cannot know how frequent a facet is, and may take a table to be quicker.
-NO_TABLE_SCANS = text("SET LOCAL enable_seqscan = off")
+# Everything here has an index, but the planner cannot know how frequent a facet is and may find a table quicker; nor
+# can a plan be kept that was made for other facets.
+PLANNING = text(
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)"
+)
 
 
 def facets_clause(n_groups: int, *, facets: str = "facets") -> str:

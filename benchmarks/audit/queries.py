@@ -178,6 +178,9 @@ def explain(store: Store, seed: int, folder: Path) -> None:
         with store.connect() as connection:
             cursor = connection.connection.cursor()
             for statement, values in said:
+                if statement.startswith("SET"):
+                    cursor.execute(statement)
+                    continue
                 cursor.execute("EXPLAIN (ANALYZE, BUFFERS) " + statement, values)
                 parts.append("\n".join([statement, "", *(row[0] for row in cursor.fetchall())]))
         (folder / f"{i:02}.txt").write_text("\n\n".join(parts) + "\n", encoding="utf-8")

@@ -61,7 +61,7 @@ def find(engine: Engine, filters: Filters, *, tenant: str, limit: int, after: st
     """
     place = None if after is None else _place(after, filters)
     with transaction(engine) as connection:
-        connection.execute(finding.NO_TABLE_SCANS)
+        connection.execute(finding.PLANNING)
         # One more than is wanted tells whether there is another page.
         found = _search(connection, filters, tenant=tenant, n=limit + 1, after=place)
         ids = [task_id for task_id, _ in found[:limit]]
