@@ -31,11 +31,9 @@ from cli.filters import (
     given_options,
 )
 from cli.rows import Format, format_of, write_rows
-from worker.store.filters import Filters
+from worker.store.finding import Page, find_all
 from worker.store.finding import find as find_page
-from worker.store.finding import find_all
 from worker.store.saved_queries import get_query, list_queries, remove_query, save_query
-from worker.store.transactions import Store
 
 COLUMNS = (
     *(
@@ -62,6 +60,7 @@ COLUMNS = (
     ),
     *("calibration_id", "configuration", "code_version", "tokens_spent", "tokens_saved"),
 )
+PAGE = 50
 SHORT = ("decided", "task_id", "custom_id", "domain", "answer", "abstained", "margin", "degree", "label")
 
 
@@ -86,9 +85,9 @@ def find(
         int, typer.Option("--limit", "-n", min=1, max=10_000, help="Decisions of one page.")
     ] = 50,
     after: Annotated[str | None, typer.Option(help="The cursor that the page before ended with.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every page, streamed.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every page, streamed, as JSON lines.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A file: .jsonl, .csv or .parquet.")
+        Path | None, typer.Option("--output", "-o", help="A file for all of them: .jsonl, .csv or .parquet.")
     ] = None,
     form: Annotated[str | None, typer.Option("--format", help="table, jsonl, csv or parquet.")] = None,
     save: Annotated[str | None, typer.Option(help="Keep these filters under a name.")] = None,
@@ -120,34 +119,25 @@ def find(
             filters = filters_of(options, store, tenant=settings.tenant)
             if save is not None:
                 save_query(store, save, options, tenant=settings.tenant)
-            if everything or output is not None:
-                _export(store, filters, tenant=settings.tenant, after=after, form=shape, path=output)
+            if everything or (output is not None and limit is None):
+                found = find_all(store, filters, tenant=settings.tenant, after=after)
+                # A table has to be whole before it can be drawn.
+                shape = Format.JSON if shape is Format.TABLE else shape
+                n, cursor = write_rows(map(_whole, found), COLUMNS, shape, output), None
             else:
-                _show_page(store, filters, tenant=settings.tenant, limit=limit, after=after, form=shape)
+                page = find_page(store, filters, tenant=settings.tenant, limit=limit or PAGE, after=after)
+                n, cursor = _write_page(page, shape, output), page.cursor
+    # On standard error, so that what is piped into a file is decisions only.
+    if output is not None:
+        err.print(plain(f"{n} decisions in {output}"), soft_wrap=True)
+    if cursor is not None:
+        err.print(f"more: --after {cursor}", soft_wrap=True)
 
 
-def _export(
-    store: Store, filters: Filters, *, tenant: str, after: str | None, form: Format, path: Path | None
-) -> None:
-    rows = (_whole(row) for row in find_all(store, filters, tenant=tenant, after=after))
+def _write_page(page: Page, form: Format, path: Path | None) -> int:
     if form is Format.TABLE:
-        form = Format.JSON  # a table has to be whole before it can be drawn
-    n = write_rows(rows, COLUMNS, form, path)
-    if path is not None:
-        err.print(plain(f"{n} decisions in {path}"), soft_wrap=True)
-
-
-def _show_page(
-    store: Store, filters: Filters, *, tenant: str, limit: int, after: str | None, form: Format
-) -> None:
-    page = find_page(store, filters, tenant=tenant, limit=limit, after=after)
-    if form is Format.TABLE:
-        write_rows(map(_short, page.rows), SHORT, form, None)
-    else:
-        write_rows(map(_whole, page.rows), COLUMNS, form, None)
-    if page.cursor is not None:
-        # On standard error, so that what is piped into a file is decisions only.
-        err.print(f"more: --after {page.cursor}", soft_wrap=True)
+        return write_rows(map(_short, page.rows), SHORT, form, path)
+    return write_rows(map(_whole, page.rows), COLUMNS, form, path)
 
 
 def _whole(row: dict[str, Any]) -> dict[str, Any]:

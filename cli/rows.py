@@ -57,6 +57,8 @@ def write_rows(rows: Iterable[Row], columns: Sequence[str], form: Format, path: 
     """Write rows as they come and return how many; a file is there once it is whole, or not at all."""
     if path is None:
         return _print(rows, columns, form)
+    if form is Format.TABLE:
+        raise fail("a table is for the terminal; give a file --format jsonl, csv or parquet")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if form is Format.PARQUET:

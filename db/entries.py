@@ -39,7 +39,13 @@ class SearchEntryRow(Base):
     __tablename__ = "search_entries"
     __table_args__ = (
         Index("ix_search_entries_newest", "tenant", "decided_at", "task_id"),
-        Index("ix_search_entries_facets", "facets", postgresql_using="gin"),
+        # Every search reads what is pending, so little may be; it is still cheaper than no list at all.
+        Index(
+            "ix_search_entries_facets",
+            "facets",
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": "256"},  # KiB
+        ),
     )
 
     task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)

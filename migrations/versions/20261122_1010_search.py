@@ -82,7 +82,13 @@ def upgrade() -> None:
     )
     op.execute(FILL)
     op.create_index("ix_search_entries_newest", "search_entries", ["tenant", "decided_at", "task_id"])
-    op.create_index("ix_search_entries_facets", "search_entries", ["facets"], postgresql_using="gin")
+    op.create_index(
+        "ix_search_entries_facets",
+        "search_entries",
+        ["facets"],
+        postgresql_using="gin",
+        postgresql_with={"gin_pending_list_limit": "256"},
+    )
     op.create_index(
         "ix_tasks_failed_at", "tasks", ["tenant", "finished_at"], postgresql_where=sa.text("state = 'failed'")
     )
