@@ -47,6 +47,16 @@ CROSS JOIN LATERAL (SELECT coalesce(
 WHERE d.is_current ORDER BY d.created_at, d.task_id
 """
 
+# Entries change when labels come, and queries are kept and forgotten; where the workers have a role of their own.
+GRANT = """
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'mergereasoner_worker') THEN
+        GRANT SELECT, INSERT, UPDATE ON search_entries TO mergereasoner_worker;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON saved_queries TO mergereasoner_worker;
+    END IF;
+END $$
+"""
+
 
 def upgrade() -> None:
     op.create_table(
@@ -80,6 +90,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "name", name=op.f("pk_saved_queries")),
     )
+    op.execute(GRANT)
     op.execute(FILL)
     op.create_index("ix_search_entries_newest", "search_entries", ["tenant", "decided_at", "task_id"])
     op.create_index(

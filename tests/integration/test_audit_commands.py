@@ -134,6 +134,11 @@ def test_a_csv_file_holds_no_formulas_and_the_json_lines_every_byte(run: Run, tm
     assert len(lines) == len(rows) == 4 + len(HOSTILE)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     assert run("find", "-o", tmp_path / "no" / "d.csv").exit_code == 2
+    assert (
+        run("find", "-n", 2, "-o", tmp_path / "page.csv").stderr.splitlines()[-1].startswith("more: --after")
+    )
+    assert len(list(csv.DictReader((tmp_path / "page.csv").open(newline="")))) == 2
+    assert run("find", "--format", "table", "-o", tmp_path / "t.txt", "-n", 2).exit_code == 2
 
 
 @pytest.mark.usefixtures("batch", "needs_pyarrow")
@@ -182,27 +187,27 @@ def test_a_query_with_a_name_is_kept_changed_and_removed_for_its_tenant(run: Run
     assert "1 to 100" in run("find", "--save", " ").stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("--since", "soon"), "--since 'soon' is no time"),
-        (("--since", "999999w"), "before all records"),
-        (("--margin", "a..b"), "--margin 'a..b' is no range"),
-        (("--margin", "0.5..0.1"), "margin"),
-        (("--margin", "nan.."), "margin"),
-        (("--degree", "-1.."), "degree"),
-        (("--label", "maybe"), "right, wrong"),
-        (("--why", "tired"), "vote_margin"),
-        (("--batch", "x"), "no id"),
-        (("--format", "xml"), "table, jsonl"),
-        (("--since", "2026-05-02", "--until", "2026-05-01"), "nothing lies between"),
-    ],
-)
-def test_a_wrong_option_is_one_clear_line(run: Run, arguments: tuple[str, ...], told: str) -> None:
-    result = run("find", *arguments)
-    assert result.exit_code == 2
-    assert told in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+WRONG = {
+    ("--since", "soon"): "--since 'soon' is no time",
+    ("--since", "999999w"): "before all records",
+    ("--margin", "a..b"): "--margin 'a..b' is no range",
+    ("--margin", "0.5..0.1"): "margin",
+    ("--margin", "nan.."): "margin",
+    ("--degree", "-1.."): "degree",
+    ("--label", "maybe"): "right, wrong",
+    ("--why", "tired"): "vote_margin",
+    ("--batch", "x"): "no id",
+    ("--format", "xml"): "table, jsonl",
+    ("--since", "2026-05-02", "--until", "2026-05-01"): "nothing lies between",
+}
+
+
+def test_a_wrong_option_is_one_clear_line(run: Run) -> None:
+    for arguments, told in WRONG.items():
+        result = run("find", *arguments)
+        assert result.exit_code == 2
+        assert told in result.stderr
+        assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_story_tells_chains_by_cluster_evidence_thresholds_and_costs(
