@@ -82,8 +82,8 @@ def find(
     margin: Margin = None,
     degree: Degree = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, max=10_000, help="Decisions of one page.")
-    ] = 50,
+        int | None, typer.Option("--limit", "-n", min=1, max=10_000, help="Decisions of one page; else 50.")
+    ] = None,
     after: Annotated[str | None, typer.Option(help="The cursor that the page before ended with.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every page, streamed, as JSON lines.")] = False,
     output: Annotated[

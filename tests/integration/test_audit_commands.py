@@ -196,6 +196,8 @@ WRONG = {
     ("--degree", "-1.."): "degree",
     ("--label", "maybe"): "right, wrong",
     ("--why", "tired"): "vote_margin",
+    ("--kind", "maths"): "math, code",
+    ("--verdict", "coed:refuted"): "of code",
     ("--batch", "x"): "no id",
     ("--format", "xml"): "table, jsonl",
     ("--since", "2026-05-02", "--until", "2026-05-01"): "nothing lies between",

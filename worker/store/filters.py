@@ -13,13 +13,23 @@ from uuid import UUID
 from reasoner.decisions import AbstainReason
 from reasoner.outcomes import Outcome
 from worker.errors import QueryError
+from worker.kinds import KINDS
+from worker.messages import VERIFY
 from worker.store.texts import storable
 
 LABELS = ("right", "wrong", "unknown", "conflicting", "none", "any")
 STATES = ("answered", "abstained")
 REASONS = tuple(reason.value for reason in AbstainReason)
 OUTCOMES = tuple(outcome.value for outcome in Outcome)
-KNOWN = {"state": STATES, "why": REASONS, "outcome": (*OUTCOMES, "none"), "label": LABELS}
+MODES = ("merge", "spread")
+KNOWN = {
+    "kind": tuple(KINDS),
+    "mode": MODES,
+    "state": STATES,
+    "why": REASONS,
+    "outcome": (*OUTCOMES, "none"),
+    "label": LABELS,
+}
 HIGHEST_BUCKET = 16
 """Merge degrees from here on are one facet."""
 
@@ -81,10 +91,13 @@ class Filters:
     def _check_verdicts(self) -> None:
         for value in self.verdict:
             verifier, colon, outcome = value.partition(":")
-            if colon and (not verifier or outcome not in OUTCOMES):
+            is_known = (
+                outcome in OUTCOMES and verifier in VERIFY if colon else verifier in {*OUTCOMES, *VERIFY}
+            )
+            if not is_known:
                 raise QueryError(
                     f"verdict {value!r} is not VERIFIER, OUTCOME or VERIFIER:OUTCOME "
-                    f"with an outcome of {', '.join(OUTCOMES)}"
+                    f"of {', '.join(VERIFY)} and {', '.join(OUTCOMES)}"
                 )
 
     def _check_ranges(self) -> None:
