@@ -8,7 +8,7 @@ import typer
 
 from cli.connection import current_settings, reading
 from cli.console import JsonFlag, print_json, told
-from cli.finding import find, queries
+from cli.finding import find, queries, reindex_command
 from cli.stats import stats
 from cli.story import costs_of, tell
 from worker.store.story import find_task, load_story
@@ -17,6 +17,7 @@ audit = typer.Typer(help="Why a task was answered as it was.", no_args_is_help=T
 audit.command()(find)
 audit.command()(queries)
 audit.command()(stats)
+audit.command("reindex")(reindex_command)
 
 
 @audit.callback()

@@ -31,6 +31,7 @@ from cli.filters import (
     given_options,
 )
 from cli.rows import Format, format_of, write_rows
+from worker.store.entries import reindex
 from worker.store.finding import Page, find_all
 from worker.store.finding import find as find_page
 from worker.store.saved_queries import get_query, list_queries, remove_query, save_query
@@ -156,6 +157,26 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
         "degree": row["merge_degree"],
         "label": row["label"],
     }
+
+
+def reindex_command(
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are there.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make from the record what `find` and `stats` read, where it is missing.
+
+    Example:
+
+        merge-reasoner audit reindex
+    """
+    with told():
+        settings = current_settings()
+        with reading(settings) as store:
+            n = reindex(store, tenant=settings.tenant, all_of_them=everything)
+    if as_json:
+        print_json({"n_written": n})
+    else:
+        out.print(f"{n} search entries written")
 
 
 def queries(

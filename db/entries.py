@@ -124,6 +124,12 @@ ON CONFLICT (task_id) DO UPDATE SET
     tokens_saved = excluded.tokens_saved, label = excluded.label, facets = excluded.facets
 """)
 
+DUE = text("""
+SELECT d.id FROM decisions d WHERE d.tenant = :tenant AND d.is_current AND d.id > :after
+  AND (:everything OR NOT EXISTS (SELECT FROM search_entries e WHERE e.task_id = d.task_id AND e.decision_id = d.id))
+ORDER BY d.id LIMIT :n
+""")
+
 # Only what labels say is made again: chains and verdicts may have been pruned since the decision.
 RELABEL = text(r"""
 WITH news AS (

@@ -16,7 +16,6 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from cli.main import app
-from db import entries
 from tests.integration.bench import Outbox, query, send
 from worker.grading import grade_due
 from worker.judging.protocol import Surroundings
@@ -268,13 +267,18 @@ def test_statistics_count_what_was_decided(run: Run, desk: Desk) -> None:
     assert "kind, domain, model" in run("stats", "--by", "tenant").stderr
 
 
-def test_an_entry_that_is_made_again_is_the_same(desk: Desk, batch: str) -> None:
+def test_an_entry_that_is_made_again_is_the_same(run: Run, desk: Desk, batch: str) -> None:
     facets = (
         "SELECT task_id, label, ARRAY(SELECT unnest(facets) ORDER BY 1) FROM search_entries ORDER BY task_id"
     )
     relabelled = query(desk.store, facets)
     assert {row.label for row in relabelled} == {"right", "wrong", "none"}
+    n = len(relabelled)
+    assert run("reindex").stdout == "0 search entries written\n"
+    assert run("reindex", "--all", tenant="other").stdout == "0 search entries written\n"
+    assert run("reindex", "--all").stdout == f"{n} search entries written\n"
+    assert query(desk.store, facets) == relabelled
     with desk.store.begin() as connection:
-        ids = connection.execute(text("SELECT id FROM decisions")).scalars().all()
-        connection.execute(entries.WRITE, {"ids": list(ids)})
+        connection.execute(text("DELETE FROM search_entries"))
+    assert json.loads(run("reindex", "--json").stdout) == {"n_written": n}
     assert query(desk.store, facets) == relabelled
