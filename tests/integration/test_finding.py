@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from benchmarks.ledger.generate import Plan, generate
 from benchmarks.ledger.year import DOMAINS, MODELS, SECOND_MODEL, TENANTS
-from db import finding
+from db import finding, statistics
 from db.migrate import downgrade, migrate
 from db.session import connect
 from worker.errors import QueryError
@@ -242,6 +242,17 @@ def test_a_cursor_of_other_filters_is_refused(ledger: Store) -> None:
 def test_a_value_that_cannot_be_is_told(values: dict[str, Any], told: str) -> None:
     with pytest.raises(QueryError, match=told):
         Filters(**values)
+
+
+def test_every_statement_names_the_tenant() -> None:
+    made = [finding.along_time(2), finding.in_weeks(2), statistics.failed(every=None, by="model")]
+    made.append(statistics.decided(1, every="week", by="kind", through_facets=True))
+    fixed = [
+        one for one in vars(finding).values() if isinstance(one, TextClause) and one is not finding.PLANNING
+    ]
+    assert len(fixed) >= 6
+    for statement in [*made, *fixed]:
+        assert "tenant = :tenant" in statement.text or "VALUES (:tenant" in statement.text
 
 
 def test_both_ways_of_searching_have_their_index(ledger: Store) -> None:
