@@ -147,6 +147,31 @@ SELECT r.id, {_object("r", "id", "tenant", "task_id", "who", "why", "details", t
 FROM redactions r WHERE r.id = ANY(:ids)
 """)  # noqa: S608
 
+PRUNING_ROWS = text(f"""
+SELECT p.id, {
+    _object(
+        "p",
+        "id",
+        "tenant",
+        "what",
+        "policy",
+        "who",
+        "n_tasks",
+        "tasks_sha256",
+        "counts",
+        times=("older_than", "at", "finished_at"),
+    )
+} AS fields
+FROM prunings p WHERE p.id = ANY(:ids)
+""")  # noqa: S608
+
+IMPORT_ROWS = text(f"""
+SELECT i.id, {
+    _object("i", "id", "tenant", "who", "file_sha256", "n_subjects", "subjects_sha256", times=("at",))
+} AS fields
+FROM imports i WHERE i.id = ANY(:ids)
+""")  # noqa: S608
+
 # An import brings rows of times that were sealed long ago, so the whole record is looked through once after it.
 _UNSEALED = "NOT EXISTS (SELECT FROM seal_entries e WHERE e.about_id = {about} AND e.subject_id = {id})"
 
@@ -160,7 +185,7 @@ def _due(kind: str, table: str, *, about: str, at: str, since: str = "") -> str:
     )
 
 
-# Few are calibrations and redactions, so these are looked through from their beginning.
+# Few are calibrations, redactions, prunings and imports, so these are looked through from their beginning.
 DUE = text(
     " UNION ALL ".join(
         [
@@ -168,6 +193,8 @@ DUE = text(
             _due("label", "labels", about="task_id", at="recorded_at", since=":since"),
             _due("calibration", "calibrations", about="id", at="created_at"),
             _due("redaction", "redactions", about="id", at="at"),
+            _due("pruning", "prunings", about="id", at="finished_at"),
+            _due("import", "imports", about="id", at="at"),
         ]
     )
     + " ORDER BY at, subject_id LIMIT :n"
@@ -225,7 +252,9 @@ NAMES_ABOUT = text("SELECT about_id, subject_id, names FROM seal_entries WHERE a
 
 REDACTED = text("SELECT id, task_id, details FROM redactions WHERE task_id = ANY(:ids) ORDER BY at, id")
 
-HAS_PRUNED = text("SELECT to_regclass('pruned_tasks') IS NOT NULL")
+IMPORTED = text(
+    "SELECT about_id, import_id FROM imported_subjects WHERE about_id = ANY(:ids) ORDER BY import_id"
+)
 PRUNED = text("SELECT task_id, what, pruning_id FROM pruned_tasks WHERE task_id = ANY(:ids)")
 
 N_UNSEALED = text(f"""
@@ -249,4 +278,6 @@ ROWS_BY_KIND: dict[str, TextClause] = {
     "label": LABEL_ROWS,
     "calibration": CALIBRATION_ROWS,
     "redaction": REDACTION_ROWS,
+    "pruning": PRUNING_ROWS,
+    "import": IMPORT_ROWS,
 }

@@ -22,6 +22,7 @@ from worker.store.seals import (
     due,
     entries_about,
     entries_of,
+    imported,
     leaves_of,
     n_unsealed,
     names_about,
@@ -267,6 +268,8 @@ def _check(store: Store, entries: Sequence[Entry], previous_until: datetime | No
         if {row.name for row in rows.get(entry.subject_id, ())} - set(entry.names)
     ]
     elsewhere = names_about(store, more) if more else {}
+    late = [entry.about_id for entry in entries if previous_until is not None and entry.at < previous_until]
+    came = imported(store, late) if late else {}
     findings: list[Finding] = []
     kept, found = [], []
     for entry in entries:
@@ -279,19 +282,21 @@ def _check(store: Store, entries: Sequence[Entry], previous_until: datetime | No
         )
         findings += compared.findings
         if previous_until is not None and entry.at < previous_until:
-            findings.append(_backdated(entry))
+            findings.append(_late(entry, came.get(entry.about_id)))
         kept.append(root_of(split(entry.leaves)))
         found.append(compared.root)
     return _Checked(findings, kept, found, sum(len(entry.names) for entry in entries))
 
 
-def _backdated(entry: Entry) -> Finding:
+def _late(entry: Entry, import_id: UUID | None) -> Finding:
     return Finding(
-        what=What.BACKDATED,
+        what=What.BACKDATED if import_id is None else What.IMPORTED,
         row=_subject_name(entry.kind, entry.subject_id),
         seal=entry.seal_number,
         about=entry.about_id,
-        note=f"it says {entry.at.isoformat()}, which an earlier seal had closed",
+        note=f"it says {entry.at.isoformat()}, which an earlier seal had closed"
+        if import_id is None
+        else f"under import {import_id}",
     )
 
 
@@ -316,10 +321,15 @@ def _without_seal(
     """Yield rows of a time that is sealed, which no seal holds."""
     end = last.until_at if until is None else min(until, last.until_at)
     start = BEGINNING if since is None else since
-    for subject in due(store, since=start, until=end, n=MAX_NAMED):
+    subjects = due(store, since=start, until=end, n=MAX_NAMED)
+    came = imported(store, [subject.about_id for subject in subjects])
+    for subject in subjects:
+        import_id = came.get(subject.about_id)
         yield Finding(
-            what=What.INSERTED,
+            what=What.INSERTED if import_id is None else What.IMPORTED,
             row=_subject_name(subject.kind, subject.subject_id),
             about=subject.about_id,
-            note="of a time that is sealed, and in no seal",
+            note="of a time that is sealed, and in no seal"
+            if import_id is None
+            else f"under import {import_id}, and not sealed yet (`audit seal --all`)",
         )

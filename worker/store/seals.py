@@ -214,10 +214,16 @@ def pruned(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, dict[str, UUID]]:
     """Return, of those tasks that a pruning touched, what went (``evidence``, ``task``) and under which pruning."""
     found: dict[UUID, dict[str, UUID]] = defaultdict(dict)
     with statements(engine) as connection:
-        if connection.execute(sealing.HAS_PRUNED).scalar_one():
-            for row in connection.execute(sealing.PRUNED, {"ids": list(ids)}):
-                found[row.task_id][row.what] = row.pruning_id
+        for row in connection.execute(sealing.PRUNED, {"ids": list(ids)}):
+            found[row.task_id][row.what] = row.pruning_id
     return found
+
+
+def imported(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Return, of those tasks and calibrations that an import brought, the last import that did."""
+    with statements(engine) as connection:
+        found = connection.execute(sealing.IMPORTED, {"ids": list(ids)})
+        return {row.about_id: row.import_id for row in found}
 
 
 def salts_of(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, Salts]:

@@ -18,10 +18,11 @@ from worker.store.texts import digest
 from worker.store.transactions import transaction
 from worker.submission.lines import TaskLine
 
+# Batch by batch through the unique key: there is no index on names alone, which every submission would pay for.
 BY_CUSTOM_ID = text("""
-SELECT id FROM tasks WHERE tenant = :tenant AND custom_id = :custom_id
-  AND (CAST(:batch AS uuid) IS NULL OR batch_id = :batch)
-ORDER BY id DESC LIMIT 1
+SELECT t.id FROM batches b JOIN tasks t ON t.batch_id = b.id AND t.custom_id = :custom_id
+WHERE b.tenant = :tenant AND t.tenant = :tenant AND (CAST(:batch AS uuid) IS NULL OR b.id = :batch)
+ORDER BY t.id DESC LIMIT 1
 """)
 
 
