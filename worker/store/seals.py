@@ -115,7 +115,8 @@ def seals_after(engine: Engine, number: int = 0) -> list[Seal]:
 
 def due(engine: Engine, *, since: datetime, until: datetime, n: int) -> list[Subject]:
     """Return what is of a time from ``since`` to before ``until`` and in no seal, oldest first, ``n`` at most."""
-    with statements(engine) as connection:
+    with transaction(engine) as connection:
+        connection.execute(sealing.BY_INDEX)
         rows = connection.execute(sealing.DUE, {"since": since, "until": until, "n": n}).mappings()
         return [Subject(**row) for row in rows]
 
