@@ -172,7 +172,9 @@ DUE = text(
 )
 
 # While a large backlog is sealed the planner's numbers of the entries are old, and it would read all of them each time.
-BY_INDEX = text("SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)")
+BY_INDEX = text(
+    "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+)
 
 # A row bears the time at which its transaction began, so a seal reaches only as far as the oldest transaction that is
 # open; six hours back at most, lest a forgotten session stops the sealing. Of a session whose times this login may not
