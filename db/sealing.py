@@ -79,7 +79,7 @@ FROM verdicts v WHERE v.task_id = ANY(:ids)
 """)  # noqa: S608
 
 DECISION_ROWS = text(f"""
-SELECT d.id, d.task_id, {
+SELECT d.id, d.task_id, ({
     _object(
         "d",
         "id",
@@ -97,10 +97,11 @@ SELECT d.id, d.task_id, {
         "code_version",
         "attempt",
         times=("created_at",),
-    )
-} AS fields, coalesce(c.clusters, '[]')::text AS clusters,
+    ).removesuffix("::text")
+} || jsonb_build_object('method_version', r.row -> 'method_version', 'inputs', r.row -> 'inputs'))::text AS fields,
+  coalesce(c.clusters, '[]')::text AS clusters,
   jsonb_build_object('answer', d.answer, 'document', d.document, 'clusters', coalesce(c.answers, '[]'))::text AS answers
-FROM decisions d LEFT JOIN LATERAL (
+FROM decisions d CROSS JOIN LATERAL (SELECT to_jsonb(d) - 'document' AS row) r LEFT JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_object('number', c.number, 'members', c.members, 'score', c.score,
                                         'posterior', c.posterior, 'in_set', c.in_set, 'outcome', c.outcome)
                      ORDER BY c.number) AS clusters,
