@@ -172,7 +172,15 @@ DUE = text(
     + " ORDER BY at, subject_id LIMIT :n"
 )
 
-# While a large backlog is sealed the planner's numbers of the entries are old, and it would read all of them each time.
+DUE_OF_TASK = text(f"""
+SELECT 'decision' AS kind, s.id AS subject_id, s.task_id AS about_id, s.created_at AS at FROM decisions s
+WHERE s.task_id = :id AND s.created_at < :until AND {_UNSEALED.format(about="s.task_id", id="s.id")}
+UNION ALL
+SELECT 'label', s.id, s.task_id, s.recorded_at FROM labels s
+WHERE s.task_id = :id AND s.recorded_at < :until AND {_UNSEALED.format(about="s.task_id", id="s.id")}
+""")  # noqa: S608
+
+# While a large backlog is sealed the planner's numbers of the entries are old, and it would read all of them.
 BY_INDEX = text(
     "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
 )
@@ -193,10 +201,10 @@ TRY_LOCK = text("SELECT pg_try_advisory_lock(hashtext('merge-reasoner seal'))")
 UNLOCK = text("SELECT pg_advisory_unlock(hashtext('merge-reasoner seal'))")
 
 ALL_SEALS = text(
-    "SELECT number, header, hash, root, n_entries, until_at, sealed_at FROM seals WHERE number > :after ORDER BY number"
+    "SELECT number, header, hash, root, n_entries, until_at, sealed_at, who FROM seals WHERE number > :after ORDER BY number"
 )
 LAST_SEAL = text(
-    "SELECT number, header, hash, root, n_entries, until_at, sealed_at FROM seals ORDER BY number DESC LIMIT 1"
+    "SELECT number, header, hash, root, n_entries, until_at, sealed_at, who FROM seals ORDER BY number DESC LIMIT 1"
 )
 
 INSERT_SEAL = text("""

@@ -193,6 +193,7 @@ def test_a_decision_that_is_put_in_later_with_an_old_time_is_named(desk: Desk) -
     )
     (found,) = found_by(store)[0]
     assert (found.what.value, found.about) == ("inserted", id_of(store, "a"))
+    assert list(verify_task(store, Tally(), id_of(store, "a"))) == [found]
     seal(store)  # it is in a seal then, but in one that came after its time
     (found,) = found_by(store)[0]
     assert (found.what.value, found.seal) == ("backdated", 2)
@@ -258,6 +259,8 @@ def test_seals_and_kept_hashes_cannot_be_forged_piecemeal(desk: Desk) -> None:
         "header = replace(header, '\"rows\"', '\"Rows\"')",
         "n_entries = n_entries - 1",
         "root = hash",
+        "who = 'other'",
+        "sealed_at = sealed_at - interval '1 day'",
     ):
         with restored(store, "seals"):
             attack(store, "seals", f"UPDATE seals SET {change} WHERE number = 1")
@@ -356,7 +359,9 @@ def test_the_clock_seals_when_decisions_have_waited_long_enough(desk: Desk) -> N
     assert stage.seal(desk) == 1
     decided(desk, "b")
     assert stage.seal(desk) == 0  # the last seal is young
-    attack(desk.store, "seals", "UPDATE seals SET sealed_at = sealed_at - interval '2 hours'")
+    attack(
+        desk.store, "seals", "UPDATE seals SET sealed_at = sealed_at - interval '2 hours'"
+    )  # as if it were
     assert stage.seal(desk) == 1
     assert stage.seal(desk) == 0
 

@@ -116,6 +116,7 @@ def _seal(
         n_rows=sum(len(one.names) for one in entries),
         until_at=reached,
         sealed_at=sealed_at,
+        who=who,
     )
     seal = Seal(
         number=number,
@@ -125,8 +126,9 @@ def _seal(
         n_entries=len(entries),
         until_at=reached,
         sealed_at=sealed_at,
+        who=who,
     )
-    write_seal(store, seal, zip(subjects, entries, strict=True), seeds=seeds, who=who)
+    write_seal(store, seal, zip(subjects, entries, strict=True), seeds=seeds)
     return seal
 
 

@@ -67,6 +67,7 @@ class Seal:
     n_entries: int
     until_at: datetime
     sealed_at: datetime
+    who: str
 
 
 @contextmanager
@@ -121,6 +122,13 @@ def due(engine: Engine, *, since: datetime, until: datetime, n: int) -> list[Sub
         return [Subject(**row) for row in rows]
 
 
+def due_of_task(engine: Engine, task_id: UUID, *, until: datetime) -> list[Subject]:
+    """Return the decisions and labels of one task that are of a time before ``until`` and in no seal."""
+    with statements(engine) as connection:
+        rows = connection.execute(sealing.DUE_OF_TASK, {"id": task_id, "until": until}).mappings()
+        return [Subject(**row) for row in rows]
+
+
 def n_unsealed(engine: Engine, *, since: datetime, at_most: int) -> int:
     """Return how many decisions made since then are in no seal."""
     with statements(engine) as connection:
@@ -133,7 +141,6 @@ def write_seal(
     entries: Iterable[tuple[Subject, Hashed]],
     *,
     seeds: Sequence[tuple[UUID, int, bytes]],
-    who: str,
 ) -> None:
     """Keep a seal with its entries and the new seeds of its tasks, all or nothing."""
     rows = (
@@ -158,7 +165,7 @@ def write_seal(
         "n_entries": seal.n_entries,
         "until_at": seal.until_at,
         "sealed_at": seal.sealed_at,
-        "who": who,
+        "who": seal.who,
     }
     with transaction(engine) as connection:
         batches.copy_rows(connection, "seal_salts", ("task_id", "number", "seed"), seeds)
