@@ -10,10 +10,12 @@ from cli.audit import audit
 from cli.batches import cancel, results_command, status, submit
 from cli.calibrate import calibrate
 from cli.console import Exit
+from cli.database import db
 from cli.dead import dead, retry_command
 from cli.demo import demo
 from cli.docs import docs
 from cli.label import label
+from cli.ledger import export_command, import_command
 from cli.merge import merge
 from cli.models import models
 from cli.nli import calibrate_nli, pull_nli_command, train_nli
@@ -47,7 +49,10 @@ app.command()(merge)
 app.command()(worker)
 app.command()(health)
 app.command("migrate")(migrate_command)
+app.add_typer(db, name="db")
 app.add_typer(verify, name="verify")
+audit.command("export")(export_command)
+audit.command("import")(import_command)
 audit.command("seal")(seal_command)
 audit.command("verify")(verify_command)
 audit.command("proof")(proof_command)

@@ -80,7 +80,7 @@ def verify_command(
 ) -> None:
     """Compare the record with its seals; the exit code is 1 when anything differs, and each row that does is named.
 
-    Looks at the seals of all tenants. What was pruned or redacted on record is counted, and is no difference.
+    Looks at the seals of all tenants. What was pruned, redacted or imported on record is counted, and is no difference.
 
     Examples:
 

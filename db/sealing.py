@@ -146,6 +146,31 @@ SELECT r.id, {_object("r", "id", "tenant", "task_id", "who", "why", "details", t
 FROM redactions r WHERE r.id = ANY(:ids)
 """)  # noqa: S608
 
+PRUNING_ROWS = text(f"""
+SELECT p.id, {
+    _object(
+        "p",
+        "id",
+        "tenant",
+        "what",
+        "policy",
+        "who",
+        "n_tasks",
+        "tasks_sha256",
+        "counts",
+        times=("older_than", "at", "finished_at"),
+    )
+} AS fields
+FROM prunings p WHERE p.id = ANY(:ids)
+""")  # noqa: S608
+
+IMPORT_ROWS = text(f"""
+SELECT i.id, {
+    _object("i", "id", "tenant", "who", "file_sha256", "n_subjects", "subjects_sha256", times=("at",))
+} AS fields
+FROM imports i WHERE i.id = ANY(:ids)
+""")  # noqa: S608
+
 # An import brings rows of times that were sealed long ago, so the whole record is looked through once after it.
 _UNSEALED = "NOT EXISTS (SELECT FROM seal_entries e WHERE e.about_id = {about} AND e.subject_id = {id})"
 
@@ -159,7 +184,7 @@ def _due(kind: str, table: str, *, about: str, at: str, since: str = "") -> str:
     )
 
 
-# Few are calibrations and redactions, so these are looked through from their beginning.
+# Few are calibrations, redactions, prunings and imports, so these are looked through from their beginning.
 DUE = text(
     " UNION ALL ".join(
         [
@@ -167,6 +192,8 @@ DUE = text(
             _due("label", "labels", about="task_id", at="recorded_at", since=":since"),
             _due("calibration", "calibrations", about="id", at="created_at"),
             _due("redaction", "redactions", about="id", at="at"),
+            _due("pruning", "prunings", about="id", at="finished_at"),
+            _due("import", "imports", about="id", at="at"),
         ]
     )
     + " ORDER BY at, subject_id LIMIT :n"
@@ -200,12 +227,9 @@ SELECT greatest(now() - interval '6 hours', least(now(), (
 TRY_LOCK = text("SELECT pg_try_advisory_lock(hashtext('merge-reasoner seal'))")
 UNLOCK = text("SELECT pg_advisory_unlock(hashtext('merge-reasoner seal'))")
 
-ALL_SEALS = text(
-    "SELECT number, header, hash, root, n_entries, until_at, sealed_at, who FROM seals WHERE number > :after ORDER BY number"
-)
-LAST_SEAL = text(
-    "SELECT number, header, hash, root, n_entries, until_at, sealed_at, who FROM seals ORDER BY number DESC LIMIT 1"
-)
+_SEAL = "SELECT number, header, hash, root, n_entries, until_at, sealed_at, who FROM seals"
+ALL_SEALS = text(f"{_SEAL} WHERE number > :after ORDER BY number")
+LAST_SEAL = text(f"{_SEAL} ORDER BY number DESC LIMIT 1")
 
 INSERT_SEAL = text("""
 INSERT INTO seals (number, header, hash, root, n_entries, until_at, sealed_at, who)
@@ -237,8 +261,25 @@ NAMES_ABOUT = text("SELECT about_id, subject_id, names FROM seal_entries WHERE a
 
 REDACTED = text("SELECT id, task_id, details FROM redactions WHERE task_id = ANY(:ids) ORDER BY at, id")
 
-HAS_PRUNED = text("SELECT to_regclass('pruned_tasks') IS NOT NULL")
+IMPORTED = text(
+    "SELECT about_id, import_id FROM imported_subjects WHERE about_id = ANY(:ids) ORDER BY import_id"
+)
 PRUNED = text("SELECT task_id, what, pruning_id FROM pruned_tasks WHERE task_id = ANY(:ids)")
+
+# What a pruning and an import are told to have touched, against the hash over that list which is sealed with them.
+FORGED_LISTS = text("""
+SELECT 'pruning' AS kind, p.id FROM prunings p WHERE p.finished_at IS NOT NULL AND p.tasks_sha256 IS DISTINCT FROM (
+    SELECT encode(sha256(coalesce(string_agg(uuid_send(t.task_id), ''::bytea ORDER BY t.task_id), '')), 'hex')
+    FROM pruned_tasks t WHERE t.pruning_id = p.id)
+UNION ALL
+SELECT 'import', i.id FROM imports i WHERE i.subjects_sha256 IS DISTINCT FROM (
+    SELECT encode(sha256(coalesce(string_agg(uuid_send(s.about_id), ''::bytea ORDER BY s.about_id), '')), 'hex')
+    FROM imported_subjects s WHERE s.import_id = i.id)
+""")
+
+HAS_UNSEALED_IMPORT = text(
+    f"SELECT EXISTS (SELECT FROM imports s WHERE {_UNSEALED.format(about='s.id', id='s.id')})"  # noqa: S608
+)
 
 N_UNSEALED = text(f"""
 SELECT count(*) FROM (SELECT FROM decisions s WHERE s.created_at >= :since AND {
@@ -261,4 +302,6 @@ ROWS_BY_KIND: dict[str, TextClause] = {
     "label": LABEL_ROWS,
     "calibration": CALIBRATION_ROWS,
     "redaction": REDACTION_ROWS,
+    "pruning": PRUNING_ROWS,
+    "import": IMPORT_ROWS,
 }

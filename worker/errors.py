@@ -47,6 +47,14 @@ class StoreUnavailableError(StoreError):
     """Raised when the database cannot be reached, or gave up on a deadlock; worth a retry."""
 
 
+class StoreBusyError(StoreError):
+    """Raised when a table, or a piece of work, is held by somebody else for now; worth a retry later."""
+
+
+class StoreRightsError(StoreError):
+    """Raised when the database's login may not do what was asked; never retried."""
+
+
 class UnknownTaskError(StoreError):
     """Raised when there is no such row; never retried."""
 
@@ -61,6 +69,14 @@ class WeightsError(WorkerError):
 
 class SubmissionError(WorkerError):
     """Raised when nothing of a file can be submitted."""
+
+
+class BackupError(WorkerError):
+    """Raised when a backup cannot be written or restored; nothing was changed."""
+
+
+class LedgerFileError(WorkerError):
+    """Raised when a ledger file cannot be written or imported; nothing was changed."""
 
 
 class CalibrationError(WorkerError):

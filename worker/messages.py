@@ -18,6 +18,9 @@ GENERATE_GIVEN = "generate.given"
 DECIDE = "decide"
 RECONCILE = "reconcile"
 CALIBRATE = "calibrate"
+UPKEEP = "upkeep"
+"""No queue of its own: whoever calibrates also makes the record's months and prunes."""
+
 SEAL = "seal"
 """Not a queue: what the clock asks of the workers of ``calibrate``."""
 

@@ -26,6 +26,7 @@ from worker.messages import (
     QUEUES,
     RECONCILE,
     SEAL,
+    UPKEEP,
     VERIFY,
     decode,
 )
@@ -197,6 +198,7 @@ def _register_calibration(place: Workplace) -> None:
     from worker.judging.protocol import Surroundings
     from worker.judging.table import Judges
     from worker.stages.calibrate import calibrate
+    from worker.stages.upkeep import upkeep
 
     judges = Judges(Surroundings(settings=place.desk.settings, store=place.desk.store))
     place.closing.callback(judges.close)
@@ -205,6 +207,11 @@ def _register_calibration(place: Workplace) -> None:
     def ring() -> None:
         with place.ears.hearing():
             calibrate(place.desk, judges)
+
+    @place.app.task(name=UPKEEP)
+    def keep_up() -> None:
+        with place.ears.hearing():
+            upkeep(place.desk)
 
 
 def _register_sealing(place: Workplace) -> None:

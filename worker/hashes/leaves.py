@@ -29,6 +29,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "calibration": ("thresholds", "report"),
     "redaction": ("redaction",),
     "pruning": ("pruning",),
+    "import": ("import",),
 }
 """The groups of fields of each kind of row, in the order of their digests."""
 

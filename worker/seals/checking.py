@@ -24,6 +24,8 @@ from worker.store.seals import (
     due_of_task,
     entries_about,
     entries_of,
+    forged_lists,
+    imported,
     leaves_of,
     n_unsealed,
     names_about,
@@ -141,7 +143,7 @@ def verify_task(
         yield from map(tally.note, checked.findings)
     if seals:
         slipped_in = due_of_task(store, task_id, until=seals[-1].until_at)
-        yield from map(tally.note, _slipped_in(slipped_in))
+        yield from map(tally.note, _slipped_in(store, slipped_in))
 
 
 def check_chain(seals: Sequence[Seal], *, anchor: bytes | None = None) -> Iterator[Finding]:
@@ -273,6 +275,8 @@ def _check(store: Store, entries: Sequence[Entry], previous_until: datetime | No
         if {row.name for row in rows.get(entry.subject_id, ())} - set(entry.names)
     ]
     elsewhere = names_about(store, more) if more else {}
+    late = [entry.about_id for entry in entries if previous_until is not None and entry.at < previous_until]
+    came = imported(store, late) if late else {}
     findings: list[Finding] = []
     kept, found = [], []
     for entry in entries:
@@ -285,19 +289,21 @@ def _check(store: Store, entries: Sequence[Entry], previous_until: datetime | No
         )
         findings += compared.findings
         if previous_until is not None and entry.at < previous_until:
-            findings.append(_backdated(entry))
+            findings.append(_late(entry, came.get(entry.about_id)))
         kept.append(root_of(split(entry.leaves)))
         found.append(compared.root)
     return _Checked(findings, kept, found, sum(len(entry.names) for entry in entries))
 
 
-def _backdated(entry: Entry) -> Finding:
+def _late(entry: Entry, import_id: UUID | None) -> Finding:
     return Finding(
-        what=What.BACKDATED,
+        what=What.BACKDATED if import_id is None else What.IMPORTED,
         row=_subject_name(entry.kind, entry.subject_id),
         seal=entry.seal_number,
         about=entry.about_id,
-        note=f"it says {entry.at.isoformat()}, which an earlier seal had closed",
+        note=f"it says {entry.at.isoformat()}, which an earlier seal had closed"
+        if import_id is None
+        else f"under import {import_id}",
     )
 
 
@@ -314,6 +320,10 @@ def _strays(store: Store) -> Iterator[Finding]:
             about=about,
             note=f"no seal counts number {position}, of {_subject_name(kind, subject_id)}",
         )
+    for kind, id_ in forged_lists(store):
+        yield Finding(
+            what=What.CHANGED, row=kind, about=id_, note="it is told to have touched other tasks than it did"
+        )
 
 
 def _without_seal(
@@ -322,14 +332,19 @@ def _without_seal(
     """Yield rows of a time that is sealed, which no seal holds."""
     end = last.until_at if until is None else min(until, last.until_at)
     start = BEGINNING if since is None else since
-    yield from _slipped_in(due(store, since=start, until=end, n=MAX_NAMED))
+    yield from _slipped_in(store, due(store, since=start, until=end, n=MAX_NAMED))
 
 
-def _slipped_in(subjects: Sequence[Subject]) -> Iterator[Finding]:
+def _slipped_in(store: Store, subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """Yield rows that no seal holds, unless an import brought them."""
+    came = imported(store, [subject.about_id for subject in subjects]) if subjects else {}
     for subject in subjects:
+        import_id = came.get(subject.about_id)
         yield Finding(
-            what=What.INSERTED,
+            what=What.INSERTED if import_id is None else What.IMPORTED,
             row=_subject_name(subject.kind, subject.subject_id),
             about=subject.about_id,
-            note="of a time that is sealed, and in no seal",
+            note="of a time that is sealed, and in no seal"
+            if import_id is None
+            else f"under import {import_id}, and not sealed yet",
         )

@@ -27,8 +27,11 @@ class What(StrEnum):
     REDACTED = "redacted"
     """Some of its text is gone by a redaction that is on record; the rest and the hash are as sealed."""
 
+    IMPORTED = "imported"
+    """Came by an import that is on record, with the time it had where it came from."""
 
-ON_RECORD = frozenset({What.PRUNED, What.REDACTED})
+
+ON_RECORD = frozenset({What.PRUNED, What.REDACTED, What.IMPORTED})
 """What somebody did with leave; not a difference."""
 
 
