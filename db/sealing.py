@@ -214,9 +214,10 @@ BY_INDEX = text(
 
 # A row bears the time at which its transaction began, so a seal reaches only as far as the oldest transaction that is
 # open; six hours back at most, lest a forgotten session stops the sealing. Of a session whose times this login may not
-# see (it lacks pg_read_all_stats, or the session tells none), ten minutes are assumed.
+# see (it lacks pg_read_all_stats, or the session tells none), ten minutes are assumed; and one that has only just begun
+# may not be told of yet.
 HORIZON = text("""
-SELECT greatest(now() - interval '6 hours', least(now(), (
+SELECT greatest(now() - interval '6 hours', least(now() - make_interval(secs => :settle_s), (
     SELECT min(CASE WHEN backend_type IS NULL OR state = 'disabled' THEN now() - interval '10 minutes'
                     WHEN state <> 'idle' THEN xact_start END) - interval '1 microsecond'
     FROM pg_stat_activity

@@ -41,6 +41,12 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     running.stop()
 
 
+@pytest.fixture(autouse=True)
+def seals_reach_the_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test has just decided can be sealed at once."""
+    monkeypatch.setattr("worker.store.seals.SETTLE_S", 0.0)
+
+
 @pytest.fixture
 def settings(services: Services, tmp_path: Path) -> Settings:
     """Settings of a system of its own: a fresh database, an empty broker, quick leases."""

@@ -18,6 +18,9 @@ from worker.errors import SealBusyError
 from worker.hashes.leaves import NO_SALTS, Hashed, Redacted, Row, Salts
 from worker.store.transactions import statements, transaction
 
+SETTLE_S = 2.0
+"""A seal reaches no nearer to the present: time for a transaction that begins to be seen by others."""
+
 ENTRY_COLUMNS = (
     "seal_number",
     "position",
@@ -89,7 +92,7 @@ def only_sealer(engine: Engine) -> Iterator[None]:
 def horizon(engine: Engine) -> datetime:
     """Return the time before which everything that will ever be on record is on record."""
     with statements(engine) as connection:
-        found: datetime = connection.execute(sealing.HORIZON).scalar_one()
+        found: datetime = connection.execute(sealing.HORIZON, {"settle_s": SETTLE_S}).scalar_one()
         return found
 
 
