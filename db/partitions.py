@@ -81,9 +81,23 @@ ALTER TABLE {parent}_default ADD CONSTRAINT {name}_elsewhere
 CHECK (task_id < '{from_id}' OR task_id >= '{until_id}') NOT VALID
 """
 
+# The same within the transaction that has just taken those rows out: looked through at once, while only who writes to
+# the default partition waits.
+PROVE = """
+ALTER TABLE {parent}_default ADD CONSTRAINT {name}_elsewhere CHECK (task_id < '{from_id}' OR task_id >= '{until_id}')
+"""
+
 VALIDATE = "ALTER TABLE {parent}_default VALIDATE CONSTRAINT {name}_elsewhere"
 
 ALLOW = "ALTER TABLE {parent}_default DROP CONSTRAINT IF EXISTS {name}_elsewhere"
+
+# Attaching locks the table of tasks. Every transaction of the queue locks it before any other table, so who attaches
+# does the same, or else gives up soon: two that wait for each other would cost the queue its transaction.
+HOLD_TASKS = "LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE"
+
+HASTE = "SET LOCAL lock_timeout = '300ms'"
+
+SIZE_OF_DEFAULT = "SELECT pg_relation_size('{parent}_default')"
 
 # Who writes to the default partition waits from here on; readers go on until the rows change their place.
 HOLD_DEFAULT = "LOCK TABLE {parent}_default IN SHARE ROW EXCLUSIVE MODE"

@@ -67,7 +67,8 @@ BATCH = Part(table="batches", key=("id",), changing=("cancelled_at", "expired_at
 CALIBRATION = Part(
     table="calibrations",
     key=("id",),
-    changing=("tenant", "status", "activated_at", "run_id"),
+    # The first calibration, which every installation makes for itself, is of another time in each.
+    changing=("tenant", "status", "activated_at", "run_id", "created_at"),
     written=(
         ("tenant", ":tenant"),
         ("status", "CASE WHEN r.status = 'active' THEN 'retired' ELSE r.status END"),

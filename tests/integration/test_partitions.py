@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from db.migrate import check, downgrade, migrate
 from db.partitions import PARTITIONED
@@ -136,6 +136,36 @@ def test_whoever_holds_a_table_for_long_is_not_waited_for(rig: Any) -> None:
         with pytest.raises(StoreBusyError):
             make_partitions(rig.store, now=NOW)
     assert len(make_partitions(rig.store, now=NOW).partitions) == 9
+
+
+def test_the_queue_goes_on_while_rows_are_sorted(rig: Any) -> None:
+    for month in (BEFORE, LAST, MONTH):
+        fill(rig, month, 200)
+    done = threading.Event()
+    failed: list[DBAPIError] = []
+    task_id = fill(rig, MONTH, 1, first=5000, state="generating")[0]
+
+    def work() -> None:
+        while not done.is_set():
+            try:
+                rig.query(
+                    "WITH held AS (UPDATE tasks SET deliveries = 1 WHERE id = :id RETURNING id) "
+                    "INSERT INTO task_events (task_id, to_state, who) SELECT id, 'generating', 'w' FROM held",
+                    id=task_id,
+                )
+                rig.query("UPDATE chains SET attempt = attempt + 1 WHERE task_id = :id", id=task_id)
+            except DBAPIError as error:
+                failed.append(error)
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    made = make_partitions(rig.store, now=NOW)
+    done.set()
+    for worker in workers:
+        worker.join()
+    assert failed == []
+    assert made.n_moved >= 3 * 200 * 4
 
 
 def test_two_runs_at_once_make_each_month_once(rig: Any) -> None:

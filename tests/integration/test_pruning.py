@@ -23,6 +23,8 @@ from worker.seals.findings import What
 from worker.stages.desk import Desk
 from worker.stages.upkeep import upkeep
 from worker.store import pruning
+from worker.store.dead import retry
+from worker.store.gradings import due_tasks
 from worker.store.partitions import list_partitions, make_partitions
 from worker.store.pruning import Rule
 from worker.store.retention import Policy, clear_policy, policies, pruned_under, prunings, set_policy
@@ -226,6 +228,19 @@ def test_what_was_pruned_verifies_as_pruned_and_what_was_removed_as_removed(desk
     assert {what for what, _, _ in differences(desk.store)} == {"removed"}
     attack(desk.store, "prunings", "UPDATE prunings SET n_tasks = 1")
     assert ("changed", "pruning", ("pruning",)) in differences(desk.store)
+
+
+def test_what_was_pruned_is_neither_retried_nor_graded_again(rig: Any) -> None:
+    fill(rig, OLD, 1, state="failed")
+    rig.query(
+        "INSERT INTO task_events (task_id, from_state, to_state, who) SELECT id, 'deciding', 'failed', 'w' FROM tasks"
+    )
+    fill(rig, OLD, 1, first=50, labelled=True)
+    graded = due_tasks(rig.store, tenant="default")
+    assert [len(page) for page in graded] == [1]
+    assert run(rig)[0].n_tasks == 2
+    assert list(due_tasks(rig.store, tenant="default")) == []
+    assert retry(rig.store, tenant="default", who="w") == []
 
 
 def test_a_worker_may_neither_prune_nor_say_that_something_was_pruned(rig: Any) -> None:

@@ -2,8 +2,8 @@
 
 A month is attached in transactions of milliseconds that give up after two seconds when something long stands in
 their way, rather than let the queue wait behind them; the next run tries again. The month under way is attached only
-while few of its rows stand in the default partition: those of a busy one are moved when it is over and the queue no
-longer writes to it.
+while few of its rows stand in the default partition. Those of a busy one, and of the months before it, are moved when
+it is over and the queue writes to the next.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ PART_ROWS = 250_000
 
 FEW_ROWS = 20_000
 """So many may be moved while the queue writes: a fraction of a second."""
+
+SMALL_BYTES = 200_000_000
+"""Of a default partition that may be looked through while the queue waits: a fraction of a second too."""
 
 _BOUND = re.compile(r"FOR VALUES FROM \('([0-9a-f-]{36})'\) TO \('([0-9a-f-]{36})'\)")
 
@@ -97,6 +100,8 @@ class _Plan:
     name: str
     from_id: UUID
     until_id: UUID
+    is_over: bool = False
+    """Whether the queue writes there no longer, or hardly."""
 
     def __call__(self, statement: str) -> str:
         """Return ``statement`` with our names in it."""
@@ -162,21 +167,32 @@ def _make_ahead(engine: Engine, parent: str, month: Month, *, now: datetime) -> 
         if _first_row(connection, plan) is not None:
             return  # its rows are to be moved
         has_others = connection.execute(text(plan(partitions.DEFAULT_HAS_ROWS))).scalar_one()
+        is_ahead = month.starts_at > now  # else the check would refuse rows that the queue is writing
+        if has_others and not is_ahead and not _is_small(connection, plan):
+            return
     _create(engine, plan)
-    is_ahead = month.starts_at > now  # else the check would refuse rows that the queue is writing
     if has_others and is_ahead:
         with brief_locks(engine) as connection:
             _run(connection, plan, partitions.ALLOW, partitions.FORBID)
         with brief_locks(engine) as connection:
             _run(connection, plan, partitions.VALIDATE)
     with brief_locks(engine) as connection:
+        _run(connection, plan, partitions.HOLD_TASKS)
         _run(connection, plan, partitions.ATTACH, partitions.UNBOUND, partitions.ALLOW)
     yield plan.name
 
 
 def _to_move(engine: Engine, *, now: datetime) -> Iterator[_Plan]:
-    """Yield what is to be moved, each planned when the one before it is done."""
+    """Yield what is to be moved, each planned when the one before it is done.
+
+    The present month comes first: as long as the queue writes to the default partition, nothing else can leave it.
+    """
     for parent in PARTITIONED:
+        plan, _ = _next_move(engine, parent, month_of(now).first_id, now=now)
+        if plan is not None:
+            yield plan
+        if not any(one.parent == parent and one.month == month_of(now) for one in list_partitions(engine)):
+            continue
         after: UUID | None = UUID(int=0)
         while after is not None:
             plan, after = _next_move(engine, parent, after, now=now)
@@ -205,12 +221,15 @@ def _next_move(
         n = PART_ROWS if is_over else FEW_ROWS
         values = {"from_id": max(from_id, lowest), "until_id": end, "n": n}
         further = connection.execute(text(everything(partitions.FURTHER)), values).scalar_one_or_none()
-    if further is not None and not is_over:
+        is_small = is_over or _is_small(connection, everything)
+    if not is_over and (further is not None or not is_small):
         return None, end
     until_id = end if further is None or further == lowest else further
     is_whole = not neighbours and until_id == end
     suffix = month.suffix if is_whole else f"{month.suffix}_p{len(neighbours) + 1}"
-    plan = _Plan(parent=parent, name=f"{parent}_{suffix}", from_id=from_id, until_id=until_id)
+    plan = _Plan(
+        parent=parent, name=f"{parent}_{suffix}", from_id=from_id, until_id=until_id, is_over=is_over
+    )
     return plan, until_id
 
 
@@ -219,13 +238,16 @@ def _move(engine: Engine, plan: _Plan) -> int:
     _create(engine, plan)
     values = {"from_id": plan.from_id, "until_id": plan.until_id}
     with brief_locks(engine) as connection:
+        if not plan.is_over:
+            _run(connection, plan, partitions.HOLD_TASKS)
         _run(connection, plan, partitions.HOLD_DEFAULT)
         n = connection.execute(text(plan(partitions.COPY_OUT)), values).rowcount
         with as_keeper(
             connection
         ):  # nobody else may take sealed rows out, though they stand in their month by then
             connection.execute(text(plan(partitions.TAKE_OUT)), values)
-        _run(connection, plan, partitions.ATTACH, partitions.UNBOUND)
+        _run(connection, plan, partitions.ALLOW, partitions.PROVE, partitions.HASTE, partitions.HOLD_TASKS)
+        _run(connection, plan, partitions.ATTACH, partitions.UNBOUND, partitions.ALLOW)
     with statements(engine) as connection:
         _run(connection, plan, partitions.ANALYZE)
     return n
@@ -237,6 +259,11 @@ def _create(engine: Engine, plan: _Plan) -> None:
         _run(connection, plan, partitions.DROP_UNFINISHED, partitions.CREATE, partitions.BOUND)
         if plan.parent in REFERRING:
             _run(connection, plan, partitions.REFER, partitions.REFUSE_TRUNCATE, partitions.ALWAYS)
+
+
+def _is_small(connection: Connection, plan: _Plan) -> bool:
+    size: int = connection.execute(text(plan(partitions.SIZE_OF_DEFAULT))).scalar_one()
+    return size <= SMALL_BYTES
 
 
 def _first_row(connection: Connection, plan: _Plan) -> UUID | None:
