@@ -81,7 +81,7 @@ def import_command(
         return
     out.print(f"{made.n_tasks} tasks in the file, {n_new} of them new here")
     if made.import_id is not None:
-        out.print("seal them with `merge-reasoner audit seal --all`: their times were sealed without them")
+        out.print("the next seal takes them in; until then they are told as imported")
 
 
 def _batch(text: str | None) -> UUID | None:

@@ -81,7 +81,7 @@ FROM verdicts v WHERE v.task_id = ANY(:ids)
 """)  # noqa: S608
 
 DECISION_ROWS = text(f"""
-SELECT d.id, d.task_id, {
+SELECT d.id, d.task_id, ({
     _object(
         "d",
         "id",
@@ -99,10 +99,11 @@ SELECT d.id, d.task_id, {
         "code_version",
         "attempt",
         times=("created_at",),
-    )
-} AS fields, coalesce(c.clusters, '[]')::text AS clusters,
+    ).removesuffix("::text")
+} || jsonb_build_object('method_version', r.row -> 'method_version', 'inputs', r.row -> 'inputs'))::text AS fields,
+  coalesce(c.clusters, '[]')::text AS clusters,
   jsonb_build_object('answer', d.answer, 'document', d.document, 'clusters', coalesce(c.answers, '[]'))::text AS answers
-FROM decisions d LEFT JOIN LATERAL (
+FROM decisions d CROSS JOIN LATERAL (SELECT to_jsonb(d) - 'document' AS row) r LEFT JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_object('number', c.number, 'members', c.members, 'score', c.score,
                                         'posterior', c.posterior, 'in_set', c.in_set, 'outcome', c.outcome)
                      ORDER BY c.number) AS clusters,
@@ -200,12 +201,26 @@ DUE = text(
     + " ORDER BY at, subject_id LIMIT :n"
 )
 
+DUE_OF_TASK = text(f"""
+SELECT 'decision' AS kind, s.id AS subject_id, s.task_id AS about_id, s.created_at AS at FROM decisions s
+WHERE s.task_id = :id AND s.created_at < :until AND {_UNSEALED.format(about="s.task_id", id="s.id")}
+UNION ALL
+SELECT 'label', s.id, s.task_id, s.recorded_at FROM labels s
+WHERE s.task_id = :id AND s.recorded_at < :until AND {_UNSEALED.format(about="s.task_id", id="s.id")}
+""")  # noqa: S608
+
+# While a large backlog is sealed the planner's numbers of the entries are old, and it would read all of them.
+BY_INDEX = text(
+    "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+)
+
 # A row bears the time at which its transaction began, so a seal reaches only as far as the oldest transaction that is
 # open; six hours back at most, lest a forgotten session stops the sealing. Of a session whose times this login may not
-# see (it lacks pg_read_all_stats), ten minutes are assumed.
+# see (it lacks pg_read_all_stats, or the session tells none), ten minutes are assumed; and one that has only just begun
+# may not be told of yet.
 HORIZON = text("""
-SELECT greatest(now() - interval '6 hours', least(now(), (
-    SELECT min(CASE WHEN state IS NULL AND backend_type IS NULL THEN now() - interval '10 minutes'
+SELECT greatest(now() - interval '6 hours', least(now() - make_interval(secs => :settle_s), (
+    SELECT min(CASE WHEN backend_type IS NULL OR state = 'disabled' THEN now() - interval '10 minutes'
                     WHEN state <> 'idle' THEN xact_start END) - interval '1 microsecond'
     FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -215,12 +230,9 @@ SELECT greatest(now() - interval '6 hours', least(now(), (
 TRY_LOCK = text("SELECT pg_try_advisory_lock(hashtext('merge-reasoner seal'))")
 UNLOCK = text("SELECT pg_advisory_unlock(hashtext('merge-reasoner seal'))")
 
-ALL_SEALS = text(
-    "SELECT number, header, hash, root, n_entries, until_at, sealed_at FROM seals WHERE number > :after ORDER BY number"
-)
-LAST_SEAL = text(
-    "SELECT number, header, hash, root, n_entries, until_at, sealed_at FROM seals ORDER BY number DESC LIMIT 1"
-)
+_SEAL = "SELECT number, header, hash, root, n_entries, until_at, sealed_at, who FROM seals"
+ALL_SEALS = text(f"{_SEAL} WHERE number > :after ORDER BY number")
+LAST_SEAL = text(f"{_SEAL} ORDER BY number DESC LIMIT 1")
 
 INSERT_SEAL = text("""
 INSERT INTO seals (number, header, hash, root, n_entries, until_at, sealed_at, who)
@@ -256,6 +268,21 @@ IMPORTED = text(
     "SELECT about_id, import_id FROM imported_subjects WHERE about_id = ANY(:ids) ORDER BY import_id"
 )
 PRUNED = text("SELECT task_id, what, pruning_id FROM pruned_tasks WHERE task_id = ANY(:ids)")
+
+# What a pruning and an import are told to have touched, against the hash over that list which is sealed with them.
+FORGED_LISTS = text("""
+SELECT 'pruning' AS kind, p.id FROM prunings p WHERE p.finished_at IS NOT NULL AND p.tasks_sha256 IS DISTINCT FROM (
+    SELECT encode(sha256(coalesce(string_agg(uuid_send(t.task_id), ''::bytea ORDER BY t.task_id), '')), 'hex')
+    FROM pruned_tasks t WHERE t.pruning_id = p.id)
+UNION ALL
+SELECT 'import', i.id FROM imports i WHERE i.subjects_sha256 IS DISTINCT FROM (
+    SELECT encode(sha256(coalesce(string_agg(uuid_send(s.about_id), ''::bytea ORDER BY s.about_id), '')), 'hex')
+    FROM imported_subjects s WHERE s.import_id = i.id)
+""")
+
+HAS_UNSEALED_IMPORT = text(
+    f"SELECT EXISTS (SELECT FROM imports s WHERE {_UNSEALED.format(about='s.id', id='s.id')})"  # noqa: S608
+)
 
 N_UNSEALED = text(f"""
 SELECT count(*) FROM (SELECT FROM decisions s WHERE s.created_at >= :since AND {

@@ -53,6 +53,12 @@ def new_database(services: Services) -> Callable[[], str]:
     return make
 
 
+@pytest.fixture(autouse=True)
+def seals_reach_the_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test has just decided can be sealed at once."""
+    monkeypatch.setattr("worker.store.seals.SETTLE_S", 0.0)
+
+
 @pytest.fixture
 def settings(services: Services, new_database: Callable[[], str], tmp_path: Path) -> Settings:
     """Settings of a system of its own: a fresh database, an empty broker, quick leases."""

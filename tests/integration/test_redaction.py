@@ -212,6 +212,38 @@ def test_a_stranger_believes_a_proof_and_no_proof_with_another_byte(desk: Desk, 
         assert check(path, last.hash.hex()).returncode == 1, content[max(0, i - 20) : i + 20]
 
 
+def test_a_proof_that_shows_other_texts_beside_the_right_hashes_is_refused(
+    desk: Desk, tmp_path: Path
+) -> None:
+    store = desk.store
+    decided(desk, "a")
+    (made,) = seal(store)
+    path = tmp_path / "proof.json"
+    right, hidden = prove(store, id_of(store, "a")), prove(store, id_of(store, "a"), with_texts=False)
+    digests = {row["name"]: row for row in hidden["rows"]}
+    for row in right["rows"]:
+        shown, salted = row["groups"][-1], digests[row["name"]]["groups"][-1]["salted"]
+        before = dict(shown)
+        shown |= {"text": '"a lie"', "salted": salted}
+        path.write_text(json.dumps(right))
+        assert check(path, made.hash.hex()).returncode == 1, row["name"]
+        shown.clear()
+        shown |= before
+    ((leaves,),) = query(store, "SELECT leaves FROM seal_entries WHERE kind = 'decision'")
+    row = next(one for one in right["rows"] if one["name"].startswith("decision"))
+    leaf = leaves[HASH_BYTES : 2 * HASH_BYTES].hex()
+    for forged in ({"leaf": leaf}, {"leaf": leaf, "groups": [{"text": '"a lie"'}] * 3}):
+        kept = dict(row)
+        row.clear()
+        row |= {"name": kept["name"], **forged}
+        path.write_text(json.dumps(right))
+        assert check(path, made.hash.hex()).returncode == 1
+        row.clear()
+        row |= kept
+    path.write_text(json.dumps(right))
+    assert check(path, made.hash.hex()).returncode == 0
+
+
 def test_a_proof_can_be_given_without_the_texts_and_after_they_are_gone(desk: Desk, tmp_path: Path) -> None:
     store = desk.store
     decided(desk, "a")

@@ -158,6 +158,10 @@ def test_the_queue_works_with_no_more_than_the_workers_rights(desk: Desk, outbox
     workers = login(desk.store, "seals_sealer")
     mine = replace(desk, store=workers)
     decided(mine, "a", "b")
+    with (
+        desk.store.begin() as connection
+    ):  # a role is of the whole cluster, and may be left from another test
+        connection.execute(text("REVOKE pg_read_all_stats FROM seals_sealer"))
     with desk.store.connect():  # somebody else's session, whose transactions this login may not see
         assert stage.seal(mine) == 0
         with desk.store.begin() as connection:

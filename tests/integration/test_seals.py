@@ -10,9 +10,14 @@ from sqlalchemy import text
 from db.tables import METADATA
 from tests.integration.bench import query
 from tests.integration.sealed import attack, decided, differences, found_by, id_of, restored, seal
+from worker.app import make_app
 from worker.errors import SealBusyError
+from worker.health import Ears
+from worker.messages import CALIBRATE, SEAL
+from worker.roles import open_workplace, register
 from worker.seals import checking, sealing
 from worker.seals.checking import Tally, verify_task
+from worker.settings import Settings
 from worker.stages import seal as stage
 from worker.stages.desk import Desk
 from worker.store.seals import horizon, last_seal, only_sealer
@@ -189,6 +194,7 @@ def test_a_decision_that_is_put_in_later_with_an_old_time_is_named(desk: Desk) -
     )
     (found,) = found_by(store)[0]
     assert (found.what.value, found.about) == ("inserted", id_of(store, "a"))
+    assert list(verify_task(store, Tally(), id_of(store, "a"))) == [found]
     seal(store)  # it is in a seal then, but in one that came after its time
     (found,) = found_by(store)[0]
     assert (found.what.value, found.seal) == ("backdated", 2)
@@ -254,6 +260,8 @@ def test_seals_and_kept_hashes_cannot_be_forged_piecemeal(desk: Desk) -> None:
         "header = replace(header, '\"rows\"', '\"Rows\"')",
         "n_entries = n_entries - 1",
         "root = hash",
+        "who = 'other'",
+        "sealed_at = sealed_at - interval '1 day'",
     ):
         with restored(store, "seals"):
             attack(store, "seals", f"UPDATE seals SET {change} WHERE number = 1")
@@ -352,9 +360,23 @@ def test_the_clock_seals_when_decisions_have_waited_long_enough(desk: Desk) -> N
     assert stage.seal(desk) == 1
     decided(desk, "b")
     assert stage.seal(desk) == 0  # the last seal is young
-    attack(desk.store, "seals", "UPDATE seals SET sealed_at = sealed_at - interval '2 hours'")
+    attack(
+        desk.store, "seals", "UPDATE seals SET sealed_at = sealed_at - interval '2 hours'"
+    )  # as if it were
     assert stage.seal(desk) == 1
     assert stage.seal(desk) == 0
+
+
+def test_the_clocks_message_is_heard_by_the_workers_of_calibrate(desk: Desk, settings: Settings) -> None:
+    decided(desk, "a")
+    app = make_app(str(settings.broker_url))
+    entry = app.conf.beat_schedule["seal"]
+    assert (entry["task"], entry["options"]["queue"]) == (SEAL, CALIBRATE)
+    place = open_workplace(app, settings, queues=[CALIBRATE], ears=Ears(1))
+    with place.closing:
+        register(place, [CALIBRATE])
+        app.tasks[entry["task"]]()
+    assert last_seal(desk.store) is not None
 
 
 def test_times_and_floats_are_hashed_as_they_are_whatever_a_session_prefers(desk: Desk) -> None:

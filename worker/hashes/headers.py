@@ -22,6 +22,7 @@ def header_of(
     n_rows: int,
     until_at: datetime,
     sealed_at: datetime,
+    who: str,
 ) -> str:
     """Return the header: JSON with sorted keys and without spaces."""
     says = {
@@ -31,8 +32,9 @@ def header_of(
         "root": root.hex(),
         "entries": n_entries,
         "rows": n_rows,
-        "until": _utc(until_at),
-        "sealed": _utc(sealed_at),
+        "until": utc(until_at),
+        "sealed": utc(sealed_at),
+        "who": who,
     }
     return json.dumps(says, sort_keys=True, separators=(",", ":"))
 
@@ -42,5 +44,6 @@ def hash_of(header: str) -> bytes:
     return hashlib.sha256(b"\x02" + header.encode()).digest()
 
 
-def _utc(time: datetime) -> str:
+def utc(time: datetime) -> str:
+    """Return a time as headers and rows have it."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

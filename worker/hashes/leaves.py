@@ -44,6 +44,17 @@ PARTS: dict[tuple[str, str], str] = {
 """What may hold personal text, and the part of a task that is redacted with it; these digests are salted."""
 
 
+TIMES = {
+    "decision": "created_at",
+    "label": "recorded_at",
+    "calibration": "created_at",
+    "redaction": "at",
+    "pruning": "finished_at",
+    "import": "at",
+}
+"""Which column says when the subject of an entry was written; it stands in its row's first text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A row of the record, as it is hashed."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from worker.hashes.headers import FIRST_PREVIOUS, hash_of
+from worker.hashes.headers import FIRST_PREVIOUS, hash_of, utc
 from worker.hashes.leaves import NO_SALTS, split
 from worker.hashes.merkle import Tree, root_of
 from worker.seals.comparing import compare
@@ -19,9 +19,12 @@ from worker.seals.sealing import BEGINNING
 from worker.store.seals import (
     Entry,
     Seal,
+    Subject,
     due,
+    due_of_task,
     entries_about,
     entries_of,
+    forged_lists,
     imported,
     leaves_of,
     n_unsealed,
@@ -138,6 +141,9 @@ def verify_task(
         tally.n_entries += 1
         tally.n_rows += checked.n_rows
         yield from map(tally.note, checked.findings)
+    if seals:
+        slipped_in = due_of_task(store, task_id, until=seals[-1].until_at)
+        yield from map(tally.note, _slipped_in(store, slipped_in))
 
 
 def check_chain(seals: Sequence[Seal], *, anchor: bytes | None = None) -> Iterator[Finding]:
@@ -168,11 +174,12 @@ def _wrong_of(seal: Seal, previous: bytes | None) -> Iterator[str]:
         yield "its hash is not that of what it says"
     try:
         says = json.loads(seal.header)
-        told = (says["number"], says["root"], says["entries"], datetime.fromisoformat(says["until"]))
+        told = tuple(says[name] for name in ("number", "root", "entries", "until", "sealed", "who"))
     except (ValueError, KeyError, TypeError):
         yield "what it says cannot be read"
         return
-    if told != (seal.number, seal.root.hex(), seal.n_entries, seal.until_at):
+    until, sealed = utc(seal.until_at), utc(seal.sealed_at)
+    if told != (seal.number, seal.root.hex(), seal.n_entries, until, sealed, seal.who):
         yield "its columns differ from what it says"
     if previous is not None and says.get("previous") != previous.hex():
         yield "it does not name the hash of the seal before it"
@@ -313,6 +320,10 @@ def _strays(store: Store) -> Iterator[Finding]:
             about=about,
             note=f"no seal counts number {position}, of {_subject_name(kind, subject_id)}",
         )
+    for kind, id_ in forged_lists(store):
+        yield Finding(
+            what=What.CHANGED, row=kind, about=id_, note="it is told to have touched other tasks than it did"
+        )
 
 
 def _without_seal(
@@ -321,8 +332,12 @@ def _without_seal(
     """Yield rows of a time that is sealed, which no seal holds."""
     end = last.until_at if until is None else min(until, last.until_at)
     start = BEGINNING if since is None else since
-    subjects = due(store, since=start, until=end, n=MAX_NAMED)
-    came = imported(store, [subject.about_id for subject in subjects])
+    yield from _slipped_in(store, due(store, since=start, until=end, n=MAX_NAMED))
+
+
+def _slipped_in(store: Store, subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """Yield rows that no seal holds, unless an import brought them."""
+    came = imported(store, [subject.about_id for subject in subjects]) if subjects else {}
     for subject in subjects:
         import_id = came.get(subject.about_id)
         yield Finding(
@@ -331,5 +346,5 @@ def _without_seal(
             about=subject.about_id,
             note="of a time that is sealed, and in no seal"
             if import_id is None
-            else f"under import {import_id}, and not sealed yet (`audit seal --all`)",
+            else f"under import {import_id}, and not sealed yet",
         )

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from worker.hashes.leaves import GROUPS, MARK_BYTES, Row, Salts, digests_of, leaf_of, split
+from worker.hashes.headers import utc
+from worker.hashes.leaves import GROUPS, MARK_BYTES, TIMES, Row, Salts, digests_of, leaf_of, split
 from worker.hashes.merkle import root_of
 from worker.seals.findings import Finding, What
 from worker.store.seals import Entry
@@ -54,6 +55,8 @@ def compare(
         now, found = _row(entry, row, salts, leaf, marks)
         leaves.append(now)
         findings += found
+    if not _is_of_its_time(entry, rows):
+        findings.append(_finding(What.CHANGED, entry, "entry", note="its time is not the one of its row"))
     extra = sorted(set(by_name) - set(entry.names) - elsewhere)
     findings += [_finding(What.INSERTED, entry, name) for name in extra]
     return Compared(findings=findings, root=root_of(leaves))
@@ -84,15 +87,23 @@ def _row(entry: Entry, row: Row, salts: Salts, leaf: bytes, marks: bytes) -> tup
     after = [group for group in redacted if not _is_as_redacted(row, group, salts)]
     if after:
         findings.append(_finding(What.CHANGED, entry, row.name, after, "since its redaction"))
-    if now != leaf:
+    if now != leaf or b"".join(digest[:MARK_BYTES] for digest in digests) != marks:
         differ = [
             group
             for i, (group, digest) in enumerate(zip(groups, digests, strict=True))
             if digest[:MARK_BYTES] != marks[i * MARK_BYTES : (i + 1) * MARK_BYTES]
         ]
         note = "" if differ else "its kept hash is not the one of what is on record"
+        if now == leaf:
+            differ, note = [], "not the row, but what is kept to tell its groups apart"
         findings.append(_finding(What.CHANGED, entry, row.name, differ, note))
     return now, findings
+
+
+def _is_of_its_time(entry: Entry, rows: Sequence[Row]) -> bool:
+    """Return whether the entry says the time that its subject says, or its subject is gone."""
+    said = f'"{TIMES.get(entry.kind)}": "{utc(entry.at)}"'
+    return all(said in row.texts[0] for row in rows if row.kind == entry.kind)
 
 
 def _is_as_redacted(row: Row, group: str, salts: Salts) -> bool:

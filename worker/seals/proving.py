@@ -24,7 +24,7 @@ def prove(store: Store, task_id: UUID, *, with_texts: bool = True) -> dict[str, 
             are told.
 
     Raises:
-        SealError: No decision of it is sealed, or the record differs from the seals.
+        SealError: No decision of it is sealed, it was pruned, or the record differs from the seals.
     """
     entries = [entry for entry in entries_about(store, task_id) if entry.kind == "decision"]
     if not entries:
@@ -37,6 +37,8 @@ def prove(store: Store, task_id: UUID, *, with_texts: bool = True) -> dict[str, 
     roots = [root_of(split(leaves)) for leaves in leaves_of(store, entry.seal_number)]
     salts = salts_of(store, [task_id]).get(task_id, NO_SALTS)
     rows = {row.name: row for row in rows_of(store, [entry]).get(entry.subject_id, ())}
+    if f"decision {entry.subject_id}" not in rows:
+        raise SealError("nothing to prove: the decision was pruned, and only its hash is left")
     return {
         "decision": str(entry.subject_id),
         "rows": [_told(name, leaf, rows, salts, with_texts=with_texts) for name, leaf in _leaves(entry)],

@@ -17,6 +17,7 @@ from worker.store.seals import (
     Seal,
     Subject,
     due,
+    has_unsealed_import,
     horizon,
     last_seal,
     n_unsealed,
@@ -70,7 +71,7 @@ def seal_due(store: Store, *, who: str, everything: bool = False, processes: int
     Args:
         store: The database.
         who: Stands on the seals.
-        everything: Look through the whole record, also for what was written long after its time, as by an import.
+        everything: Look through the whole record for what was written long after its time; after an import it is.
         processes: Hash with so many.
 
     Raises:
@@ -80,7 +81,8 @@ def seal_due(store: Store, *, who: str, everything: bool = False, processes: int
     with only_sealer(store), closing(Hands(store, processes=processes)) as hands:
         until = horizon(store)
         last = last_seal(store)
-        since = BEGINNING if last is None or everything else last.until_at - LOOK_BACK
+        whole = last is None or everything or has_unsealed_import(store)
+        since = BEGINNING if last is None or whole else last.until_at - LOOK_BACK
         while subjects := due(store, since=since, until=until, n=MAX_ENTRIES):
             last = _seal(store, hands, subjects, last=last, until=until, who=who)
             yield last
@@ -116,6 +118,7 @@ def _seal(
         n_rows=sum(len(one.names) for one in entries),
         until_at=reached,
         sealed_at=sealed_at,
+        who=who,
     )
     seal = Seal(
         number=number,
@@ -125,8 +128,9 @@ def _seal(
         n_entries=len(entries),
         until_at=reached,
         sealed_at=sealed_at,
+        who=who,
     )
-    write_seal(store, seal, zip(subjects, entries, strict=True), seeds=seeds, who=who)
+    write_seal(store, seal, zip(subjects, entries, strict=True), seeds=seeds)
     return seal
 
 

@@ -18,6 +18,9 @@ from worker.errors import SealBusyError
 from worker.hashes.leaves import NO_SALTS, Hashed, Redacted, Row, Salts
 from worker.store.transactions import statements, transaction
 
+SETTLE_S = 2.0
+"""A seal reaches no nearer to the present: time for a transaction that begins to be seen by others."""
+
 ENTRY_COLUMNS = (
     "seal_number",
     "position",
@@ -67,6 +70,7 @@ class Seal:
     n_entries: int
     until_at: datetime
     sealed_at: datetime
+    who: str
 
 
 @contextmanager
@@ -88,7 +92,7 @@ def only_sealer(engine: Engine) -> Iterator[None]:
 def horizon(engine: Engine) -> datetime:
     """Return the time before which everything that will ever be on record is on record."""
     with statements(engine) as connection:
-        found: datetime = connection.execute(sealing.HORIZON).scalar_one()
+        found: datetime = connection.execute(sealing.HORIZON, {"settle_s": SETTLE_S}).scalar_one()
         return found
 
 
@@ -115,8 +119,16 @@ def seals_after(engine: Engine, number: int = 0) -> list[Seal]:
 
 def due(engine: Engine, *, since: datetime, until: datetime, n: int) -> list[Subject]:
     """Return what is of a time from ``since`` to before ``until`` and in no seal, oldest first, ``n`` at most."""
-    with statements(engine) as connection:
+    with transaction(engine) as connection:
+        connection.execute(sealing.BY_INDEX)
         rows = connection.execute(sealing.DUE, {"since": since, "until": until, "n": n}).mappings()
+        return [Subject(**row) for row in rows]
+
+
+def due_of_task(engine: Engine, task_id: UUID, *, until: datetime) -> list[Subject]:
+    """Return the decisions and labels of one task that are of a time before ``until`` and in no seal."""
+    with statements(engine) as connection:
+        rows = connection.execute(sealing.DUE_OF_TASK, {"id": task_id, "until": until}).mappings()
         return [Subject(**row) for row in rows]
 
 
@@ -132,7 +144,6 @@ def write_seal(
     entries: Iterable[tuple[Subject, Hashed]],
     *,
     seeds: Sequence[tuple[UUID, int, bytes]],
-    who: str,
 ) -> None:
     """Keep a seal with its entries and the new seeds of its tasks, all or nothing."""
     rows = (
@@ -157,7 +168,7 @@ def write_seal(
         "n_entries": seal.n_entries,
         "until_at": seal.until_at,
         "sealed_at": seal.sealed_at,
-        "who": who,
+        "who": seal.who,
     }
     with transaction(engine) as connection:
         batches.copy_rows(connection, "seal_salts", ("task_id", "number", "seed"), seeds)
@@ -224,6 +235,18 @@ def imported(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, UUID]:
     with statements(engine) as connection:
         found = connection.execute(sealing.IMPORTED, {"ids": list(ids)})
         return {row.about_id: row.import_id for row in found}
+
+
+def has_unsealed_import(engine: Engine) -> bool:
+    """Return whether an import brought rows, of whatever time, since the last seal."""
+    with statements(engine) as connection:
+        return bool(connection.execute(sealing.HAS_UNSEALED_IMPORT).scalar_one())
+
+
+def forged_lists(engine: Engine) -> list[tuple[str, UUID]]:
+    """Return the prunings and imports that name other tasks than they did when they were sealed."""
+    with statements(engine) as connection:
+        return [(row.kind, row.id) for row in connection.execute(sealing.FORGED_LISTS)]
 
 
 def salts_of(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, Salts]:

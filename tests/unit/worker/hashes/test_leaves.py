@@ -83,9 +83,10 @@ def test_a_header_and_its_hash_are_what_the_page_says() -> None:
         n_rows=7,
         until_at=time,
         sealed_at=time,
+        who="beat",
     )
     assert header == (
         f'{{"entries":2,"format":1,"number":1,"previous":"{"00" * 32}","root":"{"ab" * 32}","rows":7,'
-        '"sealed":"2026-05-03T10:00:00.000250Z","until":"2026-05-03T10:00:00.000250Z"}'
+        '"sealed":"2026-05-03T10:00:00.000250Z","until":"2026-05-03T10:00:00.000250Z","who":"beat"}'
     )
     assert hash_of(header) == hashlib.sha256(b"\x02" + header.encode()).digest()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from worker.hashes.headers import utc
 from worker.hashes.leaves import GROUPS, Row, Salts, hashed, split
 from worker.hashes.merkle import root_of
 from worker.seals.comparing import Compared, compare
@@ -16,6 +17,7 @@ from worker.seals.findings import What
 from worker.store.seals import Entry
 
 TASK, DECISION, PRUNING = UUID(int=1), UUID(int=2), UUID(int=3)
+TIME = datetime(2026, 1, 1, tzinfo=UTC)
 SALTS = Salts(seed=b"s" * 32, n_seeds=1)
 
 
@@ -24,7 +26,9 @@ def records(draw: st.DrawFn) -> list[Row]:
     n_chains, n_verdicts = draw(st.integers(0, 4)), draw(st.integers(0, 2))
     names = ["task", f"decision {DECISION}", *(f"chain {i}" for i in range(n_chains))]
     names += [f"verdict math 1 answer:{i}" for i in range(n_verdicts)]
-    return [Row(name, tuple(draw(st.text(max_size=5)) for _ in GROUPS[name.split()[0]])) for name in names]
+    rows = [Row(name, tuple(draw(st.text(max_size=5)) for _ in GROUPS[name.split()[0]])) for name in names]
+    rows[1] = replace(rows[1], texts=(f'"created_at": "{utc(TIME)}"', *rows[1].texts[1:]))
+    return rows
 
 
 def entry_of(rows: list[Row]) -> Entry:
@@ -35,7 +39,7 @@ def entry_of(rows: list[Row]) -> Entry:
         kind="decision",
         subject_id=DECISION,
         about_id=TASK,
-        at=datetime(2026, 1, 1, tzinfo=UTC),
+        at=TIME,
         names=made.names,
         leaves=made.leaves,
         marks=made.marks,
@@ -68,7 +72,8 @@ def test_one_changed_group_is_named_with_its_row(rows: list[Row], data: st.DataO
     new = data.draw(st.text(max_size=5).filter(lambda text: text != rows[i].texts[g]))
     changed = Row(rows[i].name, (*rows[i].texts[:g], new, *rows[i].texts[g + 1 :]))
     found = compared(entry, [*rows[:i], changed, *rows[i + 1 :]])
-    assert told(found) == [(What.CHANGED, changed.name, (GROUPS[changed.kind][g],))]
+    assert told(found)[0] == (What.CHANGED, changed.name, (GROUPS[changed.kind][g],))
+    assert {one.row for one in found.findings[1:]} <= {"entry"}  # it was the time that changed
     assert found.root != root_of(split(entry.leaves))
 
 
@@ -114,6 +119,10 @@ def test_kept_hashes_that_changed_name_the_row_they_are_of(rows: list[Row], data
     found = compared(replace(entry, leaves=b"".join(leaves)), rows)
     assert told(found) == [(What.CHANGED, rows[i].name, ())]
     assert found.root == root_of(split(entry.leaves))  # the rows still are what was sealed
+    marked = compared(replace(entry, marks=bytes(len(entry.marks))), rows)
+    assert {one.row for one in marked.findings} == set(entry.names)
+    at = compared(replace(entry, at=TIME + timedelta(microseconds=1)), rows)
+    assert told(at) == [(What.CHANGED, "entry", ())]
     leaves[i : i + 1] = []
     cut = compared(replace(entry, leaves=b"".join(leaves)), rows)
     assert cut.findings
