@@ -68,7 +68,8 @@ class Stopping:
         """Stop at least so hard, and harder than before."""
         if self._haste is Haste.NONE:
             self._begin()
-            state.should_stop = os.EX_OK  # type: ignore[assignment]  # Celery's loop looks at it
+            # Celery's loop looks at it; the stubs know no code.
+            state.should_stop = os.EX_OK  # type: ignore[assignment]
         self._haste = max(least, Haste(min(self._haste + 1, Haste.AT_ONCE)))
         logger.warning("stopping", extra={"how": self._haste.name})
         if self._haste >= Haste.SOFT:

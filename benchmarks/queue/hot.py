@@ -170,7 +170,8 @@ def _of_looks(batch: UUID, tenant: str, middle: UUID) -> Iterator[Hot]:
     yield hot("queue list", limits.WAITING_TASKS, UNDER_WAY)
     yield hot("queue list, turns", limits.WAITING_VERIFICATIONS, WAITING_TURNS)
     yield hot("status of a batch", batches.ONE_BATCH, tenant=tenant, id=batch)
-    yield hot("page of results", batches.RESULTS, "ix_tasks_batch", id=batch, after=middle, n=500)
+    # By the batch's index or by the keys from there on: either reads a page and no more.
+    yield hot("page of results", batches.RESULTS, id=batch, after=middle, n=500)
     yield hot(
         "expire", limits.EXPIRE_TASKS, batch_id=batch, final_states=list(FINAL_STATES), n=20_000, who="w"
     )
