@@ -54,6 +54,7 @@ def show(
                 "calibration": story.calibration,
                 "labels": story.labels,
                 "events": story.events,
+                "pruned": story.pruned,
                 "costs": costs_of(story),
             }
         )

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from cli.console import fail
+from worker.months import months_before, months_in
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)([smhdw])")
@@ -30,6 +31,15 @@ def past_time(text: str | None, *, option: str) -> datetime | None:
         except OverflowError:
             raise fail(f"{option} {text!r} lies before all records") from None
     return _iso(text, option=option, examples="90m, 3d, 2w, 2026-05-03 or 2026-05-03T18:00Z")
+
+
+def age(text: str, *, now: datetime, option: str) -> datetime:
+    """Return the time that is so long before ``now`` (``12mo``, ``400d``), or that ``text`` itself says."""
+    if (n_months := months_in(text)) is not None:
+        return months_before(now, n_months)
+    if (span := _span(text)) is not None:
+        return now - span
+    return _iso(text, option=option, examples="12mo, 2y, 400d or 2026-05-03")
 
 
 def is_day(text: str) -> bool:

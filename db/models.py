@@ -3,7 +3,7 @@
 Postgres is the truth and Redis only carries ids, so whatever must survive stands here. ``chains``, ``verdicts``
 and ``task_events`` grow without bound; they are partitioned by range of ``task_id``, a uuid7, so that a range is a
 span of time and retention can drop a partition instead of deleting rows. The migrations make one default
-partition for each.
+partition for each, and the clock's job the months (``db.partitions``).
 """
 
 from __future__ import annotations

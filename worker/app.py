@@ -12,6 +12,7 @@ from kombu import Queue
 from worker.messages import BROKER_PRIORITIES, QUEUES
 
 CALIBRATE_RING_S = 60.0
+UPKEEP_RING_S = 600.0
 VISIBILITY_TIMEOUT_S = 3600
 """Longer than any stage.
 
@@ -86,6 +87,18 @@ def make_app(broker_url: str, *, sweep_s: float = 1.0) -> Celery:
             # Whether a night is due is asked of Postgres, so one that passed while nothing ran is not lost.
             "calibrate": {
                 "task": "calibrate",
+                "schedule": CALIBRATE_RING_S,
+                "options": {"queue": "calibrate", "expires": CALIBRATE_RING_S},
+            },
+            # Finds nothing to do nearly always: months are made two ahead.
+            "upkeep": {
+                "task": "upkeep",
+                "schedule": UPKEEP_RING_S,
+                "options": {"queue": "calibrate", "expires": UPKEEP_RING_S},
+            },
+            # Beside the nightly one on its queue: neither is in a hurry, and both are few.
+            "seal": {
+                "task": "seal",
                 "schedule": CALIBRATE_RING_S,
                 "options": {"queue": "calibrate", "expires": CALIBRATE_RING_S},
             },

@@ -18,7 +18,18 @@ from db.session import connect
 from worker.errors import ConfigurationError, MessageError, StoreUnavailableError
 from worker.health import Ears
 from worker.keeper import LeaseKeeper
-from worker.messages import CALIBRATE, DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
+from worker.messages import (
+    CALIBRATE,
+    DECIDE,
+    GENERATE,
+    GENERATE_GIVEN,
+    QUEUES,
+    RECONCILE,
+    SEAL,
+    UPKEEP,
+    VERIFY,
+    decode,
+)
 from worker.parking import Park, park_unreadable, parking_lot
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
@@ -142,6 +153,7 @@ def register(place: Workplace, queues: Sequence[str]) -> None:
             _register_reconciler(place)
         elif queue == CALIBRATE:
             _register_calibration(place)
+            _register_sealing(place)
         else:
             _register_stage(place, queue, STAGES[queue](place))
 
@@ -186,6 +198,7 @@ def _register_calibration(place: Workplace) -> None:
     from worker.judging.protocol import Surroundings
     from worker.judging.table import Judges
     from worker.stages.calibrate import calibrate
+    from worker.stages.upkeep import upkeep
 
     judges = Judges(Surroundings(settings=place.desk.settings, store=place.desk.store))
     place.closing.callback(judges.close)
@@ -194,3 +207,17 @@ def _register_calibration(place: Workplace) -> None:
     def ring() -> None:
         with place.ears.hearing():
             calibrate(place.desk, judges)
+
+    @place.app.task(name=UPKEEP)
+    def keep_up() -> None:
+        with place.ears.hearing():
+            upkeep(place.desk)
+
+
+def _register_sealing(place: Workplace) -> None:
+    from worker.stages.seal import seal
+
+    @place.app.task(name=SEAL)
+    def ring() -> None:
+        with place.ears.hearing():
+            seal(place.desk)

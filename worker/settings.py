@@ -113,6 +113,9 @@ class Settings:
     calibrate_max_change: float = 0.3
     """Largest move of a threshold that comes into force by itself."""
 
+    seal_every_s: float = 3600.0
+    """How old the last seal may become while decisions wait for one."""
+
     max_line_bytes: int = 4 * 1024 * 1024
     sandbox: str = "auto"
     """``auto``, ``bubblewrap``, ``docker`` or ``docker-container``; read by the sandbox itself, see docs/sandbox.md."""

@@ -1,7 +1,7 @@
 """The search: an entry for each decided task, and saved queries.
 
 Revision: 0008_search
-Revises: 0005_calibration_nights
+Revises: 0007_partitions
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0008_search"
-down_revision = "0005_calibration_nights"
+down_revision = "0007_partitions"
 branch_labels = None
 depends_on = None
 
