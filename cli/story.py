@@ -23,6 +23,10 @@ def tell(story: Story, *, full: bool) -> None:
     width = WHOLE if full else 100
     _tell_task(story, width)
     _tell_clusters(story, width)
+    for what, pruning in story.pruned.items():
+        out.print(
+            f"its {what} was taken away by pruning {pruning} (`merge-reasoner db prunings`)", soft_wrap=True
+        )
     _tell_chains(story, width)
     _tell_verdicts(story, width)
     _tell_decision(story, width)

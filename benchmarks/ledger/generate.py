@@ -42,7 +42,9 @@ from db import entries
 from db.migrate import migrate
 from db.session import connect
 from worker.embedded.services import Services
+from worker.months import month_of
 from worker.settings import Settings
+from worker.store.partitions import make_partitions
 from worker.store.transactions import Store, transaction
 
 NO_BROKER = "redis://none"
@@ -144,6 +146,8 @@ def generate(database_url: str, plan: Plan, *, processes: int = 1) -> None:
     if not is_empty(store):
         store.dispose()
         raise SystemExit("this database holds tasks; give an empty one")
+    starts_at = datetime.fromtimestamp(plan.year.start_ms / 1000, UTC)
+    make_partitions(store, now=datetime.now(UTC), since=month_of(starts_at))
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         made = make_templates(plan.seed, Settings(state_dir=Path(folder)))

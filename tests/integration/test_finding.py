@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from worker.store.transactions import Store
 
 pytestmark = pytest.mark.services
 
+(MIGRATION,) = (Path(__file__).parents[2] / "migrations" / "versions").glob("*_search.py")
 UNTIL = datetime(2026, 9, 1, tzinfo=UTC)
 PLAN = Plan(
     n=1500,
@@ -197,8 +200,8 @@ def test_what_a_caller_writes_is_data_to_the_database(ledger: Store) -> None:
         "{a,b}",
         "\ud800",
     ):
-        for name in ("domain", "model", "answer"):
-            assert find(ledger, Filters(**{name: [text_]}), tenant="default", limit=5).rows == []
+        for wanted in (Filters(domain=[text_]), Filters(model=[text_]), Filters(answer=[text_])):
+            assert find(ledger, wanted, tenant="default", limit=5).rows == []
         assert (
             find(ledger, Filters(), tenant=text_.replace("\x00", "").replace("\ud800", ""), limit=5).rows
             == []
@@ -291,7 +294,9 @@ def test_the_migration_makes_the_entries_that_the_decide_stage_writes(ledger: St
     assert len(written) == PLAN.n
     ledger.dispose()
     url = ledger.url.render_as_string(hide_password=False)
-    downgrade(url, revision="0005_calibration_nights")
+    before = re.search(r'^down_revision = "(.+)"$', MIGRATION.read_text(), re.MULTILINE)
+    assert before is not None
+    downgrade(url, revision=before[1])
     migrate(url)
     with ledger.connect() as connection:
         assert connection.execute(every).scalars().all() == written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
@@ -166,6 +167,41 @@ def test_the_queue_goes_on_while_rows_are_sorted(rig: Any) -> None:
         worker.join()
     assert failed == []
     assert made.n_moved >= 3 * 200 * 4
+
+
+def test_who_waits_for_the_queue_holds_nothing_that_the_queue_needs(rig: Any) -> None:
+    task_id = fill(rig, MONTH, 1, state="generating")[0]
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    made: list[int] = []
+    n_seen = 0
+    # One month after the other is waited for; each time the queue's transaction writes on, and ends.
+    thread = threading.Thread(target=lambda: made.append(make_partitions(rig.store, now=NOW).n_moved))
+    thread.start()
+    while thread.is_alive():
+        with rig.store.begin() as queue:
+            queue.execute(text("UPDATE tasks SET deliveries = 0 WHERE id = :id"), {"id": task_id})
+            deadline = time.monotonic() + 0.2
+            while time.monotonic() < deadline and not rig.query(waits)[0][0]:
+                time.sleep(0.01)
+            n_seen += rig.query(waits)[0][0]
+            queue.execute(text("SET LOCAL lock_timeout = '100ms'"))
+            for table in PARTITIONED:
+                queue.execute(text(f"LOCK TABLE {table}_default IN ROW EXCLUSIVE MODE"))
+    thread.join()
+    assert n_seen >= 9
+    assert made == [4]
+
+
+def test_a_month_that_could_not_be_attached_refuses_no_rows(rig: Any) -> None:
+    fill(rig, MONTH, 1)
+    with rig.store.connect() as reader:
+        reader.execute(text("SELECT FROM verdicts_default"))  # and stays in its transaction
+        with pytest.raises(StoreBusyError):
+            make_partitions(rig.store, now=NOW)
+    checks = "SELECT conname FROM pg_constraint WHERE conname LIKE '%elsewhere' OR conname LIKE '%bounds'"
+    assert rig.query(checks.replace(" OR conname LIKE '%bounds'", "")) == []
+    make_partitions(rig.store, now=NOW)
+    assert rig.query(checks) == []
 
 
 def test_two_runs_at_once_make_each_month_once(rig: Any) -> None:

@@ -18,6 +18,8 @@ from worker.hashes.merkle import HASH_BYTES
 from worker.seals.proving import prove
 from worker.seals.redacting import ALL_PARTS, REDACTED, redact, redacted_spec
 from worker.stages.desk import Desk
+from worker.store.filters import Filters
+from worker.store.finding import find
 from worker.store.story import load_story
 from worker.store.transactions import Store
 from worker.submission.lines import TaskLine
@@ -47,6 +49,10 @@ def test_all_text_goes_and_everything_still_verifies(desk: Desk) -> None:
     assert "Anna" in dump(store)
     assert take_out(store, "a") == {"prompt": 1, "chains": 2, "evidence": 1, "answers": 4}
     assert "Anna" not in dump(store)
+    entries = [
+        row["task_id"] for row in find(store, Filters(answer=[REDACTED]), tenant="default", limit=9).rows
+    ]
+    assert entries == [id_of(store, "a")]  # by its answer it is found no more
     found, _ = found_by(store)
     assert {one.what.value for one in found} == {"redacted"}
     assert len({one.row for one in found}) == 6

@@ -24,6 +24,8 @@ from worker.seals.findings import What
 from worker.stages.desk import Desk
 from worker.store import importing
 from worker.store.exporting import Wanted
+from worker.store.filters import Filters
+from worker.store.finding import find
 from worker.store.story import find_task, load_story
 from worker.transfer import export, import_file
 
@@ -127,6 +129,7 @@ def test_an_imported_task_is_found_and_told(rig: Any, other: Engine, tmp_path: P
     (task_id,) = fill(rig, LAST, 1)
     import_file(other, export(rig.store, OURS, tmp_path / "l").path, tenant="default", who="auditor")
     assert find_task(other, str(task_id), tenant="default") == task_id
+    assert [row["task_id"] for row in find(other, Filters(), tenant="default", limit=9).rows] == [task_id]
     mine, theirs = load_story(rig.store, task_id), load_story(other, task_id)
     assert (theirs.chains, theirs.decisions, theirs.events) == (mine.chains, mine.decisions, mine.events)
     assert theirs.calibration is not None

@@ -23,6 +23,7 @@ from db.batches import copy_rows
 from db.transfer import Part
 from worker.errors import LedgerFileError
 from worker.ledger_file import END, Line
+from worker.store.entries import write_entries
 from worker.store.exporting import table_columns
 from worker.store.keeping import as_keeper
 from worker.store.transactions import transaction
@@ -91,6 +92,9 @@ def import_lines(
                 tenant=tenant,
                 made=made,
             )
+        for first in range(1, n_lines + 1, PAGE_LINES):
+            page = {"first": first, "last": first + PAGE_LINES}
+            write_entries(connection, connection.execute(STAGED_DECISIONS, page).scalars().all())
         highest = connection.execute(HIGHEST_EVENT).scalar_one()
         if highest is not None:
             connection.execute(transfer.BUMP_EVENTS, {"highest": highest})
@@ -108,6 +112,11 @@ def _record(connection: Connection, made: Imported, *, tenant: str, who: str) ->
             connection.execute(transfer.RECORD_SUBJECTS, {"id": id_})
             made.import_id = id_
 
+
+STAGED_DECISIONS = text("""
+SELECT (d ->> 'id')::uuid FROM staged s, jsonb_array_elements(s.doc -> 'decisions') d
+WHERE s.kind = 'task' AND s.line >= :first AND s.line < :last
+""")
 
 HIGHEST_EVENT = text("""
 SELECT max((e ->> 'id')::bigint) FROM staged s, jsonb_array_elements(s.doc -> 'events') e WHERE s.kind = 'task'
