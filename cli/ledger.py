@@ -14,6 +14,7 @@ from cli.connection import current_settings, reading
 from cli.console import JsonFlag, fail, out, plain, print_json, told
 from cli.times import age
 from worker.months import id_at
+from worker.store.entries import reindex
 from worker.store.exporting import HIGHEST, LOWEST, Wanted
 from worker.transfer import export, import_file
 
@@ -72,6 +73,7 @@ def import_command(
         settings = current_settings()
         with reading(settings) as store:
             made = import_file(store, file, tenant=settings.tenant, who=getuser())
+            reindex(store, tenant=settings.tenant)  # so that what came can be found
     n_new = made.rows.get("tasks", 0)
     if as_json:
         import_id = None if made.import_id is None else str(made.import_id)

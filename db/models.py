@@ -106,6 +106,7 @@ class TaskRow(Base):
         # What must not start yet stays out of the backlog until its time has come.
         Index("ix_tasks_not_before", "not_before", postgresql_where=text(NOT_YET)),
         Index("ix_tasks_failed", "tenant", "id", postgresql_where=text("state = 'failed'")),
+        Index("ix_tasks_failed_at", "tenant", "finished_at", postgresql_where=text("state = 'failed'")),
     )
 
     id: Mapped[Id]

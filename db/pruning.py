@@ -81,6 +81,8 @@ DELETE_UNOWNED = (
 )
 
 # A dropped partition takes the triggers of its foreign key off the table of tasks.
+HASTE = text("SET LOCAL lock_timeout = '500ms'")
+
 HOLD = text("LOCK TABLE tasks, chains, verdicts, task_events IN ACCESS EXCLUSIVE MODE")
 
 # Who was given another chance in the meantime; both look into small indexes, since everybody waits.

@@ -59,6 +59,10 @@ class UnknownTaskError(StoreError):
     """Raised when there is no such row; never retried."""
 
 
+class QueryError(StoreError):
+    """Raised when a search names what cannot be searched for, or a cursor that is not its own; never retried."""
+
+
 class MessageError(WorkerError):
     """Raised when a message is of an unknown version or not ours; the reconciler publishes what it meant again."""
 

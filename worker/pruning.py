@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -10,6 +11,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from db.retention import EVIDENCE, TASK
+from worker.errors import StoreBusyError
 from worker.months import months_before
 from worker.store.partitions import only_one
 from worker.store.pruning import (
@@ -26,6 +28,9 @@ from worker.store.pruning import (
 )
 from worker.store.retention import Policy
 from worker.store.transactions import Store
+
+N_TRIES = 5
+PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +133,7 @@ def _pass(
     for window in windows:
         if window.fates.get(GOES, 0):
             progress(f"{what} of {window.month or 'no month of its own'}: {window.fates[GOES]} tasks")
-            take(store, rules, window, tally, unsealed=unsealed)
+            _patiently(lambda window=window: take(store, rules, window, tally, unsealed=unsealed))
     finish(store, rules, tally)
     rows: dict[str, int] = {}
     for of_tenant in tally.rows.values():
@@ -136,3 +141,16 @@ def _pass(
             rows[table] = rows.get(table, 0) + n
     ids = {rule.tenant: rule.pruning_id for rule in rules}
     return replace(planned, pruning_ids=ids, rows=rows, months=tuple(tally.months))
+
+
+def _patiently(step: Callable[[], None]) -> None:
+    """Try a step some times: a month is dropped in a moment in which nobody reads it."""
+    for attempt in range(N_TRIES):
+        try:
+            step()
+        except StoreBusyError:
+            if attempt == N_TRIES - 1:
+                raise
+            time.sleep(PAUSE_S)
+        else:
+            return

@@ -37,8 +37,8 @@ WITH decided AS (
     INSERT INTO decisions (id, task_id, tenant, answer, abstain_flag, abstain_reasons, confidence, vote_margin,
                            merge_degree, set_size, best_cluster, document, calibration_id, configuration, code_version,
                            attempt, created_at)
-    SELECT id, id, :tenant, '2', false, '[]', 0.1 + 0.2, 1, 'Infinity', 1, 0, '{"answer": "2", "x": 0.1}',
-           :calibration, 'c', '1', 1, :at
+    SELECT id, id, :tenant, '2', false, '[]', 0.1 + 0.2, 1, 'Infinity', 1, 0,
+           '{"answer": "2", "x": 0.1, "clusters": []}', :calibration, 'c', '1', 1, :at
     FROM unnest(CAST(:ids AS uuid[])) AS t (id) RETURNING id
 )
 INSERT INTO clusters (decision_id, number, members, answer, score, posterior, in_set)

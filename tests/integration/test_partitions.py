@@ -168,6 +168,18 @@ def test_the_queue_goes_on_while_rows_are_sorted(rig: Any) -> None:
     assert made.n_moved >= 3 * 200 * 4
 
 
+def test_a_month_that_could_not_be_attached_refuses_no_rows(rig: Any) -> None:
+    fill(rig, MONTH, 1)
+    with rig.store.connect() as reader:
+        reader.execute(text("SELECT FROM verdicts_default"))  # and stays in its transaction
+        with pytest.raises(StoreBusyError):
+            make_partitions(rig.store, now=NOW)
+    checks = "SELECT conname FROM pg_constraint WHERE conname LIKE '%elsewhere' OR conname LIKE '%bounds'"
+    assert rig.query(checks.replace(" OR conname LIKE '%bounds'", "")) == []
+    make_partitions(rig.store, now=NOW)
+    assert rig.query(checks) == []
+
+
 def test_two_runs_at_once_make_each_month_once(rig: Any) -> None:
     refused: list[StoreBusyError] = []
 

@@ -179,6 +179,7 @@ def test_a_task_that_is_retried_meanwhile_saves_its_month(rig: Any, monkeypatch:
         drop(*arguments, **named)
 
     monkeypatch.setattr(pruning, "_drop_month", retried_before)
+    monkeypatch.setattr("worker.pruning.PAUSE_S", 0.0)
     with pytest.raises(StoreBusyError, match="another chance"):
         run(rig)
     assert counts(rig)["chains"] == 4

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
@@ -35,6 +35,8 @@ FEW_ROWS = 20_000
 
 SMALL_BYTES = 200_000_000
 """Of a default partition that may be looked through while the queue waits: a fraction of a second too."""
+
+SOON = timedelta(hours=1)
 
 _BOUND = re.compile(r"FOR VALUES FROM \('([0-9a-f-]{36})'\) TO \('([0-9a-f-]{36})'\)")
 
@@ -167,18 +169,26 @@ def _make_ahead(engine: Engine, parent: str, month: Month, *, now: datetime) -> 
         if _first_row(connection, plan) is not None:
             return  # its rows are to be moved
         has_others = connection.execute(text(plan(partitions.DEFAULT_HAS_ROWS))).scalar_one()
-        is_ahead = month.starts_at > now  # else the check would refuse rows that the queue is writing
+        # Else the check would refuse rows that the queue is writing, or soon will.
+        is_ahead = month.starts_at > now + SOON
         if has_others and not is_ahead and not _is_small(connection, plan):
             return
     _create(engine, plan)
-    if has_others and is_ahead:
+    try:
+        if has_others and is_ahead:
+            with brief_locks(engine) as connection:
+                _run(connection, plan, partitions.ALLOW, partitions.FORBID)
+            with brief_locks(engine) as connection:
+                _run(connection, plan, partitions.VALIDATE)
         with brief_locks(engine) as connection:
-            _run(connection, plan, partitions.ALLOW, partitions.FORBID)
-        with brief_locks(engine) as connection:
-            _run(connection, plan, partitions.VALIDATE)
-    with brief_locks(engine) as connection:
-        _run(connection, plan, partitions.HOLD_TASKS)
-        _run(connection, plan, partitions.ATTACH, partitions.UNBOUND, partitions.ALLOW)
+            _run(connection, plan, partitions.HOLD_TASKS, partitions.HASTE)
+            _run(connection, plan, partitions.ATTACH, partitions.UNBOUND, partitions.ALLOW)
+    except StoreBusyError:
+        with brief_locks(
+            engine
+        ) as connection:  # a check without its partition would refuse that month's rows
+            _run(connection, plan, partitions.ALLOW)
+        raise
     yield plan.name
 
 
@@ -242,9 +252,8 @@ def _move(engine: Engine, plan: _Plan) -> int:
             _run(connection, plan, partitions.HOLD_TASKS)
         _run(connection, plan, partitions.HOLD_DEFAULT)
         n = connection.execute(text(plan(partitions.COPY_OUT)), values).rowcount
-        with as_keeper(
-            connection
-        ):  # nobody else may take sealed rows out, though they stand in their month by then
+        # Nobody else may take sealed rows out, though they stand in their month by then.
+        with as_keeper(connection):
             connection.execute(text(plan(partitions.TAKE_OUT)), values)
         _run(connection, plan, partitions.ALLOW, partitions.PROVE, partitions.HASTE, partitions.HOLD_TASKS)
         _run(connection, plan, partitions.ATTACH, partitions.UNBOUND, partitions.ALLOW)

@@ -210,6 +210,7 @@ def _drop_month(
             connection.execute(pruning.LIST_MONTH, values)
         for one in mine:
             counted.add(one.parent, connection.execute(text(pruning.COUNT_OF.format(name=one.name))).all())
+        connection.execute(pruning.HASTE)
         connection.execute(pruning.HOLD)
         if connection.execute(pruning.REVIVED, values).scalar_one():
             raise StoreBusyError(f"a task of {window.month} was given another chance just now; prune again")
@@ -223,6 +224,7 @@ def _drop_empty(engine: Engine, window: Window, tally: Tally) -> None:
     span = {"from_id": window.from_id, "until_id": window.until_id}
     mine = [one for one in list_partitions(engine) if one.month == window.month and one.parent in PARTITIONED]
     with brief_locks(engine) as connection:
+        connection.execute(pruning.HASTE)
         connection.execute(pruning.HOLD)
         if connection.execute(pruning.HAS_TASKS, span).scalar_one():
             return
