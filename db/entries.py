@@ -114,7 +114,8 @@ CROSS JOIN LATERAL (SELECT coalesce(
     (SELECT array_agg(DISTINCT c.model) FROM chains c WHERE c.task_id = d.task_id),
     string_to_array(nullif(t.model, ''), ','), '{}') AS models) m
 CROSS JOIN LATERAL (SELECT coalesce(
-    (SELECT CASE g.grade WHEN 'graded' THEN CASE WHEN g.correct THEN 'right' ELSE 'wrong' END ELSE g.grade END
+    (SELECT CASE WHEN g.correct THEN 'right' WHEN NOT g.correct THEN 'wrong'
+                 WHEN g.grade = 'conflicting' THEN g.grade ELSE 'unknown' END
      FROM gradings g WHERE g.task_id = d.task_id AND g.until_at IS NULL), 'none') AS label) l
 WHERE d.id = ANY(:ids) AND d.is_current
 ON CONFLICT (task_id) DO UPDATE SET
@@ -133,16 +134,15 @@ ORDER BY d.id LIMIT :n
 # Only what labels say is made again: chains and verdicts may have been pruned since the decision.
 RELABEL = text(r"""
 WITH news AS (
-    SELECT e.task_id, coalesce(CASE g.grade WHEN 'graded' THEN CASE WHEN g.correct THEN 'right' ELSE 'wrong' END
-                               ELSE g.grade END, 'none') AS label
+    SELECT e.task_id, CASE WHEN g.correct THEN 'right' WHEN NOT g.correct THEN 'wrong' WHEN g.grade = 'conflicting'
+                           THEN g.grade WHEN g.grade IS NOT NULL THEN 'unknown' ELSE 'none' END AS label
     FROM search_entries e
     LEFT JOIN gradings g ON g.task_id = e.task_id AND g.until_at IS NULL
     WHERE e.task_id = ANY(:ids)
 )
 UPDATE search_entries e SET label = news.label, facets =
-    ARRAY(SELECT f FROM unnest(e.facets) f WHERE f <> ALL(ARRAY(
-        SELECT hashtextextended(e.tenant || E'\nlabel=' || l, 0)
-        FROM unnest(ARRAY['right', 'wrong', 'unknown', 'conflicting', 'none', 'any']) l)))
+    ARRAY(SELECT f FROM unnest(e.facets) f WHERE f <> ALL(ARRAY[
+        hashtextextended(e.tenant || E'\nlabel=' || e.label, 0), hashtextextended(e.tenant || E'\nlabel=any', 0)]))
     || ARRAY(SELECT hashtextextended(e.tenant || E'\nlabel=' || l, 0)
              FROM unnest(ARRAY[news.label, CASE WHEN news.label <> 'none' THEN 'any' END]) l WHERE l IS NOT NULL)
 FROM news WHERE e.task_id = news.task_id AND e.label <> news.label

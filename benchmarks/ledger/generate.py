@@ -3,7 +3,7 @@
 Twenty domains of five kinds, three tenants, three models one after the other and a pool of two; every decision is one
 that the method returned for just these chains and verdicts, but with other numbers in the answers. So that ten million
 decisions fit in 25 GB, texts are short, a task has ``--chains`` chains on average (1, 2, 4 or 8), ``--events`` of its
-four or five changes of state are kept, and of more than 1.5 million tasks only so many (``--whole``, a share) have
+four or five changes of state are kept, and of more than a million tasks only so many (``--whole``, a share) have
 their chains, verdicts, clusters and events on record; the others have their task, decision, label and grading.
 The same seed and ``--until`` give the same rows.
 
@@ -48,7 +48,7 @@ from worker.store.partitions import make_partitions
 from worker.store.transactions import Store, transaction
 
 NO_BROKER = "redis://none"
-MOST_WHOLE = 1_500_000
+MOST_WHOLE = 1_000_000
 ONE_IN_FAILED = 200  # so many decided tasks to one that failed
 SHORT = ((1, 0.35), (2, 0.5), (4, 0.15))
 """Shares of the numbers of chains among tasks that have few: 1.95 on average."""
@@ -104,7 +104,7 @@ def main() -> None:
     )
     parser.add_argument("--chains", type=float, default=2.0, help="chains of a task on average, 1.95 to 8")
     parser.add_argument(
-        "--whole", type=float, default=None, help="share of tasks with all rows, by default 1.5M of them"
+        "--whole", type=float, default=None, help="share of tasks with all rows, by default a million of them"
     )
     parser.add_argument("--events", type=int, default=2, help="changes of state kept of each task")
     parser.add_argument("--unfinished", type=int, default=0, help="queued tasks beside them")

@@ -21,7 +21,7 @@ ORDER BY 1
 """)
 
 # Only our own server, whose settings are nobody else's; the end takes them back.
-SERVER = {"max_wal_size": "6GB", "checkpoint_timeout": "30min", "autovacuum": "off"}
+SERVER = {"max_wal_size": "3GB", "checkpoint_timeout": "30min", "autovacuum": "off"}
 
 
 def is_empty(store: Store) -> bool:

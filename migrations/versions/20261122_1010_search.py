@@ -42,7 +42,8 @@ CROSS JOIN LATERAL (SELECT coalesce(
     (SELECT array_agg(DISTINCT c.model) FROM chains c WHERE c.task_id = d.task_id),
     string_to_array(nullif(t.model, ''), ','), '{}') AS models) m
 CROSS JOIN LATERAL (SELECT coalesce(
-    (SELECT CASE g.grade WHEN 'graded' THEN CASE WHEN g.correct THEN 'right' ELSE 'wrong' END ELSE g.grade END
+    (SELECT CASE WHEN g.correct THEN 'right' WHEN NOT g.correct THEN 'wrong'
+                 WHEN g.grade = 'conflicting' THEN g.grade ELSE 'unknown' END
      FROM gradings g WHERE g.task_id = d.task_id AND g.until_at IS NULL), 'none') AS label) l
 WHERE d.is_current ORDER BY d.created_at, d.task_id
 """

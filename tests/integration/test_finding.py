@@ -197,8 +197,8 @@ def test_what_a_caller_writes_is_data_to_the_database(ledger: Store) -> None:
         "{a,b}",
         "\ud800",
     ):
-        for name in ("domain", "model", "answer"):
-            assert find(ledger, Filters(**{name: [text_]}), tenant="default", limit=5).rows == []
+        for wanted in (Filters(domain=[text_]), Filters(model=[text_]), Filters(answer=[text_])):
+            assert find(ledger, wanted, tenant="default", limit=5).rows == []
         assert (
             find(ledger, Filters(), tenant=text_.replace("\x00", "").replace("\ud800", ""), limit=5).rows
             == []

@@ -92,8 +92,9 @@ def count(
         raise QueryError(
             f"counts are of every {', '.join(statistics.EVERY)} and by {', '.join(statistics.BY)}"
         )
-    values, n_groups = facet_values(filters)
-    values |= {"tenant": tenant, "since": filters.since or EPOCH, "before": filters.until or LATEST}
+    facets, n_groups = facet_values(filters)
+    times = {"since": filters.since or EPOCH, "before": filters.until or LATEST}
+    values: dict[str, Any] = {"tenant": tenant, **times, **facets}
     asked = {
         "kinds": list(filters.kind),
         "domains": list(filters.domain),
