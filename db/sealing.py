@@ -101,16 +101,16 @@ SELECT d.id, d.task_id, ({
         times=("created_at",),
     ).removesuffix("::text")
 } || jsonb_build_object('method_version', r.row -> 'method_version', 'inputs', r.row -> 'inputs'))::text AS fields,
-  coalesce(c.clusters, '[]')::text AS clusters,
-  jsonb_build_object('answer', d.answer, 'document', d.document, 'clusters', coalesce(c.answers, '[]'))::text AS answers
-FROM decisions d CROSS JOIN LATERAL (SELECT to_jsonb(d) - 'document' AS row) r LEFT JOIN LATERAL (
-    SELECT jsonb_agg(jsonb_build_object('number', c.number, 'members', c.members, 'score', c.score,
-                                        'posterior', c.posterior, 'in_set', c.in_set, 'outcome', c.outcome)
-                     ORDER BY c.number) AS clusters,
-           jsonb_agg(c.answer ORDER BY c.number) AS answers
-    FROM clusters c WHERE c.decision_id = d.id
-) c ON true
+  coalesce(to_jsonb(d.answer), 'null')::text AS answer, d.document::text AS document
+FROM decisions d CROSS JOIN LATERAL (SELECT to_jsonb(d) - 'document' AS row) r
 WHERE d.id = ANY(:ids)
+""")  # noqa: S608
+
+CLUSTER_ROWS = text(f"""
+SELECT c.decision_id, c.number, {
+    _object("c", "number", "members", "score", "posterior", "in_set", "outcome")
+} AS fields, to_jsonb(c.answer)::text AS answer
+FROM clusters c WHERE c.decision_id = ANY(:ids)
 """)  # noqa: S608
 
 LABEL_ROWS = text(f"""

@@ -20,7 +20,7 @@ from worker.seals.checking import Tally, verify_task
 from worker.settings import Settings
 from worker.stages import seal as stage
 from worker.stages.desk import Desk
-from worker.store.seals import horizon, last_seal, only_sealer
+from worker.store.seals import Subject, horizon, last_seal, only_sealer, rows_of
 from worker.store.transactions import Store
 
 pytestmark = pytest.mark.services
@@ -139,6 +139,22 @@ def test_a_change_is_named_by_row_and_group(desk: Desk) -> None:
             assert (what, differ) == ("changed", groups), statement
             assert named == row or named.startswith(f"{row} "), statement
     assert differences(store) == []
+
+
+def test_a_decisions_text_is_what_postgres_prints_for_the_whole_object(desk: Desk) -> None:
+    store = desk.store
+    decided(desk, "a")
+    (expected,) = query(
+        store,
+        "SELECT jsonb_build_object('answer', d.answer, 'document', d.document, 'clusters', "
+        "  (SELECT jsonb_agg(c.answer ORDER BY c.number) FROM clusters c WHERE c.decision_id = d.id))::text, "
+        "(SELECT jsonb_agg(to_jsonb(c) - '{decision_id,answer}'::text[] ORDER BY c.number) FROM clusters c)::text, "
+        "d.id FROM decisions d",
+    )
+    at = datetime.now(UTC)
+    subject = Subject(kind="decision", subject_id=expected[2], about_id=id_of(store, "a"), at=at)
+    row = next(one for one in rows_of(store, [subject])[expected[2]] if one.kind == "decision")
+    assert (row.texts[2], row.texts[1]) == expected[:2]
 
 
 def test_what_is_removed_inserted_or_swapped_is_named(desk: Desk) -> None:

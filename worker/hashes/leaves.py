@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as json_text
 
 from worker.hashes.merkle import HASH_BYTES, leaf_hash
 
@@ -137,7 +137,8 @@ def _salted(name: str, group: str, text: str, salts: Salts) -> bytes:
 
 def leaf_of(name: str, digests: Sequence[bytes]) -> bytes:
     """Return the hash of a row's leaf."""
-    return leaf_hash(json.dumps([name, *(one.hex() for one in digests)], separators=(",", ":")).encode())
+    told = ",".join([json_text(name), *(f'"{one.hex()}"' for one in digests)])
+    return leaf_hash(f"[{told}]".encode())
 
 
 def hashed(rows: Sequence[Row], salts: Salts) -> Hashed:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -17,6 +18,8 @@ from db.models import FINAL_STATES
 from worker.errors import SealBusyError
 from worker.hashes.leaves import NO_SALTS, Hashed, Redacted, Row, Salts
 from worker.store.transactions import statements, transaction
+
+ResultT = TypeVar("ResultT")
 
 SETTLE_S = 2.0
 """A seal reaches no nearer to the present: time for a transaction that begins to be seen by others."""
@@ -302,16 +305,18 @@ def rows_in(connection: Connection, subjects: Sequence[Subject | Entry]) -> dict
 def _decisions(connection: Connection, subjects: Sequence[Subject | Entry]) -> dict[UUID, list[Row]]:
     """Return task, decision, chains by index and verdicts by verifier, version and candidate."""
     tasks = list({subject.about_id for subject in subjects})
+    mine = {"ids": [subject.subject_id for subject in subjects]}
+    clusters = _grouped(connection.execute(sealing.CLUSTER_ROWS, mine).all(), _cluster)
     decided = {
-        row.id: Row(f"decision {row.id}", (row.fields, row.clusters, row.answers))
-        for row in connection.execute(sealing.DECISION_ROWS, {"ids": [one.subject_id for one in subjects]})
+        id_: _decision(id_, fields, answer, document, clusters.get(id_, []))
+        for id_, _, fields, answer, document in connection.execute(sealing.DECISION_ROWS, mine).all()
     }
     asked = {
-        row.id: Row("task", (row.fields, row.prompt))
-        for row in connection.execute(sealing.TASK_ROWS, {"ids": tasks})
+        id_: Row("task", (fields, prompt))
+        for id_, fields, prompt in connection.execute(sealing.TASK_ROWS, {"ids": tasks}).all()
     }
-    chains = _by_task(connection.execute(sealing.CHAIN_ROWS, {"ids": tasks}).all(), _chain)
-    verdicts = _by_task(connection.execute(sealing.VERDICT_ROWS, {"ids": tasks}).all(), _verdict)
+    chains = _grouped(connection.execute(sealing.CHAIN_ROWS, {"ids": tasks}).all(), _chain)
+    verdicts = _grouped(connection.execute(sealing.VERDICT_ROWS, {"ids": tasks}).all(), _verdict)
     return {
         subject.subject_id: [
             *filter(None, (asked.get(subject.about_id), decided.get(subject.subject_id))),
@@ -322,21 +327,34 @@ def _decisions(connection: Connection, subjects: Sequence[Subject | Entry]) -> d
     }
 
 
-def _by_task(rows: Iterable[Any], read: Any) -> dict[UUID, list[Row]]:  # noqa: ANN401 (a row's reader)
-    found: dict[UUID, list[tuple[Any, Row]]] = defaultdict(list)
+def _grouped(
+    rows: Iterable[Any], read: Callable[[Sequence[Any]], tuple[Any, ResultT]]
+) -> dict[UUID, list[ResultT]]:
+    """Return what is read of the rows by their first column, in the order of the keys that are read with it."""
+    found: dict[UUID, list[tuple[Any, ResultT]]] = defaultdict(list)
     for row in rows:
-        found[row.task_id].append(read(row))
-    return {task: [row for _, row in sorted(of, key=_first)] for task, of in found.items()}
+        found[row[0]].append(read(row))
+    return {id_: [one for _, one in sorted(of, key=itemgetter(0))] for id_, of in found.items()}
 
 
-def _first(pair: tuple[Any, Row]) -> Any:  # noqa: ANN401 (whatever sorts)
-    return pair[0]
+def _chain(row: Sequence[Any]) -> tuple[int, Row]:
+    _, number, *texts = row
+    return number, Row(f"chain {number}", tuple(texts))
 
 
-def _chain(row: Any) -> tuple[Any, Row]:  # noqa: ANN401 (SQLAlchemy's row)
-    return row.number, Row(f"chain {row.number}", (row.fields, row.text, row.answer))
+def _verdict(row: Sequence[Any]) -> tuple[tuple[str, ...], Row]:
+    _, verifier, version, candidate, *texts = row
+    return (verifier, version, candidate), Row(f"verdict {verifier} {version} {candidate}", tuple(texts))
 
 
-def _verdict(row: Any) -> tuple[Any, Row]:  # noqa: ANN401
-    key = (row.verifier, row.version, row.candidate)
-    return key, Row("verdict " + " ".join(key), (row.fields, row.evidence))
+def _cluster(row: Sequence[Any]) -> tuple[int, tuple[str, str]]:
+    _, number, fields, answer = row
+    return number, (fields, answer)
+
+
+def _decision(id_: UUID, fields: str, answer: str, document: str, clusters: Sequence[tuple[str, str]]) -> Row:
+    """Return a decision's row; its lists are put together here as Postgres would print them."""
+    numbers = ", ".join(of for of, _ in clusters)
+    answers = ", ".join(of for _, of in clusters)
+    texts = f'{{"answer": {answer}, "clusters": [{answers}], "document": {document}}}'
+    return Row(f"decision {id_}", (fields, f"[{numbers}]", texts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from worker.hashes.headers import FIRST_PREVIOUS, hash_of, header_of
 from worker.hashes.leaves import GROUPS, NO_DIGEST, PARTS, Redacted, Row, Salts, digests_of, hashed, leaf_of
+from worker.hashes.merkle import leaf_hash
 
 SEED = bytes(range(32))
 SALTS = Salts(seed=SEED, n_seeds=1)
@@ -44,6 +46,12 @@ def test_a_leaf_is_what_the_page_says() -> None:
     digest = hashlib.sha256(b'{"a": 1}').digest()
     expected = hashlib.sha256(b'\x00["redaction","' + digest.hex().encode() + b'"]').digest()
     assert leaf_of("redaction", digests_of(Row("redaction", ('{"a": 1}',)), SALTS)) == expected
+
+
+@given(st.text(), st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=3))
+def test_whatever_a_row_is_called_its_leaf_is_that_of_a_json_list(name: str, digests: list[bytes]) -> None:
+    told = json.dumps([name, *(one.hex() for one in digests)], separators=(",", ":"))
+    assert leaf_of(name, digests) == leaf_hash(told.encode())
 
 
 @given(st.sampled_from(sorted(PARTS)))
