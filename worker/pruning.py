@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -133,7 +134,7 @@ def _pass(
     for window in windows:
         if window.fates.get(GOES, 0):
             progress(f"{what} of {window.month or 'no month of its own'}: {window.fates[GOES]} tasks")
-            _patiently(lambda window=window: take(store, rules, window, tally, unsealed=unsealed))
+            _patiently(partial(take, store, rules, window, tally, unsealed=unsealed))
     finish(store, rules, tally)
     rows: dict[str, int] = {}
     for of_tenant in tally.rows.values():

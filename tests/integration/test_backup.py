@@ -84,7 +84,12 @@ def test_every_task_ends_with_one_decision_after_a_restore_in_the_middle_of_the_
     rig.submit(*lines(N_TASKS))
     rig.sweep()
     step(rig, 20)
-    working = threading.Thread(target=lambda: [step(rig, 2) for _ in range(15)])
+
+    def work() -> None:
+        for _ in range(15):
+            step(rig, 2)
+
+    working = threading.Thread(target=work)
     working.start()
     file = tmp_path / "backup.dump"
     made = back_up(mine(rig), file)
