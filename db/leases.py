@@ -128,6 +128,30 @@ FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt
 WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attempt AND NOT v.done
 """)
 
+# A stop is not the task's fault, so it is no delivery; the fencing number goes up, so that threads of the process that
+# are still at work can write nothing.
+LET_GO_TASKS = text("""
+WITH mine AS (
+    SELECT tasks.id FROM tasks
+    JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt) USING (id, attempt)
+    WHERE tasks.lease_until IS NOT NULL ORDER BY tasks.id FOR UPDATE OF tasks
+), freed AS (
+    UPDATE tasks SET lease_until = NULL, holder = NULL, published_at = NULL, attempt = tasks.attempt + 1,
+                     deliveries = greatest(deliveries - 1, 0)
+    FROM mine WHERE tasks.id = mine.id
+    RETURNING tasks.id, tasks.state, tasks.attempt
+)
+INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
+SELECT id, state, state, :who, 'its worker was stopped', attempt FROM freed
+""")
+
+LET_GO_VERIFICATIONS = text("""
+UPDATE verifications v SET lease_until = NULL, holder = NULL, published_at = NULL, attempt = v.attempt + 1,
+                     deliveries = greatest(v.deliveries - 1, 0)
+FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
+WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attempt AND v.lease_until IS NOT NULL
+""")
+
 NOTE_FAULT = text("""
 WITH mine AS (
     SELECT id FROM tasks

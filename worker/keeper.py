@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from worker.errors import StoreUnavailableError
-from worker.store.leases import HeldTask, renew
+from worker.store.leases import HeldTask, let_go, renew
 from worker.store.transactions import Store
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,15 @@ class LeaseKeeper:
         """Renew no more."""
         self._stop.set()
 
+    def let_go(self, *, who: str) -> None:
+        """Give back all that is held, so that nobody has to wait until the leases run out.
+
+        Raises:
+            StoreUnavailableError: The database is away; they will run out.
+        """
+        for verifier, pairs in self._now_held().items():
+            let_go(self._engine, sorted(pairs), verifier=verifier, who=who)
+
     def fault(self) -> str:
         """Return what is wrong, or an empty string: leases that nobody renews are worked on twice."""
         return "" if self._thread.is_alive() else "leases are not renewed: the keeper has ended"
@@ -67,11 +76,13 @@ class LeaseKeeper:
                 for pair in mine:
                     self._held[verifier].pop(pair, None)
 
+    def _now_held(self) -> dict[str | None, dict[tuple[UUID, int], OnLost]]:
+        with self._lock:
+            return {verifier: dict(pairs) for verifier, pairs in self._held.items() if pairs}
+
     def _run(self) -> None:
         while not self._stop.wait(self._lease_s / RENEWALS_PER_LEASE):
-            with self._lock:
-                held = {verifier: dict(pairs) for verifier, pairs in self._held.items() if pairs}
-            for verifier, pairs in held.items():
+            for verifier, pairs in self._now_held().items():
                 try:
                     kept = renew(self._engine, sorted(pairs), verifier=verifier, lease_s=self._lease_s)
                 except StoreUnavailableError as error:

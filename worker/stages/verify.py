@@ -10,7 +10,8 @@ from uuid import UUID
 
 from verifiers.errors import VerifierError
 from worker.judging.protocol import Said
-from worker.stages.desk import Desk, patiently
+from worker.messages import VERIFY
+from worker.stages.desk import Desk, count_redeliveries, patiently
 from worker.store.chains import each_explanation, load_chains
 from worker.store.leases import (
     BACKOFF_S,
@@ -48,6 +49,7 @@ def verify(desk: Desk, ids: Sequence[UUID], *, verifier: str, judge: Judge) -> N
             max_deliveries=desk.settings.max_deliveries,
         )
     )
+    count_redeliveries(VERIFY[verifier], held)
     with desk.keeper.holding(held, verifier=verifier):
         chains = patiently(lambda: load_chains(desk.store, [task.id for task in held]))
         ready: list[tuple[HeldTask, list[Judged]]] = []

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, insert, select, text
+from sqlalchemy import Connection, Engine, Table, select, text
 
-from db.models import ChainRow, VerificationRow
+from db.bulk import insert_all
+from db.models import ChainRow
 from reasoner.chains import Chain
 from worker.store.leases import HeldTask, Move, Moved, move
 from worker.store.texts import storable
 from worker.store.transactions import statements, transaction
+
+CHAINS = cast("Table", ChainRow.__table__)
+
+ADD_TURNS = text("""
+INSERT INTO verifications (task_id, verifier, published_at)
+SELECT turn.task_id, turn.verifier, now()
+FROM unnest(CAST(:ids AS uuid[]), CAST(:verifiers AS text[])) AS turn (task_id, verifier)
+""")
 
 SET_TOKENS = text("""
 UPDATE tasks SET tokens_spent = spent.n, tokens_saved = spent.saved
@@ -126,14 +136,10 @@ def _write(connection: Connection, generated: Sequence[Generated]) -> None:
     if not generated:
         return
     chains = [_values(g.task, chain) for g in generated for chain in g.chains]
-    if chains:
-        connection.execute(insert(ChainRow), chains)
-    turns = [{"task_id": g.task.id, "verifier": v} for g in generated for v in g.verifiers]
+    insert_all(connection, CHAINS, chains)
+    turns = [(g.task.id, v) for g in generated for v in g.verifiers]
     if turns:
-        connection.execute(
-            insert(VerificationRow).values(published_at=text("now()")),
-            turns,
-        )
+        connection.execute(ADD_TURNS, {"ids": [i for i, _ in turns], "verifiers": [v for _, v in turns]})
     connection.execute(
         SET_TOKENS,
         {

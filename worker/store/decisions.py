@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from db.ledger import ClusterRow, DecisionRow
 from reasoner.decisions import Decision
+from worker.store.entries import write_entries
 from worker.store.leases import HeldTask, Move, Moved, move
 from worker.store.texts import storable
 from worker.store.transactions import transaction
@@ -71,6 +72,7 @@ def _write(connection: Connection, decided: Sequence[tuple[UUID, Decided]]) -> N
     ]
     if clusters:
         connection.execute(insert(ClusterRow), clusters)
+    write_entries(connection, [id_ for id_, _ in decided])
 
 
 def _decision_values(id_: UUID, decided: Decided) -> dict[str, object]:

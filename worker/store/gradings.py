@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, TextClause, insert
 
-from db import calibrations, gradings
+from db import calibrations, entries, gradings
 from db.nights import GradingRow
 from worker.store.chains import StoredChain, load_chains
 from worker.store.labelled import LabelledLine, Truth, task_lines
@@ -163,6 +163,7 @@ def save_gradings(engine: Engine, tasks: Sequence[DueTask], found: Sequence[Grad
         connection.execute(gradings.FORGET, {"ids": [task.id for task in tasks]})
         if found:
             connection.execute(insert(GradingRow), [_values(one, tenant) for one in found])
+        connection.execute(entries.RELABEL, {"ids": [task.id for task in tasks]})
 
 
 def _values(one: Grading, tenant: str) -> dict[str, object]:

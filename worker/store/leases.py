@@ -195,6 +195,16 @@ def renew(
         return leases.renew(connection, held, verifier=verifier, lease_s=lease_s)
 
 
+def let_go(engine: Engine, held: Sequence[tuple[UUID, int]], *, verifier: str | None, who: str) -> None:
+    """Give back (id, attempt) pairs that are held, to be taken at once; whoever still works on them is refused."""
+    values = {"ids": [i for i, _ in held], "attempts": [a for _, a in held]}
+    with statements(engine) as connection:
+        if verifier is None:
+            connection.execute(leases.LET_GO_TASKS, {**values, "who": who})
+        else:
+            connection.execute(leases.LET_GO_VERIFICATIONS, {**values, "verifier": verifier})
+
+
 def describe(error: Exception) -> dict[str, str]:
     """Return an error as it stands on a row: its type and its text, bounded."""
     words = str(

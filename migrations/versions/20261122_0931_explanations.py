@@ -1,7 +1,7 @@
 """The explanations that a chain of SPREAD lists, each with what weighs it.
 
-Revision: 0006_explanations
-Revises: 0005_calibration_nights
+Revision: 0007_explanations
+Revises: 0006_pages_of_batches
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0006_explanations"
-down_revision = "0005_calibration_nights"
+revision = "0007_explanations"
+down_revision = "0006_pages_of_batches"
 branch_labels = None
 depends_on = None
 
