@@ -134,6 +134,7 @@ def main() -> None:
             "after_s": round(median(run.after_s for run in runs), 2),
             "run_s": round(median(run.seconds for run in runs), 1),
         }
+        save(given.out, f"worker_path_{given.engine}", numbers)  # the rest may be cut short
         if given.engine == "vllm":
             numbers["prefix_caching"] = _prefix_caching(engine, rounds=given.rounds)
     print(json.dumps(numbers, indent=1))
