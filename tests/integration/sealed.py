@@ -55,7 +55,7 @@ def task(name: str) -> dict[str, object]:
 
 
 def decided(desk: Desk, *names: str, owner: Store | None = None) -> None:
-    """Have tasks decided, each with two chains, a verdict and a label; ``owner`` may change a chain, workers may not."""
+    """Have tasks decided, each with two chains, a verdict and a label; `owner` may change a chain, workers may not."""
     outbox = desk.publisher
     assert isinstance(outbox, Outbox)
     send(desk, *map(task, names))
