@@ -54,15 +54,15 @@ def task(name: str) -> dict[str, object]:
     }
 
 
-def decided(desk: Desk, *names: str) -> None:
-    """Have tasks decided, each with two chains, a verdict and a label."""
+def decided(desk: Desk, *names: str, owner: Store | None = None) -> None:
+    """Have tasks decided, each with two chains, a verdict and a label; `owner` may change a chain, workers may not."""
     outbox = desk.publisher
     assert isinstance(outbox, Outbox)
     send(desk, *map(task, names))
     generate_given(desk, outbox.take(GENERATE_GIVEN))
     query(desk.store, VERDICT)
     decide(desk, outbox.take(DECIDE))
-    query(desk.store, EXPLANATIONS, names=list(names))  # as if this chain had listed some
+    query(owner or desk.store, EXPLANATIONS, names=list(names))  # as if this chain had listed some
 
 
 def seal(store: Store, **options: Any) -> list[Seal]:

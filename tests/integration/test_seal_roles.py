@@ -157,7 +157,7 @@ def test_partitions_made_later_are_guarded_like_the_others(desk: Desk) -> None:
 def test_the_queue_works_with_no_more_than_the_workers_rights(desk: Desk, outbox: Outbox) -> None:
     workers = login(desk.store, "seals_sealer")
     mine = replace(desk, store=workers)
-    decided(mine, "a", "b")
+    decided(mine, "a", "b", owner=desk.store)
     with (
         desk.store.begin() as connection
     ):  # a role is of the whole cluster, and may be left from another test
