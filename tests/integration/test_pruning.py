@@ -217,7 +217,7 @@ def test_what_was_pruned_verifies_as_pruned_and_what_was_removed_as_removed(desk
     soon = MONTH.plus(2).starts_at
     rules = [Rule(tenant="default", older_than=soon, keep_labelled=False, pruning_id=uuid7())]
     (done,) = prune(desk.store, {EVIDENCE: rules}, who="operator")
-    assert done.months == (str(MONTH),)
+    assert done.months == (str(MONTH),), [dict(one.fates) for one in done.windows]
     findings, _ = found_by(desk.store)
     assert {one.what for one in findings} == {What.PRUNED}
     assert len(findings) == 2 * (2 + 1)

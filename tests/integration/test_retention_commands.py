@@ -45,7 +45,7 @@ def test_a_record_is_sorted_pruned_told_and_carried(rig: Any, run: Run, tmp_path
     fill(rig, MONTH, 1, state="failed")
     assert "see --make" in run("db", "partitions").stdout
     made = run("db", "partitions", "--make")
-    assert f"chains      │ {OLD} │ 4 " in made.stdout
+    assert f"chains      │ {OLD} │" in made.stdout
     assert "see --make" not in made.stdout
 
     exported = answer(run("audit", "export", "-o", tmp_path / "l.gz", "--until", "12mo", "--json"))
