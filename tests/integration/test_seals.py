@@ -282,6 +282,12 @@ def test_seals_and_kept_hashes_cannot_be_forged_piecemeal(desk: Desk) -> None:
         with restored(store, "seals"):
             attack(store, "seals", f"UPDATE seals SET {change} WHERE number = 1")
             assert ("broken", "seal", ()) in differences(store), change
+    with restored(store, "seals"):  # made anew with its hash: then the next one does not hold on to it
+        says = """replace(header, '"who":"test"', '"who":"me"')"""
+        whole = f"header = {says}, hash = sha256('\\x02'::bytea || convert_to({says}, 'UTF8')), who = 'me'"
+        attack(store, "seals", f"UPDATE seals SET {whole} WHERE number = 1")
+        (found,) = found_by(store)[0]
+        assert (found.what.value, found.seal) == ("broken", 2)
     with restored(store, "seals"):
         attack(store, "seals", "DELETE FROM seals WHERE number = 1")
         assert ("removed", "seal", ()) in differences(store)
