@@ -192,6 +192,20 @@ def test_who_waits_for_the_queue_holds_nothing_that_the_queue_needs(rig: Any) ->
     assert made == [4]
 
 
+def test_a_row_that_comes_in_between_is_moved(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = partitions._create
+    late = iter([MONTH])
+
+    def created(*arguments: Any) -> None:
+        create(*arguments)
+        for month in late:
+            fill(rig, month, 1)
+
+    monkeypatch.setattr(partitions, "_create", created)
+    assert make_partitions(rig.store, now=NOW).n_moved == 4
+    assert places(rig) == {f"chains_{MONTH.suffix}": 2}
+
+
 def test_a_month_that_could_not_be_attached_refuses_no_rows(rig: Any) -> None:
     fill(rig, MONTH, 1)
     with rig.store.connect() as reader:

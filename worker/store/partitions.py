@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError
 
 from db import partitions
 from db.partitions import PARTITIONED, REFERRING
@@ -183,11 +184,12 @@ def _make_ahead(engine: Engine, parent: str, month: Month, *, now: datetime) -> 
         with brief_locks(engine) as connection:
             _run(connection, plan, partitions.HOLD_TASKS, partitions.HASTE)
             _run(connection, plan, partitions.ATTACH, partitions.UNBOUND, partitions.ALLOW)
-    except StoreBusyError:
-        with brief_locks(
-            engine
-        ) as connection:  # a check without its partition would refuse that month's rows
+    except (StoreBusyError, IntegrityError) as error:
+        # A check without its partition would refuse that month's rows.
+        with brief_locks(engine) as connection:
             _run(connection, plan, partitions.ALLOW)
+        if isinstance(error, IntegrityError):
+            return  # the queue wrote a row of the month in between; it is moved
         raise
     yield plan.name
 
