@@ -10,9 +10,13 @@ from rich.table import Table
 
 from cli.connection import current_settings, reading
 from cli.console import JsonFlag, clipped, out, plain, print_json, shown, told
+from cli.replay import replay_command
 from worker.store.story import Story, find_task, load_story
 
 audit = typer.Typer(help="Why a task was answered as it was.", no_args_is_help=True)
+
+
+audit.command("replay")(replay_command)
 
 
 @audit.callback()

@@ -44,6 +44,8 @@ class CalibrationRunRow(Base):
     finished_at: Mapped[At | None]
     error: Mapped[str | None]
     counts: Mapped[Json] = mapped_column(server_default=sql("'{}'::jsonb"))
+    form: Mapped[int] = mapped_column(SmallInteger, server_default=sql("2"))
+    """Of the gradings it made."""
 
 
 class CalibrationEventRow(Base):
@@ -107,6 +109,12 @@ class GradingRow(Base):
 
     weighted: Mapped[bool] = mapped_column(server_default=sql("false"))
     """Whether the masses came from weights that an earlier calibration had fitted."""
+
+    verdicts: Mapped[list[Any]] = mapped_column(JSONB, server_default=sql("'[]'::jsonb"))
+    """Per verifier: name, version and the six counts of ``VerifierRates``, of the verdicts the decision rests on."""
+
+    form: Mapped[int] = mapped_column(SmallInteger, server_default=sql("2"))
+    """Of this row; what was graded in an older form is due again."""
 
     n_decisions: Mapped[int] = mapped_column(Integer)
     n_labels: Mapped[int] = mapped_column(Integer)

@@ -77,3 +77,7 @@ class UnknownCalibrationError(CalibrationError):
 
 class PlotsUnavailableError(CalibrationError):
     """Raised when plots are asked for and the extra that draws them is not installed; never retried."""
+
+
+class ReplayError(WorkerError):
+    """Raised when a replay could not go on, whatever it was about to find."""
