@@ -24,7 +24,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import At, Base, CreatedAt, Id, Json, Tenant
 from db.models import one_of
 
-GRADES = ("graded", "unknown", "conflicting")
+FORM = 2
+"""Of gradings as they are made; what was graded in an older form is graded once more."""
+
+GRADES = ("graded", "unknown", "conflicting", "spread")
 
 
 class CalibrationRunRow(Base):
@@ -74,6 +77,8 @@ class GradingRow(Base):
     __table_args__ = (
         CheckConstraint(one_of("grade", GRADES), name="grade_known"),
         Index("ix_gradings_window", "tenant", "domain", sql("decided_at DESC"), sql("decision_id DESC")),
+        # What a night leaves out is little, and counted without reading the rest.
+        Index("ix_gradings_left_out", "tenant", "decided_at", postgresql_where=sql("grade <> 'graded'")),
         Index("ix_gradings_tenant_window", "tenant", sql("decided_at DESC"), sql("decision_id DESC")),
     )
 
@@ -90,7 +95,8 @@ class GradingRow(Base):
     label_id: Mapped[UUID]
     decided_at: Mapped[At]
     grade: Mapped[str]
-    """``unknown``: it cannot be told whether the answer is right; ``conflicting``: two sources differ."""
+    """``unknown``: it cannot be told whether the answer is right; ``conflicting``: two sources differ; ``spread``:
+    a decision of SPREAD, of which no thresholds are learned."""
 
     correct: Mapped[bool | None] = mapped_column(Boolean)
     answerable: Mapped[bool] = mapped_column(server_default=sql("false"))

@@ -118,6 +118,10 @@ class LambdaPoint:
         """Return the empirical R: share of truths missed plus ``size_cost`` times the mean set size."""
         return 1.0 - self.coverage + size_cost * self.mean_size
 
+    def to_json(self) -> dict[str, float]:
+        """Return JSON values; there are hundreds in a night, and ``asdict`` takes its time."""
+        return {"lambda_": self.lambda_, "coverage": self.coverage, "mean_size": self.mean_size}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LambdaTable:
@@ -196,6 +200,14 @@ class RiskPoint:
     confidence: float
     answered_share: float
     selective_risk: float
+
+    def to_json(self) -> dict[str, float]:
+        """Return JSON values."""
+        return {
+            "confidence": self.confidence,
+            "answered_share": self.answered_share,
+            "selective_risk": self.selective_risk,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reasoner.calibration import Posteriors
+from reasoner.errors import InvalidRuleError
 from reasoner.labelled_decision import LabelledDecision
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Positions = NDArray[np.int64]
+Integers = NDArray[np.int64] | NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,8 +58,8 @@ class LabelledTable:
         cls,
         *,
         masses: Floats,
-        sizes: Positions,
-        truth: Positions,
+        sizes: Integers,
+        truth: Integers,
         confidence: Floats,
         margin: Floats,
         right: Flags,
@@ -73,7 +75,14 @@ class LabelledTable:
             margin: Likewise.
             right: Likewise.
             answerable: Likewise.
+
+        Raises:
+            InvalidRuleError: A truth is none of its decision's answers.
         """
+        if (truth >= sizes).any():
+            raise InvalidRuleError(
+                f"{int((truth >= sizes).sum())} truths are none of their decisions' answers"
+            )
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         of_truth, top = np.zeros(len(sizes)), np.zeros(len(sizes))
         known = np.flatnonzero(truth >= 0)

@@ -16,7 +16,14 @@ branch_labels = None
 depends_on = None
 
 
+NAME = "ck_gradings_grade_known"
+BEFORE = "grade IN ('graded', 'unknown', 'conflicting')"
+AFTER = "grade IN ('graded', 'unknown', 'conflicting', 'spread')"
+
+
 def upgrade() -> None:
+    op.drop_constraint(op.f(NAME), "gradings", type_="check")
+    op.create_check_constraint(op.f(NAME), "gradings", AFTER)
     op.add_column(
         "decisions",
         sa.Column("method_version", sa.SmallInteger(), server_default=sa.text("1"), nullable=False),
@@ -36,6 +43,13 @@ def upgrade() -> None:
             nullable=False,
         ),
     )
+    op.create_index(
+        "ix_gradings_left_out",
+        "gradings",
+        ["tenant", "decided_at"],
+        unique=False,
+        postgresql_where=sa.text("grade <> 'graded'"),
+    )
     op.add_column(
         "calibration_runs", sa.Column("form", sa.SmallInteger(), server_default=sa.text("1"), nullable=False)
     )
@@ -52,12 +66,18 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM gradings WHERE grade = 'spread'")
+    op.drop_constraint(op.f(NAME), "gradings", type_="check")
+    op.create_check_constraint(op.f(NAME), "gradings", BEFORE)
     op.drop_index(op.f("ix_verifier_rates_run_id"), table_name="verifier_rates")
     op.drop_constraint(
         op.f("fk_verifier_rates_run_id_calibration_runs"), "verifier_rates", type_="foreignkey"
     )
     op.drop_column("verifier_rates", "run_id")
     op.drop_column("calibration_runs", "form")
+    op.drop_index(
+        "ix_gradings_left_out", table_name="gradings", postgresql_where=sa.text("grade <> 'graded'")
+    )
     op.drop_column("gradings", "verdicts")
     op.drop_column("gradings", "form")
     op.drop_column("decisions", "inputs")
