@@ -55,7 +55,7 @@ WHERE task_id = ANY(:tasks) AND tenant = :tenant ORDER BY task_id, number
 # In the order in which the decide stage reads them. Of the evidence, only what tells answers apart.
 VERDICTS = text("""
 SELECT task_id, candidate, verifier, version, outcome, created_at,
-       evidence -> 'pairs' AS pairs, evidence -> 'behaviour' AS behaviour
+       evidence -> 'pairs' AS pairs, evidence -> 'behaviour' AS behaviour, evidence = '{}'::jsonb AS is_bare
 FROM verdicts WHERE task_id = ANY(:tasks) AND tenant = :tenant ORDER BY task_id, verifier, candidate, version
 """)
 

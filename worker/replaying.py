@@ -30,13 +30,16 @@ from worker.deciding import (
 )
 from worker.store.calibrations import EVERYBODY, Calibration
 from worker.store.decisions import cluster_columns, decision_columns
-from worker.store.replays import OnRecord
+from worker.store.replays import BARE, OnRecord
 from worker.store.verdicts import Judged
 from worker.submission.lines import TaskLine
 
 Result = Literal["same", "different", "unreplayable"]
 
 T = TypeVar("T")
+
+REDACTED = "[redacted]"
+"""What stands in place of a text that was redacted."""
 
 COLUMNS = (
     "answer",
@@ -112,8 +115,10 @@ def replay(record: OnRecord, *, tolerance: float = 0.0) -> Replayed:
     try:
         inputs = _inputs(record)
         found = list(differences(_stored(record), _made_again(record, inputs), tolerance=tolerance))
+        if found:
+            _require_texts(record, inputs)
     except _CannotTellError as error:
-        why = str(error)
+        found, why = [], str(error)
     except (ReasonerError, LookupError, TypeError, ValueError) as error:
         # What is stored is not what we write: one broken record must not end the replay of the others.
         told = f"{type(error).__name__}: {error}"
@@ -201,6 +206,16 @@ def _require_verdicts(record: OnRecord, inputs: _Inputs) -> None:
     judged = any(cluster.get("outcome") for cluster in record.row["document"].get("clusters", []))
     if judged and not any(one.candidate != EQUIVALENCE for one in inputs.verdicts):
         raise _CannotTellError("none of the verdicts on its answers is on record any more")
+
+
+def _require_texts(record: OnRecord, inputs: _Inputs) -> None:
+    """See that a difference does not come from texts that a redaction took: it leaves a mark, or bare verdicts."""
+    answers = {chain.answer for chain in inputs.chains if chain.answer is not None}
+    if answers == {REDACTED} and record.row["answer"] in {REDACTED, None}:
+        raise _CannotTellError("its answers were redacted")
+    bare = any(BARE in one.verdict.evidence for one in inputs.verdicts)
+    if bare and equivalence_of(inputs.line) == "behavioural":
+        raise _CannotTellError("the evidence by which its programs were told apart is not on record any more")
 
 
 def _stored(record: OnRecord) -> dict[str, Any]:

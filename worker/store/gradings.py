@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, TextClause, insert
 
 from db import calibrations, gradings
+from db.measurements import COUNTS
 from db.nights import FORM, GradingRow
 from reasoner.labelled_table import LabelledTable
 from reasoner.outcomes import Outcome
@@ -334,7 +335,7 @@ def verdict_counts(
     values = {**window.values, "domains": list(domains)}
     with statements(engine) as connection:
         return [
-            (row.domain, row.verifier, row.version, VerifierRates(*row[3:]))
+            (row.domain, row.verifier, row.version, VerifierRates(**dict(zip(COUNTS, row[3:], strict=True))))
             for row in connection.execute(gradings.VERDICT_COUNTS, values)
         ]
 

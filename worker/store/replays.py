@@ -23,6 +23,9 @@ from worker.store.transactions import snapshot, statements
 from worker.store.verdicts import Judged
 
 PAGE = 500  # decisions of one snapshot
+BARE = "bare"
+"""In the evidence of a verdict that has none: it gave none, or a redaction took it."""
+
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
@@ -138,7 +141,7 @@ def _chain(row: Any) -> Chain:  # noqa: ANN401 (a row)
 
 
 def _judged(row: Any) -> Judged:  # noqa: ANN401 (a row)
-    evidence = {"pairs": row.pairs, "behaviour": row.behaviour}
+    evidence = {"pairs": row.pairs, "behaviour": row.behaviour, BARE: row.is_bare or None}
     verdict = Verdict(
         verifier=row.verifier,
         version=row.version,

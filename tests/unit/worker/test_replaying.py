@@ -21,8 +21,8 @@ from verifiers.verdicts import Verdict
 from worker.claims import EQUIVALENCE
 from worker.comparing import ABSENT, differences
 from worker.deciding import METHOD_VERSION
-from worker.replaying import COLUMNS, FACTS, Replayed, replay
-from worker.store.replays import OnRecord
+from worker.replaying import COLUMNS, FACTS, REDACTED, Replayed, replay
+from worker.store.replays import BARE, OnRecord
 from worker.store.verdicts import Judged
 
 GOLDEN = read()
@@ -199,6 +199,22 @@ def test_what_cannot_be_replayed_says_why_and_is_no_difference(record: OnRecord,
     found = made_again(record)
     assert (found.result, found.differences) == ("unreplayable", [])
     assert why in found.why
+
+
+def test_redacted_texts_are_told_apart_from_differences() -> None:
+    record = next(one for one in RECORDS if len(one.clusters) > 2 and one.row["mode"] == "merge")
+    chains = [(replace(c, answer=c.answer and REDACTED), at) for c, at in record.chains]
+    document = copy.deepcopy(record.row["document"])
+    for place in (document, *document["clusters"], *document["alt_explanations"]):
+        place["answer"] = REDACTED
+    clusters = [{**one, "answer": REDACTED} for one in record.clusters]
+    gone = with_row(replace(record, chains=chains, clusters=clusters), answer=REDACTED, document=document)
+    assert (made_again(gone).result, made_again(gone).why) == ("unreplayable", "its answers were redacted")
+    code = named("code-0")
+    bare = [
+        (replace(one, verdict=replace(one.verdict, evidence={BARE: True})), at) for one, at in code.verdicts
+    ]
+    assert "told apart" in made_again(replace(code, verdicts=bare)).why
 
 
 def test_a_calibration_of_somebody_else_is_named() -> None:
