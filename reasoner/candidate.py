@@ -119,7 +119,7 @@ def fit_candidate(
     if alarms:
         return Candidate(thresholds=active, alarms=alarms, n_fit=cut, n_held_out=len(table) - cut, fit=None)
     fit_part, held = table.part(0, cut), table.part(cut, len(table))
-    tasks = fit_part.labelled
+    tasks = fit_part.labelled.ascending()
     conformal = conformal_lambda(tasks, alpha=policy.alpha)
     lambdas = lambda_table(tasks)
     empirical = lambdas.cheapest(alpha=policy.alpha, size_cost=policy.size_cost)

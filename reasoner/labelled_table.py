@@ -126,6 +126,9 @@ class LabelledTable:
     @property
     def n_broken(self) -> int:
         """Decisions that hold a number which is NaN or infinite."""
+        numbers = (self.masses, self.confidence, self.margin)
+        if all(np.isfinite(one).all() for one in numbers):
+            return 0
         broken = ~(np.isfinite(self.confidence) & np.isfinite(self.margin))
         wrong_masses = np.flatnonzero(~np.isfinite(self.masses))
         broken[np.searchsorted(self.starts, wrong_masses, side="right") - 1] = True

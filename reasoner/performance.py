@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,11 @@ class Performance:
     def to_json(self) -> dict[str, Any]:
         """Return counts, shares and the 95 % (Wilson) intervals of the shares."""
         return {
-            **asdict(self),
+            "n_tasks": self.n_tasks,
+            "n_covered": self.n_covered,
+            "total_size": self.total_size,
+            "n_answered": self.n_answered,
+            "n_errors": self.n_errors,
             "coverage": self.coverage,
             "coverage_interval": _interval(self.n_covered, self.n_tasks),
             "mean_size": self.mean_size,

@@ -61,6 +61,7 @@ def nights(of: dict[str, Any]) -> str:
                     ["rows read", of["rows read"], of["rows read"]],
                     ["seconds", f"{of['night s']:.1f}", f"{of['numpy s']:.1f}"],
                     ["seconds of CPU in the process", f"{of['night cpu s']:.1f}", f"{of['numpy cpu s']:.1f}"],
+                    ["times the peer's seconds (goal: 2)", f"{of['night s'] / of['numpy s']:.2f}", ""],
                     ["peak memory, MiB", of["mib peak"], ""],
                 ],
             ),

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
+from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, Engine, TextClause, insert
 
 from db import calibrations, gradings
@@ -277,8 +278,7 @@ class GradedTable:
 def graded_table(engine: Engine, window: Window, *, domain: str) -> GradedTable:
     """Return the newest gradings of a domain; an empty domain is all of them."""
     statement = gradings.COLUMNS_OF_DOMAIN if domain else gradings.COLUMNS_OF_ALL
-    with statements(engine) as connection:
-        row = connection.execute(statement, {**window.values, "domain": domain}).one()
+    row = _in_binary(engine, statement, {**window.values, "domain": domain})
     sizes = _oldest_first(row.n_masses, ">i4")
     return GradedTable(
         labelled=LabelledTable.from_columns(
@@ -296,6 +296,15 @@ def graded_table(engine: Engine, window: Window, *, domain: str) -> GradedTable:
         weighted=row.weighted,
         ids=np.frombuffer(row.ids or b"", dtype="V32")[::-1].tobytes(),
     )
+
+
+def _in_binary(engine: Engine, statement: TextClause, values: dict[str, object]) -> Any:  # noqa: ANN401 (a row)
+    """Return the statement's one row, asked for in the binary form: a text of columns is twice as long."""
+    compiled = str(statement.compile(dialect=engine.dialect))
+    with statements(engine) as connection:
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor(binary=True, row_factory=namedtuple_row) as cursor:
+            return cursor.execute(compiled, values).fetchone()
 
 
 # An array in Postgres' binary form: number of dimensions, whether there are nulls, type, size and lower bound, of four
