@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -237,34 +237,38 @@ def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: 
     without = left_out(store, window)
     known = graded_domains(store, window)
     wanted = ["", *known] if domain is None else [domain]
+    newest = replace(window, max_labels=MAX_RATED)
+    rated = known if domain is None else [domain] if domain else []
     found = []
-    for one, table in _tables(store, window, wanted):
-        if len(table) or domain is not None:
-            found.append(_fit(place, one, table, without.get(one, {})))
+    with ThreadPoolExecutor(2, thread_name_prefix="read-window") as reader:
+        told = reader.submit(verdict_counts, store, newest, rated)
+        for one, table in _tables(reader, store, window, wanted):
+            if len(table) or domain is not None:
+                found.append(_fit(place, one, table, without.get(one, {})))
+        rates = add_up(told.result())
     counts: dict[str, Any] = {
         "domains": len(found),
         "labelled": max((one.n_labels for one in found), default=0),
         "left_out": without,
     }
-    newest = replace(window, max_labels=MAX_RATED)
-    rated = known if domain is None else [domain] if domain else []
     return _Found(
         calibrations=found,
-        rates=add_up(verdict_counts(store, newest, rated)),
+        rates=rates,
         counts=counts if domain is None else {**counts, "only": domain},
     )
 
 
-def _tables(store: Store, window: Window, domains: Sequence[str]) -> Iterator[tuple[str, GradedTable]]:
+def _tables(
+    reader: Executor, store: Store, window: Window, domains: Sequence[str]
+) -> Iterator[tuple[str, GradedTable]]:
     """Yield each domain's window; the next one is read while one is worked on."""
-    with ThreadPoolExecutor(1, thread_name_prefix="read-window") as reader:
-        coming = [reader.submit(graded_table, store, window, domain=one) for one in domains[:1]]
-        for i, one in enumerate(domains):
-            table = coming.pop().result()
-            coming = [
-                reader.submit(graded_table, store, window, domain=after) for after in domains[i + 1 : i + 2]
-            ]
-            yield one, table
+    coming = [reader.submit(graded_table, store, window, domain=one) for one in domains[:1]]
+    for i, one in enumerate(domains):
+        table = coming.pop().result()
+        coming = [
+            reader.submit(graded_table, store, window, domain=after) for after in domains[i + 1 : i + 2]
+        ]
+        yield one, table
 
 
 def _fit(place: _Place, domain: str, table: GradedTable, without: Mapping[str, int]) -> NewCalibration:

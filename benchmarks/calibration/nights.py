@@ -45,8 +45,8 @@ FROM (SELECT i, top, random() < top AS is_right, random() AS other,
 """)
 
 COPY_FIXED = """
-COPY (SELECT correct::int, answerable::int, confidence, vote_margin, coalesce(truth, -1)::int, masses[1], masses[2],
-             masses[3], cardinality(right_chains), cardinality(wrong_chains)
+COPY (SELECT correct::int, answerable::int, confidence, vote_margin, coalesce(truth, -1)::int, coalesce(masses[1], 0),
+             coalesce(masses[2], 0), coalesce(masses[3], 0), cardinality(right_chains), cardinality(wrong_chains)
       FROM gradings WHERE tenant = %s AND domain = %s AND grade = 'graded' AND until_at IS NULL
         AND decided_at > now() - interval '90 days' ORDER BY decided_at DESC, decision_id DESC LIMIT 5000)
 TO STDOUT (FORMAT BINARY)
