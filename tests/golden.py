@@ -95,6 +95,31 @@ def drawn_lines(n: int, *, seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
+def edge_lines() -> Iterator[dict[str, Any]]:
+    """Yield tasks whose numbers meet their thresholds exactly."""
+    halves = [{"text": "", "answer": answer} for answer in ("flu", "flu", "cold", "angina")]
+    sure = [{**chain, "logprob": 0.0, "n_tokens": 3} for chain in halves]
+    for name, edge in (
+        ("lambda", {"lambda": 0.5}),
+        ("lambda of the rest", {"lambda": 0.25}),
+        ("tau_margin", {"tau_margin": 0.5}),
+        ("tau_conf", {"tau_conf": 0.5}),
+        ("alpha", {"set_rule": "coverage", "set_alpha": 0.75}),
+        ("tau_score", {"set_rule": "score", "tau_score": 1.0}),
+        ("tau_conf of a score", {"tau_conf": 1.0}),
+        ("set_k", {"set_rule": "top_k", "set_k": 2}),
+    ):
+        for mode in ("merge", "spread"):
+            for chains in (halves, sure):
+                yield {
+                    "custom_id": f"edge-{name}-{mode}-{chains is sure}",
+                    "kind": "qa",
+                    "mode": mode,
+                    "chains": chains,
+                    "options": {"tau_margin": 0.0, "tau_conf": 0.0, **edge},
+                }
+
+
 def verified_lines() -> Iterator[dict[str, Any]]:
     """Yield tasks with each verifier, each equivalence, and several at once."""
     code = {"verifier": "code", "tests": TESTS, "entry_point": "double", "timeout_s": 0.5}
@@ -276,7 +301,7 @@ def fill(system: System) -> None:
     desk = system.desk
     document = ReferenceDocument(id="flu", text=FLU)
     import_documents(desk.store, "handbook", [document], tenant="default", embedder=None)
-    system.run(*drawn_lines(60, seed=0), *verified_lines(), *sampled_lines()[0])
+    system.run(*drawn_lines(60, seed=0), *edge_lines(), *verified_lines(), *sampled_lines()[0])
     system.run(*labelled_lines(300, seed=1))
     plan = Plan(policy=Policy(alpha=0.8, target_risk=0.3, max_change=1.0))
     made = run_night(desk.store, system.judges, tenant="default", plan=plan, who="golden")
