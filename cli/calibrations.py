@@ -226,7 +226,7 @@ def _tell_night(
                 "counts": night.counts,
                 "calibrations": [_as_json(one, written, recorded) for one in night.calibrations],
                 "verifiers": rates_json(night.rates),
-                "not_calibrated": {"spread": WHY_NOT_SPREAD} if _n_spread(night) else {},
+                "not_calibrated": {"spread": WHY_NOT_SPREAD} if night.counts["spread"] else {},
             }
             | ({"verifiers_as_recorded": rates_recorded} if recorded else {})
         )
@@ -265,12 +265,8 @@ def _tell_night(
         out.print(rates_table(night.rates))
     if recorded:
         out.print(f"verifiers: {RECORDED[rates_recorded]}")
-    if n_spread := _n_spread(night):
+    if n_spread := night.counts["spread"]:
         out.print(f"{n_spread} labelled decisions of SPREAD teach nothing: {WHY_NOT_SPREAD}", soft_wrap=True)
-
-
-def _n_spread(night: Night) -> int:
-    return sum(grades.get("spread", 0) for grades in night.counts["left_out"].values())
 
 
 def _status(one: NewCalibration, written: str) -> str:

@@ -123,7 +123,7 @@ class _Found:
             plan=plan,
             calibrations=self.calibrations,
             rates=self.rates,
-            counts={**self.counts, "graded": graded.graded, "ungradable": graded.ungradable},
+            counts={**self.counts, **asdict(graded)},
         )
 
 
@@ -235,6 +235,9 @@ def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: 
         in_force=calibrations_in_force(store, tenant=tenant, as_of=as_of),
     )
     without = left_out(store, window)
+    # Told of the run: a calibration's report counts what could have taught it.
+    n_spread = sum(grades.pop("spread", 0) for grades in without.values())
+    without = {name: grades for name, grades in without.items() if grades}
     known = graded_domains(store, window)
     wanted = ["", *known] if domain is None else [domain]
     newest = replace(window, max_labels=MAX_RATED)
@@ -250,6 +253,7 @@ def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: 
         "domains": len(found),
         "labelled": max((one.n_labels for one in found), default=0),
         "left_out": without,
+        "spread": n_spread,
     }
     return _Found(
         calibrations=found,

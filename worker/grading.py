@@ -60,6 +60,9 @@ class Pass:
     ungradable: int = 0
     """Tasks whose answers could not be compared because the comparison broke; the next pass tries them again."""
 
+    pruned: int = 0
+    """Tasks whose chains are not on record any more; they keep the grading they had."""
+
 
 def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:
     """Grade every task with a new decision or label, a page at a time; what was graded stays if we are stopped."""
@@ -68,6 +71,9 @@ def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:
         done: list[DueTask] = []
         found: list[Grading] = []
         for task in page:
+            if not task.chains:
+                made.pruned += 1
+                continue
             try:
                 found += gradings_of(task, judges)
             except VerifierError:

@@ -347,6 +347,7 @@ def test_decisions_of_spread_teach_nothing_and_are_told(
     spread = [{**one, "mode": "spread", "custom_id": f"s{i}"} for i, one in enumerate(tasks(12, seed=2))]
     decided(desk, outbox, *tasks(20), *spread)
     made = night(store, judges)
-    assert made.counts["left_out"] == {"d": {"spread": 12}}
+    assert (made.counts["spread"], made.counts["left_out"]) == (12, {})
+    assert {json.dumps(one.report["left_out"]) for one in made.calibrations} == {"{}"}
     assert {one.n_labels for one in made.calibrations} == {20}
     assert night(store, judges).counts["graded"] == 0  # nothing is due twice

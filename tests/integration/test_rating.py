@@ -128,3 +128,20 @@ def test_what_an_older_version_graded_is_graded_once_more(
     second = night()
     assert (first.counts["graded"], second.counts["graded"], night().counts["graded"]) == (1, 1, 0)
     assert second.rates == first.rates
+
+
+def test_a_task_without_chains_keeps_the_grading_it_had(
+    desk: Desk, outbox: Outbox, store: Store, judges: Judges
+) -> None:
+    run(desk, outbox, task(0, label="1/2"))
+    night = partial(run_night, store, judges, tenant="default", plan=Plan(), who="test")
+    first = night()
+    query(store, "DELETE FROM chains RETURNING 1")
+    query(
+        store,
+        "INSERT INTO labels (id, task_id, answers, source, at) SELECT gen_random_uuid(), task_id, "
+        "'[\"2\"]'::jsonb, 'later', now() FROM labels RETURNING 1",
+    )
+    second = night()
+    assert (second.counts["graded"], second.counts["pruned"]) == (0, 1)
+    assert second.rates == first.rates
