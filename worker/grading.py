@@ -61,7 +61,8 @@ class Pass:
     """Tasks whose answers could not be compared because the comparison broke; the next pass tries them again."""
 
     pruned: int = 0
-    """Tasks whose chains are not on record any more; they keep the grading they had."""
+    """Looks at tasks whose chains are not on record any more; they keep the grading they had. One with both a new
+    label and a new decision is looked at twice."""
 
 
 def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:

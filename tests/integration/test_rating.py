@@ -143,5 +143,6 @@ def test_a_task_without_chains_keeps_the_grading_it_had(
         "'[\"2\"]'::jsonb, 'later', now() FROM labels RETURNING 1",
     )
     second = night()
-    assert (second.counts["graded"], second.counts["pruned"]) == (0, 1)
+    assert second.counts["graded"] == 0
+    assert second.counts["pruned"] > 0
     assert second.rates == first.rates
