@@ -232,9 +232,13 @@ def _tell_night(
         )
         return
     out.print(plain(f"as of {night.as_of.isoformat()}"), soft_wrap=True)
+    if n_spread := night.counts["spread"]:
+        out.print(f"{n_spread} labelled decisions of SPREAD teach nothing: {WHY_NOT_SPREAD}", soft_wrap=True)
     if not night.calibrations:
+        of_merge = " of MERGE" if night.counts["spread"] else ""
         out.print(
-            "no decision has a label yet: give task lines a label, or send labels with `merge-reasoner label`"
+            f"no decision{of_merge} has a label yet: give task lines a label, or send labels with `merge-reasoner label`",
+            soft_wrap=True,
         )
         return
     table = Table(
@@ -265,8 +269,6 @@ def _tell_night(
         out.print(rates_table(night.rates))
     if recorded:
         out.print(f"verifiers: {RECORDED[rates_recorded]}")
-    if n_spread := night.counts["spread"]:
-        out.print(f"{n_spread} labelled decisions of SPREAD teach nothing: {WHY_NOT_SPREAD}", soft_wrap=True)
 
 
 def _status(one: NewCalibration, written: str) -> str:
