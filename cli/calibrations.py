@@ -237,7 +237,8 @@ def _tell_night(
     if not night.calibrations:
         of_merge = " of MERGE" if night.counts["spread"] else ""
         out.print(
-            f"no decision{of_merge} has a label yet: give task lines a label, or send labels with `merge-reasoner label`",
+            f"no decision{of_merge} has a label yet: give task lines a label, or send labels with "
+            "`merge-reasoner label`",
             soft_wrap=True,
         )
         return

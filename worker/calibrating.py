@@ -337,6 +337,8 @@ def as_recorded(store: Store, found: NewCalibration, *, tenant: str) -> bool | N
 
 
 def rates_as_recorded(store: Store, night: Night, *, tenant: str) -> bool | None:
-    """Return whether the verifiers' rates equal those the run wrote; ``None`` when it wrote none."""
-    recorded = {} if night.run_id is None else rates_of_run(store, night.run_id, tenant=tenant)
-    return recorded == night.rates if recorded else None
+    """Return whether the verifiers' rates equal those the run wrote; ``None`` when it did not write any."""
+    if night.run_id is None:
+        return None
+    recorded = rates_of_run(store, night.run_id, tenant=tenant)
+    return recorded == night.rates if recorded or not night.rates else None
