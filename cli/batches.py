@@ -13,7 +13,7 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from cli.connection import current_settings, open_publisher, open_store, reading
+from cli.connection import current_settings, open_publisher, opened_store, reading
 from cli.console import Exit, JsonFlag, err, fail, out, plain, print_json, told
 from cli.times import point_in_time
 from cli.waiting import wait_for_batch
@@ -61,12 +61,12 @@ def submit(
     """
     with told():
         settings = current_settings()
-        store, publisher = open_store(settings), open_publisher(settings)
+        publisher = open_publisher(settings)
         name = "stdin" if str(file) == "-" else file.name
         error_file = errors or (
             Path(f"{name}.errors.jsonl") if name == "stdin" else Path(f"{file}.errors.jsonl")
         )
-        with _opened(file) as stream:
+        with opened_store(settings) as store, _opened(file) as stream:
             try:
                 made = submit_file(
                     store,
@@ -82,12 +82,12 @@ def submit(
                 )
             except SubmissionError as error:
                 raise fail(str(error)) from error
-        _tell_submission(made, as_json=as_json)
-        failed = made.n_rejected > 0
-        if wait:
-            batch = wait_for_batch(store, made.batch_id, tenant=settings.tenant, quiet=as_json)
-            failed |= batch.states.get("failed", 0) > 0
-            _tell_batch(batch, as_json=as_json)
+            _tell_submission(made, as_json=as_json)
+            failed = made.n_rejected > 0
+            if wait:
+                batch = wait_for_batch(store, made.batch_id, tenant=settings.tenant, quiet=as_json)
+                failed |= batch.states.get("failed", 0) > 0
+                _tell_batch(batch, as_json=as_json)
     raise typer.Exit(Exit.SOME_FAILED if failed else Exit.OK)
 
 

@@ -55,6 +55,20 @@ def open_store(settings: Settings) -> Store:
 
 
 @contextmanager
+def opened_store(settings: Settings) -> Iterator[Store]:
+    """Open the database for the length of the block.
+
+    Raises:
+        ConfigurationError: None is running and none is named.
+    """
+    store = open_store(settings)
+    try:
+        yield store
+    finally:
+        store.dispose()
+
+
+@contextmanager
 def reading(settings: Settings) -> Iterator[Store]:
     """Open the database for a question about what is on record, starting the embedded one for as long as it takes.
 
@@ -65,18 +79,14 @@ def reading(settings: Settings) -> Iterator[Store]:
     """
     has_data = (StateDirectory(settings.state_dir).postgres / "data" / "PG_VERSION").exists()
     if settings.database_url is not None or not has_data:
-        store = open_store(settings)
-        try:
+        with opened_store(settings) as store:
             yield store
-        finally:
-            store.dispose()
         return
-    with _waiting_for_turn(settings) as services:
-        store = open_store(replace(settings, database_url=services.database_url))
-        try:
-            yield store
-        finally:
-            store.dispose()
+    with (
+        _waiting_for_turn(settings) as services,
+        opened_store(replace(settings, database_url=services.database_url)) as store,
+    ):
+        yield store
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from cli.batches import BatchArgument, find_batch_called
-from cli.connection import current_settings, open_publisher, open_store, reading
+from cli.connection import current_settings, open_publisher, opened_store, reading
 from cli.console import Exit, JsonFlag, clipped, fail, out, plain, print_json, told
 from cli.times import point_in_time
 from worker.errors import MessageError
@@ -55,15 +55,15 @@ def retry_command(
     """
     with told():
         settings = current_settings()
-        store, publisher = open_store(settings), open_publisher(settings)
-        one = find_batch_called(store, batch, tenant=settings.tenant)
-        _renew_deadline(store, one, deadline, tenant=settings.tenant)
-        ids = None
-        if task:
-            ids = [find_task(store, name, tenant=settings.tenant, batch=str(one.id)) for name in task]
-        revived = retry(store, tenant=settings.tenant, who="retry", batch_id=one.id, ids=ids)
+        publisher = open_publisher(settings)
+        with opened_store(settings) as store:
+            one = find_batch_called(store, batch, tenant=settings.tenant)
+            _renew_deadline(store, one, deadline, tenant=settings.tenant)
+            ids = None
+            if task:
+                ids = [find_task(store, name, tenant=settings.tenant, batch=str(one.id)) for name in task]
+            revived = retry(store, tenant=settings.tenant, who="retry", batch_id=one.id, ids=ids)
         publisher.wake()
-        store.dispose()
         if as_json:
             print_json({"batch_id": str(one.id), "n_retried": len(revived)})
         else:
@@ -154,22 +154,22 @@ def redrive(
     """
     with told():
         settings = current_settings()
-        store, publisher = open_store(settings), open_publisher(settings)
+        publisher = open_publisher(settings)
         wanted = None if not ids else _sorted_out(ids)
         n_tasks = 0
-        if wanted is None or wanted[0]:
-            revived = retry(
-                store,
-                tenant=settings.tenant,
-                who="redrive",
-                ids=None if wanted is None else wanted[0],
-                only_dead=True,
-            )
-            n_tasks = len(revived)
-        messages = [m for m in parked_messages(store, n=MANY) if wanted is None or m.id in wanted[1]]
-        n_messages = _send_again(store, publisher, messages)
+        with opened_store(settings) as store:
+            if wanted is None or wanted[0]:
+                revived = retry(
+                    store,
+                    tenant=settings.tenant,
+                    who="redrive",
+                    ids=None if wanted is None else wanted[0],
+                    only_dead=True,
+                )
+                n_tasks = len(revived)
+            messages = [m for m in parked_messages(store, n=MANY) if wanted is None or m.id in wanted[1]]
+            n_messages = _send_again(store, publisher, messages)
         publisher.wake()
-        store.dispose()
         if as_json:
             print_json(
                 {"n_tasks": n_tasks, "n_messages": n_messages, "n_unreadable": len(messages) - n_messages}

@@ -10,14 +10,17 @@ from cli.audit import audit
 from cli.batches import cancel, results_command, status, submit
 from cli.calibrate import calibrate
 from cli.console import Exit
+from cli.database import db
 from cli.dead import dead, retry_command
 from cli.demo import demo
 from cli.docs import docs
 from cli.label import label
+from cli.ledger import export_command, import_command
 from cli.merge import merge
 from cli.models import models
 from cli.nli import calibrate_nli, pull_nli_command, train_nli
 from cli.pool import pool
+from cli.seals import proof_command, redact_command, seal_command, verify_command
 from cli.services import down, health, migrate_command, up, worker
 from cli.traffic import limit, queue
 from cli.verify import verify
@@ -46,7 +49,14 @@ app.command()(merge)
 app.command()(worker)
 app.command()(health)
 app.command("migrate")(migrate_command)
+app.add_typer(db, name="db")
 app.add_typer(verify, name="verify")
+audit.command("export")(export_command)
+audit.command("import")(import_command)
+audit.command("seal")(seal_command)
+audit.command("verify")(verify_command)
+audit.command("proof")(proof_command)
+audit.command("redact")(redact_command)
 app.add_typer(audit, name="audit")
 app.add_typer(docs, name="docs")
 app.add_typer(queue, name="queue")

@@ -19,7 +19,7 @@ from cli.console import JsonFlag, err, out, print_json, told
 from worker.benching import measure_speed
 from worker.errors import ModelFetchError
 from worker.generation import open_engine
-from worker.models.catalogue import is_known
+from worker.models.catalogue import find_model, is_known
 from worker.models.progress import Progress, Reporter
 from worker.models.shelf import check_model, list_models, locate, pull_model
 from worker.settings import Settings
@@ -58,12 +58,15 @@ def list_command(as_json: JsonFlag = False) -> None:
                 }
             )
         return
-    table = Table("model", "size", "licence", "here")
+    table = Table("model", "size", "here")
+    for column in ("licence", "for"):
+        table.add_column(column, overflow="fold")
     for one in found:
-        table.add_row(
-            one.model.name, f"{one.model.n_bytes / 1e6:.0f} MB", one.model.licence, str(one.path or "-")
-        )
+        model = one.model
+        size = f"{model.n_bytes / 1e6:.0f} MB"
+        table.add_row(model.name, size, "yes" if one.path else "-", model.licence, model.summary)
     out.print(table)
+    out.print(f"files: {_models_dir()}", soft_wrap=True)
 
 
 @models.command()
@@ -76,7 +79,13 @@ def pull(name: Name, as_json: JsonFlag = False) -> None:
     """
     with told():
         path = ensure_model(name, _models_dir(), verify=False)
-    print_json({"name": name, "path": str(path)}) if as_json else out.print(str(path), soft_wrap=True)
+        licence = find_model(name).licence if is_known(name) else None
+    if as_json:
+        print_json({"name": name, "path": str(path), "licence": licence})
+        return
+    if licence:
+        err.print(f"· {licence}")
+    out.print(str(path), soft_wrap=True)
 
 
 @models.command()

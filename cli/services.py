@@ -22,13 +22,12 @@ import typer
 from cli.connection import current_settings, open_store
 from cli.console import Exit, JsonFlag, err, out, plain, print_json, told
 from cli.models import ensure_model
-from db.migrate import migrate
-from db.session import driver_url
 from worker.embedded.directory import StateDirectory
 from worker.errors import ConfigurationError, ServiceError
 from worker.generation import loads_a_file
 from worker.health import read_reports
 from worker.process import run_worker
+from worker.schema import bring_up_to_date
 from worker.settings import Settings
 from worker.store.transactions import statements
 from worker.supervisor import Supervisor
@@ -120,7 +119,12 @@ def migrate_command(as_json: JsonFlag = False) -> None:
         with statements(store):  # tells in one line when there is no way in
             pass
         store.dispose()
-        migrate(driver_url(settings.database_url))
+        try:
+            bring_up_to_date(
+                settings.database_url, progress=lambda line: err.print(plain(line), soft_wrap=True)
+            )
+        except PermissionError as error:
+            raise ConfigurationError(str(error)) from error
         _tell(as_json, "the schema is up to date", migrated=True)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from cli.connection import current_settings, open_store, reading
+from cli.connection import current_settings, opened_store, reading
 from cli.console import Exit, JsonFlag, fail, out, plain, print_json, shown, told
 from worker.messages import STAGE_QUEUES
 from worker.store.traffic import all_limits, pause, queue_states, remove_limit, resume, set_limit
@@ -74,9 +74,8 @@ def pause_queue(
     """
     with told():
         _known(name)
-        store = open_store(current_settings())
-        pause(store, name, who=_me(), why=why)
-        store.dispose()
+        with opened_store(current_settings()) as store:
+            pause(store, name, who=_me(), why=why)
         _tell(as_json, f"{name} is paused", queue=name, paused=True)
 
 
@@ -90,9 +89,8 @@ def resume_queue(name: QueueArgument, as_json: JsonFlag = False) -> None:
     """
     with told():
         _known(name)
-        store = open_store(current_settings())
-        was_paused = resume(store, name)
-        store.dispose()
+        with opened_store(current_settings()) as store:
+            was_paused = resume(store, name)
         _tell(as_json, f"{name} runs" if was_paused else f"{name} was not paused", queue=name, paused=False)
 
 
@@ -144,9 +142,8 @@ def set_one(
             raise fail("--per-second must be above 0; to stop a queue, pause it")
         if not (math.isfinite(at_once) and at_once >= 1):
             raise fail("--burst must be 1 or more, else nothing could ever start")
-        store = open_store(current_settings())
-        set_limit(store, scope=scope.value, name=name, per_s=per_s, burst=at_once)
-        store.dispose()
+        with opened_store(current_settings()) as store:
+            set_limit(store, scope=scope.value, name=name, per_s=per_s, burst=at_once)
         text = f"{scope.value} {name}: {per_s:g} tasks/s, {at_once:g} at once"
         _tell(as_json, text, scope=scope.value, name=name, per_s=per_s, burst=at_once)
 
@@ -164,9 +161,8 @@ def remove_one(
         merge-reasoner limit remove tenant qa
     """
     with told():
-        store = open_store(current_settings())
-        existed = remove_limit(store, scope=scope.value, name=name)
-        store.dispose()
+        with opened_store(current_settings()) as store:
+            existed = remove_limit(store, scope=scope.value, name=name)
         _tell(as_json, "lifted" if existed else "there was no such limit", removed=existed)
     raise typer.Exit(Exit.OK if existed else Exit.SOME_FAILED)
 

@@ -14,6 +14,9 @@ from worker.store.batches import Batch, get_batch
 from worker.store.transactions import Store
 
 POLL_S = 0.5
+POLL_SHARE = (
+    20.0  # a large batch takes long to count; waiting for it must not be what the database does all day
+)
 LINE_EVERY_S = 10.0  # where there is no terminal to redraw, a line now and then
 
 
@@ -38,6 +41,7 @@ def wait_for_batch(
         shown = bar.add_task("tasks", total=None, states="")
         while True:
             each_poll()
+            asked_s = time.monotonic()
             try:
                 batch = get_batch(store, batch_id, tenant=tenant)
             except StoreUnavailableError:
@@ -52,4 +56,4 @@ def wait_for_batch(
                 next_line_at = time.monotonic() + LINE_EVERY_S
             if batch.is_finished:
                 return batch
-            time.sleep(POLL_S)
+            time.sleep(max(POLL_S, POLL_SHARE * (time.monotonic() - asked_s)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 # A retried task goes on where it failed, so that chains and verdicts on record are not paid for again. The stage it
-# failed in is the ``from_state`` of its last event.
+# failed in is the ``from_state`` of its last event. What was pruned is over.
 RETRY = text("""
 WITH wanted AS (
     SELECT tasks.id, tasks.attempt, failure.from_state
@@ -19,6 +19,7 @@ WITH wanted AS (
       AND (NOT :only_dead OR tasks.error ->> 'type' = 'DeadLetter')
       AND NOT EXISTS (SELECT 1 FROM batches b
                       WHERE b.id = tasks.batch_id AND (b.cancelled_at IS NOT NULL OR b.deadline_at <= now()))
+      AND NOT EXISTS (SELECT 1 FROM pruned_tasks p WHERE p.task_id = tasks.id)
     ORDER BY tasks.id FOR UPDATE OF tasks
 ), revived AS (
     UPDATE tasks SET state = CASE WHEN from_state IN ('verifying', 'deciding') THEN from_state ELSE 'queued' END,

@@ -81,12 +81,14 @@ RENEW_TASKS = text("""
 UPDATE tasks SET lease_until = now() + make_interval(secs => :lease_s)
 FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
 WHERE tasks.id = held.id AND tasks.attempt = held.attempt AND tasks.lease_until IS NOT NULL
+RETURNING tasks.id
 """)
 
 RENEW_VERIFICATIONS = text("""
 UPDATE verifications v SET lease_until = now() + make_interval(secs => :lease_s)
 FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
 WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attempt AND v.lease_until IS NOT NULL
+RETURNING v.task_id
 """)
 
 MOVE_TASKS = text("""
@@ -124,6 +126,30 @@ UPDATE verifications v SET lease_until = NULL, holder = NULL, published_at = NUL
                  not_before = now() + make_interval(secs => :delay_s)
 FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
 WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attempt AND NOT v.done
+""")
+
+# A stop is not the task's fault, so it is no delivery; the fencing number goes up, so that threads of the process that
+# are still at work can write nothing.
+LET_GO_TASKS = text("""
+WITH mine AS (
+    SELECT tasks.id FROM tasks
+    JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt) USING (id, attempt)
+    WHERE tasks.lease_until IS NOT NULL ORDER BY tasks.id FOR UPDATE OF tasks
+), freed AS (
+    UPDATE tasks SET lease_until = NULL, holder = NULL, published_at = NULL, attempt = tasks.attempt + 1,
+                     deliveries = greatest(deliveries - 1, 0)
+    FROM mine WHERE tasks.id = mine.id
+    RETURNING tasks.id, tasks.state, tasks.attempt
+)
+INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
+SELECT id, state, state, :who, 'its worker was stopped', attempt FROM freed
+""")
+
+LET_GO_VERIFICATIONS = text("""
+UPDATE verifications v SET lease_until = NULL, holder = NULL, published_at = NULL, attempt = v.attempt + 1,
+                     deliveries = greatest(v.deliveries - 1, 0)
+FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
+WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attempt AND v.lease_until IS NOT NULL
 """)
 
 NOTE_FAULT = text("""
@@ -179,9 +205,9 @@ SELECT id, urgency FROM moved ORDER BY id
 
 def renew(
     connection: Connection, held: Sequence[tuple[UUID, int]], *, verifier: str | None, lease_s: float
-) -> int:
-    """Extend leases that are still held and return how many were; ``verifier`` none means the tasks' own."""
+) -> set[UUID]:
+    """Extend leases that are still held and return whose they are; ``verifier`` none means the tasks' own."""
     values = {"ids": [i for i, _ in held], "attempts": [a for _, a in held], "lease_s": lease_s}
     if verifier is None:
-        return connection.execute(RENEW_TASKS, values).rowcount
-    return connection.execute(RENEW_VERIFICATIONS, {**values, "verifier": verifier}).rowcount
+        return set(connection.execute(RENEW_TASKS, values).scalars())
+    return set(connection.execute(RENEW_VERIFICATIONS, {**values, "verifier": verifier}).scalars())

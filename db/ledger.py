@@ -135,6 +135,8 @@ class LabelRow(Base):
         UniqueConstraint("task_id", "source", "at"),
         # What came since the last night is looked for by when we heard of it, not by when it was true.
         Index("ix_labels_recorded_at", "tenant", "recorded_at"),
+        # The seals of all tenants go forward in one order.
+        Index("ix_labels_sealing", "recorded_at", "id"),
     )
 
     id: Mapped[Id]

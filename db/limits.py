@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from db.models import IN_BACKLOG, NOT_YET, UNDER_WAY
+from db.backlog import BACKLOG
+from db.models import NOT_YET, UNDER_WAY
 
+LATE_BATCH = text("""
+SELECT id FROM batches WHERE deadline_at <= now() AND expired_at IS NULL ORDER BY deadline_at LIMIT 1
+""")
+
+# Of one batch by its id, and not of whatever batch is late: the planner would look for its tasks among all there are.
 EXPIRE_TASKS = text("""
-WITH late AS (
-    SELECT id FROM batches WHERE deadline_at <= now() AND expired_at IS NULL ORDER BY id LIMIT 1
-), stopping AS (
-    SELECT tasks.id, tasks.state FROM tasks JOIN late ON tasks.batch_id = late.id
-    WHERE tasks.state <> ALL(:final_states) ORDER BY tasks.id LIMIT :n FOR UPDATE OF tasks
+WITH stopping AS (
+    SELECT id, state FROM tasks WHERE batch_id = :batch_id AND state <> ALL(:final_states)
+      AND EXISTS (SELECT 1 FROM batches WHERE id = :batch_id AND deadline_at <= now() AND expired_at IS NULL)
+    ORDER BY id LIMIT :n FOR UPDATE
 ), stopped AS (
     UPDATE tasks SET state = 'failed', lease_until = NULL, holder = NULL, finished_at = now(),
         error = jsonb_build_object('type', 'DeadlinePassed', 'message',
             'the batch''s deadline passed while the task was ' || stopping.state, 'last_error', tasks.error)
     FROM stopping WHERE tasks.id = stopping.id
     RETURNING tasks.id, stopping.state AS from_state, tasks.attempt
-), logged AS (
-    INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
-    SELECT id, from_state, 'failed', :who, 'deadline passed', attempt FROM stopped
 )
-SELECT (SELECT id FROM late) AS batch_id, (SELECT count(*) FROM stopped) AS n
+INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
+SELECT id, from_state, 'failed', :who, 'deadline passed', attempt FROM stopped
 """)
 
-MARK_EXPIRED = text("UPDATE batches SET expired_at = now() WHERE id = :id")
+MARK_EXPIRED = text("UPDATE batches SET expired_at = now() WHERE id = :id AND deadline_at <= now()")
 
 PAUSE = text("""
 INSERT INTO queues (name, paused_at, paused_by, why) VALUES (:name, now(), :who, :why)
@@ -39,12 +42,16 @@ UPDATE queues SET paused_at = NULL, paused_by = '', why = '' WHERE name = :name 
 PAUSED = text("SELECT name, paused_at, paused_by, why, window_tasks FROM queues")
 
 WAITING_TASKS = text(f"""
-SELECT route, state, count(*) AS n, count(*) FILTER (WHERE state = 'queued' AND published_at IS NULL) AS n_backlog,
-       extract(epoch FROM now() - min(created_at)) AS oldest_s
+WITH RECURSIVE {BACKLOG}
+SELECT route, state, CAST(sum(n) AS bigint) AS n, CAST(sum(n_backlog) AS bigint) AS n_backlog,
+       extract(epoch FROM now() - min(oldest_at)) AS oldest_s
 FROM (
-    SELECT route, state, published_at, created_at FROM tasks WHERE {IN_BACKLOG}
-    UNION ALL SELECT route, state, published_at, created_at FROM tasks WHERE {NOT_YET}
-    UNION ALL SELECT route, state, published_at, created_at FROM tasks WHERE ({UNDER_WAY}) AND state <> 'verifying'
+    SELECT route, 'queued' AS state, n, n AS n_backlog, oldest_at FROM backlog
+    UNION ALL
+    SELECT route, state, count(*), count(*), min(created_at) FROM tasks WHERE {NOT_YET} GROUP BY route, state
+    UNION ALL
+    SELECT route, state, count(*), 0, min(created_at) FROM tasks WHERE ({UNDER_WAY}) AND state <> 'verifying'
+    GROUP BY route, state
 ) waiting GROUP BY route, state
 """)  # noqa: S608 (our own constants)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
 from db.session import driver_url
 
@@ -26,6 +28,14 @@ def migrate(database_url: str, *, revision: str = "head") -> None:
 def downgrade(database_url: str, *, revision: str = "base") -> None:
     """Take migrations back to ``revision``."""
     command.downgrade(_config(database_url), revision)
+
+
+def knows(revision: str) -> bool:
+    """Return whether a schema of this revision can be brought up to date by the migrations that are here."""
+    try:
+        return ScriptDirectory(str(migrations_folder())).get_revision(revision) is not None
+    except CommandError:
+        return False
 
 
 def check(database_url: str) -> None:

@@ -3,7 +3,7 @@
 Postgres is the truth and Redis only carries ids, so whatever must survive stands here. ``chains``, ``verdicts``
 and ``task_events`` grow without bound; they are partitioned by range of ``task_id``, a uuid7, so that a range is a
 span of time and retention can drop a partition instead of deleting rows. The migrations make one default
-partition for each.
+partition for each, and the clock's job the months (``db.partitions``).
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class TaskRow(Base):
         Index("ix_tasks_under_way", "state", "route", postgresql_where=text(UNDER_WAY)),
         # What must not start yet stays out of the backlog until its time has come.
         Index("ix_tasks_not_before", "not_before", postgresql_where=text(NOT_YET)),
+        # Page by page through a batch; the unique key above has them in another order.
+        Index("ix_tasks_batch", "batch_id", "id"),
         Index("ix_tasks_failed", "tenant", "id", postgresql_where=text("state = 'failed'")),
+        Index("ix_tasks_failed_at", "tenant", "finished_at", postgresql_where=text("state = 'failed'")),
     )
 
     id: Mapped[Id]
@@ -196,6 +199,9 @@ class ChainRow(Base):
     prompt_variant: Mapped[str]
     engine: Mapped[str]
     latency_s: Mapped[float | None] = mapped_column(Double)
+    explanations: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    """In SPREAD: each explanation that the chain names, with what weighs it; see ``worker.store.chains``."""
+
     attempt: Mapped[int]
     created_at: Mapped[CreatedAt]
 

@@ -56,7 +56,7 @@ WITH RECURSIVE groups AS (
     ) further
 )
 SELECT head.* FROM groups, LATERAL (
-    SELECT id, tenant, model,
+    SELECT id, tenant, model, priority AS written,
            CAST(least(9, priority + floor(extract(epoch FROM now() - created_at) / :ageing_s)) AS int) AS priority
     FROM tasks
     WHERE {IN_BACKLOG} AND route = :route AND tenant = groups.tenant AND model = groups.model
@@ -65,15 +65,19 @@ SELECT head.* FROM groups, LATERAL (
 ) head
 """)  # noqa: S608 (our own constant)
 
-PUBLISH_FROM_BACKLOG = text(f"""
-WITH chosen AS (
-    SELECT tasks.id, turns.urgency
+# Looked up by their keys and judged afterwards: after a large submission, and before its statistics are made, the
+# planner takes the backlog for a handful of rows, and would read all of it.
+PUBLISH_FROM_BACKLOG = text("""
+WITH chosen AS MATERIALIZED (
+    SELECT tasks.id, turns.urgency, tasks.state, tasks.published_at, tasks.not_before
     FROM tasks JOIN unnest(CAST(:ids AS uuid[]), CAST(:urgencies AS int[])) AS turns (id, urgency) USING (id)
-    WHERE {IN_BACKLOG} ORDER BY tasks.id FOR UPDATE OF tasks SKIP LOCKED
+    ORDER BY tasks.id FOR UPDATE OF tasks SKIP LOCKED
 )
-UPDATE tasks SET published_at = now(), urgency = chosen.urgency FROM chosen WHERE tasks.id = chosen.id
+UPDATE tasks SET published_at = now(), urgency = chosen.urgency FROM chosen
+WHERE tasks.id = chosen.id
+  AND chosen.state = 'queued' AND chosen.published_at IS NULL AND chosen.not_before IS NULL
 RETURNING tasks.id
-""")  # noqa: S608 (our own constant)
+""")
 
 OUT = text("""
 SELECT tenant, priority, count(*) AS n FROM tasks
@@ -101,7 +105,7 @@ WITH suspects AS (
     WHERE ({UNDER_WAY}) AND state = ANY(:states) AND route = ANY(:routes)
       AND lease_until >= now() AND deliveries >= :max_deliveries LIMIT 1
 ), due AS (
-    SELECT id FROM tasks
+    SELECT id, coalesce(published_at < lease_until, false) AS lapsed FROM tasks
     WHERE ({UNDER_WAY}) AND state = ANY(:states) AND route = ANY(:routes)
       AND (lease_until IS NULL OR lease_until < now())
       AND (not_before IS NULL OR not_before <= now())
@@ -113,7 +117,7 @@ WITH suspects AS (
     ORDER BY urgency DESC, id LIMIT :n FOR UPDATE SKIP LOCKED
 )
 UPDATE tasks SET published_at = now() FROM due WHERE tasks.id = due.id
-RETURNING tasks.id, tasks.urgency, tasks.deliveries
+RETURNING tasks.id, tasks.urgency, tasks.deliveries, due.lapsed
 """)  # noqa: S608 (our own constant)
 
 VERIFICATIONS_DUE = text("""
@@ -129,7 +133,8 @@ WITH suspects AS (
     WHERE NOT v.done AND v.verifier = :verifier AND v.lease_until >= now() AND v.deliveries >= :max_deliveries
     LIMIT 1
 ), due AS (
-    SELECT v.task_id, v.verifier FROM verifications v JOIN tasks t ON t.id = v.task_id
+    SELECT v.task_id, v.verifier, coalesce(v.published_at < v.lease_until, false) AS lapsed
+    FROM verifications v JOIN tasks t ON t.id = v.task_id
     WHERE NOT v.done AND v.verifier = :verifier AND t.state = 'verifying'
       AND (v.lease_until IS NULL OR v.lease_until < now())
       AND (v.not_before IS NULL OR v.not_before <= now())
@@ -142,7 +147,7 @@ WITH suspects AS (
 )
 UPDATE verifications v SET published_at = now() FROM due, tasks t
 WHERE v.task_id = due.task_id AND v.verifier = due.verifier AND t.id = v.task_id
-RETURNING t.id, t.urgency, v.deliveries
+RETURNING t.id, t.urgency, v.deliveries, due.lapsed
 """)
 
 PARK_TASKS = text("""

@@ -48,7 +48,7 @@ WHERE decision_id = ANY(:ids) ORDER BY decision_id, number
 """)
 
 CHAINS = text("""
-SELECT task_id, index AS number, answer, logprob, n_tokens, model, created_at FROM chains
+SELECT task_id, index AS number, answer, logprob, n_tokens, model, explanations, created_at FROM chains
 WHERE task_id = ANY(:tasks) AND tenant = :tenant ORDER BY task_id, number
 """)
 

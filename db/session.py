@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, make_url
 
 CONNECT_TIMEOUT_S = 10  # a database that does not answer in this time is reported, not waited for
 
@@ -16,6 +16,26 @@ SILENCE = {
     "tcp_user_timeout": 20_000,
 }
 
+CLIENT_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "options": "PGOPTIONS",
+    "channel_binding": "PGCHANNELBINDING",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+    "application_name": "PGAPPNAME",
+    "service": "PGSERVICE",
+    "passfile": "PGPASSFILE",
+}
+"""Where libpq reads what a URL may say."""
+
 
 def driver_url(database_url: str) -> str:
     """Return the URL with our driver named; ``postgresql://`` and ``postgres://`` are understood as that."""
@@ -23,6 +43,20 @@ def driver_url(database_url: str) -> str:
         if database_url.startswith(prefix):
             return "postgresql+psycopg://" + database_url.removeprefix(prefix)
     return database_url
+
+
+def client_environment(database_url: str) -> dict[str, str]:
+    """Return what tells Postgres's own programs the way to a database: by environment, since others see arguments.
+
+    Raises:
+        ValueError: The URL names something that these programs have no variable for.
+    """
+    url = make_url(driver_url(database_url))
+    words = dict(url.translate_connect_args(username="user", database="dbname")) | dict(url.query)
+    unknown = sorted(set(words) - set(CLIENT_VARIABLES))
+    if unknown:
+        raise ValueError(f"{unknown[0]} in the database's URL is not understood here")
+    return {CLIENT_VARIABLES[name]: str(value) for name, value in words.items()}
 
 
 def connect(database_url: str, *, pool_size: int = 5) -> Engine:

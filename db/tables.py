@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from db import documents, ledger, measurements, models, nights, traffic
+from db import documents, entries, imports, ledger, measurements, models, nights, retention, seals, traffic
 from db.base import Base
 
-MODULES = (models, ledger, measurements, documents, traffic, nights)
+MODULES = (models, ledger, measurements, documents, traffic, nights, seals, retention, imports, entries)
 """Importing a module declares its tables; one that is missing here would be missing from ``alembic check``."""
 
 METADATA = Base.metadata

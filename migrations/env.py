@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -12,12 +13,13 @@ from sqlalchemy import NullPool, create_engine, text
 from db.session import driver_url
 from db.tables import METADATA
 
+PARTITION = re.compile(r"(chains|verdicts|task_events)_(default|\d{4}_\d{2}(_p\d+)?)")
 LOCK_TIMEOUT = "4s"  # a migration must not queue behind users, and users behind it
 
 
 def is_described_by_a_model(name: str | None, kind: str, _parents: MutableMapping[Any, Any]) -> bool:
     """Return whether autogenerate should compare the object; partitions are their parent's storage."""
-    return not (kind == "table" and name is not None and name.endswith("_default"))
+    return not (kind == "table" and name is not None and PARTITION.fullmatch(name))
 
 
 def run() -> None:

@@ -12,6 +12,12 @@ class Chain:
     index: int
     """Position among the task's k chains, from 0; ties are broken by it."""
 
+    part: int = 0
+    """Position in the chain's list, from 0, where a chain of SPREAD lists several explanations.
+
+    Then each explanation is a ``Chain`` of its own with the same index: the chain votes once for each of them.
+    """
+
     answer: str | None
     """The final result extracted from the text; ``None`` when there is none."""
 

@@ -135,7 +135,8 @@ def assemble(
         for rank, one in enumerate(bundles)
     )
     best = clusters[0] if n_live else None
-    vote_margin = best.size / len(weighed.chains) if best else 0.0
+    n_chains = len({chain.index for chain in weighed.chains})  # one may list several explanations
+    vote_margin = best.size / n_chains if best else 0.0
     confidence = 0.0
     if best:
         confidence = best.posterior if rules.mode == "merge" else best.score
@@ -149,8 +150,8 @@ def assemble(
             for i in chosen
             if i != 0
         ),
-        n_chains=len(weighed.chains),
-        n_answered=sum(cluster.size for cluster in clusters),
+        n_chains=n_chains,
+        n_answered=len({index for cluster in clusters for index in cluster.members}),
         merge_degree=merge_degree(sizes),
         merge_degree_corrected=merge_degree_corrected(sizes),
         semantic_entropy=semantic_entropy(posterior[:n_live]),
@@ -169,7 +170,7 @@ def _cluster(weighed: Weighed, one: Bundle, *, rank: int, posterior: float, in_s
     return Cluster(
         id=rank,
         answer=one.answer,
-        members=tuple(weighed.chains[i].index for i in one.positions),
+        members=tuple(dict.fromkeys(weighed.chains[i].index for i in one.positions)),
         score=one.score,
         posterior=posterior,
         outcome=one.standing.outcome,

@@ -14,15 +14,16 @@ def in_order(chains: Sequence[Chain]) -> list[Chain]:
     """Return the chains by ascending index, so that nothing depends on the order they came in.
 
     Raises:
-        InvalidChainError: An index is negative or occurs twice, or a chain's numbers are impossible.
+        InvalidChainError: An index is negative or occurs twice (with the same part), or a chain's numbers are
+            impossible.
     """
-    ordered = sorted(chains, key=lambda chain: chain.index)
-    previous = -1
+    ordered = sorted(chains, key=lambda chain: (chain.index, chain.part))
+    previous = (-1, 0)
     for chain in ordered:
-        if chain.index <= previous:
+        if chain.index < 0 or (chain.index, chain.part) == previous:
             what = "is negative" if chain.index < 0 else "occurs twice"
             raise InvalidChainError(f"chain index {chain.index} {what}", index=chain.index)
-        previous = chain.index
+        previous = (chain.index, chain.part)
         if chain.logprob is not None:
             _check_logprob(chain, chain.logprob)
     return ordered

@@ -51,6 +51,9 @@ def backward_spread(
     ask for it. Posteriors, merge degree and entropy mean what they mean in ``forward_merge``. Without
     logprobs every score is 1 (``weights`` says ``votes``), tau_conf cannot fire and votes break the ties.
 
+    A chain may list several explanations, each a ``Chain`` of the same index: they are x_1, x_2, ... of Algorithm 2
+    like those of other chains, each with a score of its own, and a cluster's size counts the chains that named it.
+
     Args and errors are those of ``forward_merge``.
     """
     rules = rules or Rules(mode="spread")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
@@ -50,3 +51,10 @@ def docker_engine() -> Engine:
     except SandboxUnavailableError as error:
         _missing(f"no Docker engine here: {error}")
     return found
+
+
+@pytest.fixture
+def needs_pyarrow() -> None:
+    """Have what writes Parquet."""
+    if find_spec("pyarrow") is None:
+        _missing("no pyarrow here: pip install 'mergereasoner[parquet]'")

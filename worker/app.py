@@ -12,6 +12,7 @@ from kombu import Queue
 from worker.messages import BROKER_PRIORITIES, QUEUES
 
 CALIBRATE_RING_S = 60.0
+UPKEEP_RING_S = 600.0
 VISIBILITY_TIMEOUT_S = 3600
 """Longer than any stage.
 
@@ -62,11 +63,13 @@ def make_app(broker_url: str, *, sweep_s: float = 1.0) -> Celery:
         # For ever: a worker outlives its broker's restart.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # And one that refuses, its disk or memory full: it is asked again, once a second, until it takes messages.
+        broker_channel_error_retry=True,
         # Leases, not connections, say who owns a task: what is at work goes on while the broker is away.
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        # SIGTERM stops taking messages; what runs gets this long, then goes back to the queue.
-        worker_soft_shutdown_timeout=10.0,
-        worker_enable_soft_shutdown_on_idle=False,
+        # Ours is in worker.stopping: Celery's sleeps the whole time, waits for every thread after it all the same, and
+        # knows of no leases.
+        worker_soft_shutdown_timeout=0.0,
         # No ETA, no countdown: such messages sit unacknowledged in a worker's memory. A row's not_before waits in
         # Postgres instead.
         # Chatter between workers that nothing of ours reads, and a way in for whoever can write to the broker.
@@ -86,6 +89,18 @@ def make_app(broker_url: str, *, sweep_s: float = 1.0) -> Celery:
             # Whether a night is due is asked of Postgres, so one that passed while nothing ran is not lost.
             "calibrate": {
                 "task": "calibrate",
+                "schedule": CALIBRATE_RING_S,
+                "options": {"queue": "calibrate", "expires": CALIBRATE_RING_S},
+            },
+            # Finds nothing to do nearly always: months are made two ahead.
+            "upkeep": {
+                "task": "upkeep",
+                "schedule": UPKEEP_RING_S,
+                "options": {"queue": "calibrate", "expires": UPKEEP_RING_S},
+            },
+            # Beside the nightly one on its queue: neither is in a hurry, and both are few.
+            "seal": {
+                "task": "seal",
                 "schedule": CALIBRATE_RING_S,
                 "options": {"queue": "calibrate", "expires": CALIBRATE_RING_S},
             },

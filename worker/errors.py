@@ -23,6 +23,10 @@ class EngineFaultError(GenerationError):
     """Raised when an engine breaks its promises, e.g. gives too few chains; retried, but not for ever."""
 
 
+class SamplingCancelledError(GenerationError):
+    """Raised when chains under way are no longer wanted by whoever asked for them; nothing is wrong."""
+
+
 class RequestRefusedError(GenerationError):
     """Raised when an engine cannot honour a request as it stands; never retried."""
 
@@ -47,8 +51,20 @@ class StoreUnavailableError(StoreError):
     """Raised when the database cannot be reached, or gave up on a deadlock; worth a retry."""
 
 
+class StoreBusyError(StoreError):
+    """Raised when a table, or a piece of work, is held by somebody else for now; worth a retry later."""
+
+
+class StoreRightsError(StoreError):
+    """Raised when the database's login may not do what was asked; never retried."""
+
+
 class UnknownTaskError(StoreError):
     """Raised when there is no such row; never retried."""
+
+
+class QueryError(StoreError):
+    """Raised when a search names what cannot be searched for, or a cursor that is not its own; never retried."""
 
 
 class MessageError(WorkerError):
@@ -61,6 +77,14 @@ class WeightsError(WorkerError):
 
 class SubmissionError(WorkerError):
     """Raised when nothing of a file can be submitted."""
+
+
+class BackupError(WorkerError):
+    """Raised when a backup cannot be written or restored; nothing was changed."""
+
+
+class LedgerFileError(WorkerError):
+    """Raised when a ledger file cannot be written or imported; nothing was changed."""
 
 
 class CalibrationError(WorkerError):
@@ -81,3 +105,15 @@ class PlotsUnavailableError(CalibrationError):
 
 class ReplayError(WorkerError):
     """Raised when a replay could not go on, whatever it was about to find."""
+
+
+class SealError(WorkerError):
+    """Root of what can go wrong with seals; raised when what is asked for cannot be done as the record stands."""
+
+
+class SealBusyError(SealError):
+    """Raised when another process is sealing; worth a retry."""
+
+
+class KeeperRefusedError(SealError):
+    """Raised when this login may not act as the keeper, who alone changes sealed rows; never retried."""

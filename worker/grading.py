@@ -17,6 +17,7 @@ from verifiers.errors import VerifierError
 from worker.claims import normaliser_of
 from worker.judging.table import Judges
 from worker.labelling import right_by
+from worker.store.chains import each_explanation
 from worker.store.gradings import (
     DecisionRecord,
     DueTask,
@@ -101,7 +102,7 @@ def gradings_of(task: DueTask, judges: Judges) -> Iterator[Grading]:
             found = CONFLICTING
         else:
             if key not in known:
-                right = right_by(task.line, task.chains, span.label.truth, judges)
+                right = right_by(task.line, each_explanation(task.chains), span.label.truth, judges)
                 known[key] = grade(task, span.decision, right)
             found = known[key]
         yield Grading(
@@ -154,13 +155,17 @@ def grade(task: DueTask, decision: DecisionRecord, right: Mapping[str, bool | No
         right: Of each answer's normal form whether it is right.
     """
     document, normal_form = decision.document, normaliser_of(task.line)
-    told = {
-        chain.index: None if chain.answer is None else right.get(normal_form(chain.answer))
-        for chain in task.chains
-    }
+    said: dict[int, list[bool | None]] = {}
+    for one in each_explanation(task.chains):
+        said.setdefault(one.index, []).append(
+            None if one.answer is None else right.get(normal_form(one.answer))
+        )
+    told = {index: _known(found) for index, found in said.items()}
     clusters = document["clusters"]
+    # Of a chain that lists several explanations it is not known which of them is the cluster's.
+    alone = {index: found[0] for index, found in said.items() if len(found) == 1}
     rights = [
-        _cluster_right(right.get(normal_form(cluster["answer"])), [told.get(i) for i in cluster["members"]])
+        _cluster_right(right.get(normal_form(cluster["answer"])), [alone.get(i) for i in cluster["members"]])
         for cluster in clusters
     ]
     best = rights[0] if clusters and not clusters[0]["refuted"] else False
@@ -195,6 +200,13 @@ def _verdicts(task: DueTask, decision: DecisionRecord, right: Mapping[str, bool 
         if is_right is not None and one.created_at <= decision.created_at:
             found[one.verifier, one.version].append((one.outcome, is_right))
     return [[*key, *astuple(measure_verifier(said))] for key, said in sorted(found.items())]
+
+
+def _known(said: Sequence[bool | None]) -> bool | None:
+    """Return whether a chain is right: when one of its explanations is, and wrong when all of them are."""
+    if True in said:
+        return True
+    return None if None in said else False
 
 
 def _cluster_right(own: bool | None, members: Sequence[bool | None]) -> bool | None:  # noqa: FBT001 (a value, no switch)

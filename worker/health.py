@@ -37,6 +37,11 @@ class Ears:
         self._lock = threading.Lock()
         self._n_taken = 0
         self._n_at_work = 0
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Take no more messages, which is not deafness."""
+        self._is_stopping = True
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
@@ -58,7 +63,7 @@ class Ears:
     @property
     def is_idle(self) -> bool:
         """Whether a thread is free to take a message."""
-        return self._n_at_work < self._n_threads
+        return self._n_at_work < self._n_threads and not self._is_stopping
 
 
 @dataclass(slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from worker.health import Check, DeafnessWatch, Ears, HealthReporter, check_ears
 from worker.messages import CALIBRATE, GENERATE, RECONCILE
 from worker.roles import open_workplace, register
 from worker.settings import Settings
+from worker.stopping import Stopping
 from worker.telemetry.metrics import serve
 
 BEAT = "beat"
@@ -63,7 +64,7 @@ def set_up_logging(level: str) -> None:
 
 
 def run_worker(settings: Settings, queues: Sequence[str]) -> int:
-    """Work on ``queues`` until SIGTERM (finish what runs) or SIGINT; return the exit code.
+    """Work on ``queues`` until a signal says to stop (see ``worker.stopping``); return the exit code.
 
     Raises:
         ConfigurationError: A URL, a queue or a stage's setting is missing or wrong.
@@ -92,6 +93,7 @@ def _run_clock(app: Celery, settings: Settings) -> int:
         reporter.start()
         closing.callback(reporter.stop)
         who = f"{BEAT}@{socket.gethostname()}/{os.getpid()}"
+        signal.signal(signal.SIGQUIT, lambda *_: sys.exit(0))  # nothing is at work here: as SIGTERM
         scheduler = once_only(store, who=who, waiting=lambda queue: n_waiting(app, [queue]))
         # A class is as good as its name; the stubs know names only.
         app.Beat(scheduler_cls=cast("Any", scheduler), loglevel=settings.log_level).run()
@@ -115,7 +117,7 @@ def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
             if not died_deaf:
                 logger.critical("deaf for too long, ending so that a fresh process is started")
                 died_deaf.append(True)
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGQUIT)
 
         store = connect(settings.database_url or "", pool_size=1)  # its own: the stages' may all be in use
         closing.callback(store.dispose)
@@ -131,8 +133,18 @@ def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
         )
         reporter.start()
         closing.callback(reporter.stop)
-        if (ready := settings.ready_file) is not None:
-            worker_ready.connect(lambda **_: ready.touch(), weak=False)
+        stopping = Stopping(
+            soft_s=settings.soft_stop_s,
+            begin=ears.stop,
+            let_go=partial(place.desk.keeper.let_go, who=place.desk.holder),
+        )
+
+        def begin(**_: object) -> None:
+            stopping.install()
+            if settings.ready_file is not None:
+                settings.ready_file.touch()
+
+        worker_ready.connect(begin, weak=False)
         # Threads: an engine batches what they hand in, verifiers run children of their own, and a prefork child
         # could start neither (FACTS.md).
         worker = app.Worker(

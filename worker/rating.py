@@ -10,6 +10,7 @@ from reasoner.verifier_rates import VerifierRates, measure_verifier
 from worker.claims import judged_form
 from worker.judging.table import Judges
 from worker.labelling import right_by
+from worker.store.chains import each_explanation
 from worker.store.labelled import LabelledLine, LabelledRecord
 from worker.store.rates import Measured
 from worker.store.texts import digest
@@ -51,7 +52,9 @@ def _rates(found: Iterable[tuple[str, Iterable[Found]]]) -> Rates:
 
 def _compared(record: LabelledRecord, judges: Judges) -> Iterator[Found]:
     if any(judged_form(one) for one in record.verdicts):
-        yield from _verdicts(record, right_by(record.line, record.chains, record.truth, judges))
+        yield from _verdicts(
+            record, right_by(record.line, each_explanation(record.chains), record.truth, judges)
+        )
 
 
 def _verdicts(line: LabelledLine, right: Mapping[str, bool | None]) -> Iterator[Found]:

@@ -14,6 +14,7 @@ from reasoner.labelled_table import LabelledTable
 from reasoner.model_weights import Record, fit_model_weights
 from worker.deciding import decide_task, weights_for
 from worker.grading import BY_THRESHOLDS
+from worker.store.chains import each_explanation
 from worker.store.gradings import GradedRow, GradedTable, Window, graded_rows, labelled_lines
 from worker.store.labelled import LabelledLine
 from worker.store.transactions import Store
@@ -91,7 +92,7 @@ def fit_weights(store: Store, rows: Sequence[GradedRow]) -> PoolWeights:
 
 
 def _decided(line: LabelledLine, weights: PoolWeights) -> Decision:
-    chains = [chain.as_chain() for chain in line.chains]
+    chains = [chain.as_chain() for chain in each_explanation(line.chains)]
     return decide_task(
         line.line,
         chains,

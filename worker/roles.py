@@ -18,13 +18,25 @@ from db.session import connect
 from worker.errors import ConfigurationError, MessageError, StoreUnavailableError
 from worker.health import Ears
 from worker.keeper import LeaseKeeper
-from worker.messages import CALIBRATE, DECIDE, GENERATE, GENERATE_GIVEN, QUEUES, RECONCILE, VERIFY, decode
+from worker.messages import (
+    CALIBRATE,
+    DECIDE,
+    GENERATE,
+    GENERATE_GIVEN,
+    QUEUES,
+    RECONCILE,
+    SEAL,
+    UPKEEP,
+    VERIFY,
+    decode,
+)
 from worker.parking import Park, park_unreadable, parking_lot
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.stages.desk import Desk
 from worker.store.leases import note_fault
 from worker.telemetry.metrics import PARKED, collect_from, stage_run
+from worker.telemetry.pools import PoolCollector
 from worker.telemetry.traces import make_tracer
 
 logger = logging.getLogger(__name__)
@@ -113,6 +125,13 @@ def _verify(place: Workplace, *, verifier: str) -> Stage:
     return partial(verify, place.desk, verifier=verifier, judge=judge.judge)
 
 
+def _verify_code(place: Workplace) -> Stage:
+    from verifiers.code.verifier import CodeVerifier
+
+    collect_from(PoolCollector(CodeVerifier.pool))
+    return _verify(place, verifier="code")
+
+
 def _decide(place: Workplace) -> Stage:
     from worker.stages.decide import decide
 
@@ -123,6 +142,7 @@ STAGES: dict[str, Callable[[Workplace], Stage]] = {
     GENERATE: _generate,
     GENERATE_GIVEN: _generate_given,
     **{queue: partial(_verify, verifier=verifier) for verifier, queue in VERIFY.items()},
+    VERIFY["code"]: _verify_code,
     DECIDE: _decide,
 }
 """Each queue and how its stage is set up. A role is a set of queues; adding a stage is a line here."""
@@ -142,6 +162,7 @@ def register(place: Workplace, queues: Sequence[str]) -> None:
             _register_reconciler(place)
         elif queue == CALIBRATE:
             _register_calibration(place)
+            _register_sealing(place)
         else:
             _register_stage(place, queue, STAGES[queue](place))
 
@@ -186,6 +207,7 @@ def _register_calibration(place: Workplace) -> None:
     from worker.judging.protocol import Surroundings
     from worker.judging.table import Judges
     from worker.stages.calibrate import calibrate
+    from worker.stages.upkeep import upkeep
 
     judges = Judges(Surroundings(settings=place.desk.settings, store=place.desk.store))
     place.closing.callback(judges.close)
@@ -194,3 +216,17 @@ def _register_calibration(place: Workplace) -> None:
     def ring() -> None:
         with place.ears.hearing():
             calibrate(place.desk, judges)
+
+    @place.app.task(name=UPKEEP)
+    def keep_up() -> None:
+        with place.ears.hearing():
+            upkeep(place.desk)
+
+
+def _register_sealing(place: Workplace) -> None:
+    from worker.stages.seal import seal
+
+    @place.app.task(name=SEAL)
+    def ring() -> None:
+        with place.ears.hearing():
+            seal(place.desk)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reasoner.chains import Chain
 from reasoner.decisions import Thresholds
@@ -14,15 +14,21 @@ from reasoner.spread import temperature_plan
 from worker.claims import normaliser_of
 from worker.deciding import rules_of
 from worker.demands import max_tokens_of, needs_logprobs, unmet
+from worker.engines.cancellation import Cancellation
 from worker.engines.protocol import ChainRequest, Engine, FinishReason, Message, SampledChain
 from worker.errors import EngineFaultError, RequestRefusedError
-from worker.instructions.reading import DEFAULT, Instructions, instructions_for
+from worker.explanations import SCHEMA, listed_by, scored
+from worker.instructions.reading import DEFAULT, Instructions, has_list, instructions_for
 from worker.kinds import read_answer
 from worker.store.chains import StoredChain
 from worker.submission.lines import CodeVerification, TaskLine
+from worker.weights import EQUAL, PoolWeights
 
 WAVE = 2
 """Chains asked for together after the first wave: few, since what is under way when the rule fires is lost."""
+
+LIST_TOKENS = 64
+"""The least that a chain needs for a list of explanations; one that is cut off lists nothing."""
 
 OWN_VARIANT = "task"
 """Prompt variant of a task that brings its own system message."""
@@ -47,10 +53,17 @@ def entry_point_of(line: TaskLine) -> str | None:
     return None
 
 
-def prompts_of(line: TaskLine, instructions: Instructions = DEFAULT) -> list[tuple[str, tuple[Message, ...]]]:
+def prompts_of(
+    line: TaskLine, instructions: Instructions = DEFAULT, *, listed: bool = False
+) -> list[tuple[str, tuple[Message, ...]]]:
     """Return each prompt variant with its conversation: the kind's instruction, then the task's own words.
 
     A task that brings a system message has one variant, its own.
+
+    Args:
+        line: The task.
+        instructions: What the model may be told.
+        listed: Whether it is to list several explanations.
     """
     turns = [Message(role=t.role, content=t.content) for t in line.messages or ()]
     if line.prompt is not None:
@@ -59,15 +72,28 @@ def prompts_of(line: TaskLine, instructions: Instructions = DEFAULT) -> list[tup
         return [(OWN_VARIANT, tuple(turns))]
     return [
         (one.variant, (Message(role="system", content=one.text), *turns))
-        for one in instructions_for(instructions, line)
+        for one in instructions_for(instructions, line, listed=listed)
     ]
 
 
-def requests_of(task_id: str, line: TaskLine, instructions: Instructions = DEFAULT) -> list[ChainRequest]:
+def lists_explanations(engine: Engine, line: TaskLine, instructions: Instructions = DEFAULT) -> bool:
+    """Return whether each chain lists several explanations, as JSON that the engine holds it to.
+
+    A task with a system message or stop words of its own shapes its chains itself, and one with few tokens a chain has
+    no room for a list.
+    """
+    own = line.options.stop or any(turn.role == "system" for turn in line.messages or ())
+    has_room = max_tokens_of(line) >= LIST_TOKENS
+    return engine.capabilities.structured and has_list(instructions, line) and has_room and not own
+
+
+def requests_of(
+    task_id: str, line: TaskLine, instructions: Instructions = DEFAULT, *, listed: bool = False
+) -> list[ChainRequest]:
     """Return one request per chain: temperatures, seeds and variants by mode and id, tokens within the budget."""
     k = line.options.k
     plan = temperatures(k) if line.mode == "merge" else temperature_plan(k)
-    prompts = prompts_of(line, instructions)
+    prompts = prompts_of(line, instructions, listed=listed)
     models = line.options.models
     variants = [prompts[i] for i in turns(k, len(prompts), each=len(models))]
     return [
@@ -80,6 +106,7 @@ def requests_of(task_id: str, line: TaskLine, instructions: Instructions = DEFAU
             temperature=temperature,
             max_tokens=max_tokens_of(line),
             stop=tuple(line.options.stop),
+            json_schema=SCHEMA if listed else None,
         )
         for i, (seed, temperature, (variant, messages), model) in enumerate(
             zip(seeds(k, task_id), plan, variants, (models[i] for i in turns(k, len(models))), strict=True)
@@ -94,14 +121,28 @@ def sample_task(
     *,
     thresholds: Thresholds,
     instructions: Instructions = DEFAULT,
+    weights: PoolWeights = EQUAL,
+    cancellation: Cancellation | None = None,
 ) -> Sampled:
     """Return the task's chains in the order of their indices; stops when the exit rule says so.
 
     The rule is asked after every chain, in the order of their indices whatever the order they come in, so that
-    where it stops does not depend on which chain is quick. What is still under way then is aborted.
+    where it stops does not depend on which chain is quick. What is still under way then is aborted. In SPREAD the
+    engine is then asked for the score of every explanation, if it can tell.
+
+    Args:
+        engine: Samples and scores.
+        task_id: Permutes the seeds.
+        line: The task.
+        thresholds: In force for it.
+        instructions: What the model may be told.
+        weights: What models' chains are worth in the decision. A fit weighs shares of a model's chains, which every
+            further chain changes: where one is in force ``lossless`` asks for all chains.
+        cancellation: Says that the chains are no longer wanted.
 
     Raises:
         RequestRefusedError: The engine cannot honour the task.
+        SamplingCancelledError: The cancellation was given.
         EngineFaultError: The engine gave other chains than were asked for, or no logprobs where they are needed.
         GenerationError: The engine could not answer.
     """
@@ -109,6 +150,10 @@ def sample_task(
     if refusal is not None:
         raise RequestRefusedError(str(refusal))
     policy, rules = Policy(line.options.early_exit), rules_of(line)
+    if policy is Policy.LOSSLESS and weights.fitted is not None:
+        policy = Policy.NONE
+    cancellation = cancellation or Cancellation()
+    listed = lists_explanations(engine, line, instructions)
     least = first_stop(policy, rules.k) if line.mode == "merge" else rules.k
 
     def enough(chains: Sequence[StoredChain]) -> bool:
@@ -119,16 +164,24 @@ def sample_task(
             rules=rules,
             normalise=normaliser_of(line),
             can_refute=bool(line.verify),
+            model_weights=weights.model_weights,
         )
 
-    requests = requests_of(task_id, line, instructions)
+    requests = [
+        replace(request, cancellation=cancellation)
+        for request in requests_of(task_id, line, instructions, listed=listed)
+    ]
     chains: list[StoredChain] = []
     wave, n_asked = least, 0
     while n_asked < rules.k:
+        cancellation.check()
         asked = requests[n_asked : n_asked + wave]
         n_asked, wave = n_asked + len(asked), WAVE
         if _sample_wave(engine, task_id, line, asked, chains=chains, enough=enough):
             break
+    cancellation.check()
+    if line.mode == "spread":
+        chains = scored(engine, line, chains, prompts_of(line, instructions)[0][1])
     spent = sum(chain.n_tokens or 0 for chain in chains)
     return Sampled(chains=chains, tokens_saved=round(spent / len(chains) * (rules.k - n_asked)))
 
@@ -233,10 +286,16 @@ def _stored(
         raise EngineFaultError(
             f"the engine {engine.name} gave no logprobs, without which {line.mode} has no scores"
         )
+    explanations = None if request.json_schema is None else listed_by(line, chain)
+    if explanations is None:
+        answer = read_answer(line.kind, line.mode, chain.text, entry_point, line.language)
+    else:
+        answer = next((one.answer for one in explanations), None)
     return StoredChain(
         index=chain.index,
         text=chain.text,
-        answer=read_answer(line.kind, line.mode, chain.text, entry_point, line.language),
+        answer=answer,
+        explanations=explanations,
         logprob=chain.logprob,
         n_tokens=chain.n_tokens,
         finish_reason=chain.finish_reason.value,

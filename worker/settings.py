@@ -88,6 +88,9 @@ class Settings:
     lease_s: float = 10.0
     """How long a silent worker keeps a task; a living one renews it three times in that span."""
 
+    soft_stop_s: float = 10.0
+    """How long a soft stop (SIGQUIT) waits for what is at work before it gives it back."""
+
     sweep_s: float = 1.0
     """Seconds between two runs of the reconciler."""
 
@@ -112,6 +115,9 @@ class Settings:
 
     calibrate_max_change: float = 0.3
     """Largest move of a threshold that comes into force by itself."""
+
+    seal_every_s: float = 3600.0
+    """How old the last seal may become while decisions wait for one."""
 
     max_line_bytes: int = 4 * 1024 * 1024
     sandbox: str = "auto"

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from worker.errors import StoreUnavailableError
 from worker.store.gauges import Waiting, standing
+from worker.store.partitions import Sorting, sorting
 from worker.store.transactions import Store
 from worker.telemetry.metrics import PREFIX, gauge
 
@@ -30,11 +31,20 @@ _TEXTS = {
     "redelivered": "Tasks that were taken more than once, by state.",
 }
 
+_SORTED: dict[str, tuple[str, Callable[[Sorting], float]]] = {
+    "partition_unsorted_rows": (
+        "Rows that stand in no month's partition, by table.",
+        lambda one: one.n_unsorted,
+    ),
+    "partition_months_ahead": ("Months made beyond the present one, by table.", lambda one: one.n_ahead),
+}
+
 
 def metric_names() -> set[str]:
     """Return the names of all that the collector can tell."""
     told = {f"{PREFIX}_{of}_{name}" for of in ("tasks", "turns") for name in _SHOWN}
-    return told | {f"{PREFIX}_database_up", f"{PREFIX}_calibration_age_seconds"}
+    others = ("database_up", "calibration_age_seconds", *_SORTED)
+    return told | {f"{PREFIX}_{name}" for name in others}
 
 
 class QueueCollector(Collector):
@@ -51,7 +61,7 @@ class QueueCollector(Collector):
         """Yield the families; without a database only that there is none."""
         up = gauge("database_up", "Whether the worker that sweeps reaches its database.")
         try:
-            found = standing(self._store)
+            found, tables = standing(self._store), sorting(self._store)
         except StoreUnavailableError as error:
             logger.warning("no numbers of the queue", extra={"error": str(error)})
             up.add_metric([], 0.0)
@@ -65,6 +75,11 @@ class QueueCollector(Collector):
         for tenant, domain, age_s in found.calibrations:
             ages.add_metric([tenant, domain], age_s)
         yield ages
+        for name, (told, read) in _SORTED.items():
+            family = gauge(name, told, ["table"])
+            for one in tables:
+                family.add_metric([one.parent], read(one))
+            yield family
 
 
 def _families(of: str, label: str, all_of_them: Sequence[Waiting]) -> Iterable[GaugeMetricFamily]:

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from db.migrate import migrate
 from worker.embedded import launch
 from worker.embedded.services import Services
 from worker.errors import ServiceError
 from worker.messages import CALIBRATE, DECIDE, GENERATE, GENERATE_GIVEN, RECONCILE, VERIFY
 from worker.process import BEAT
+from worker.schema import bring_up_to_date
 from worker.settings import PREFIX, Settings
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class Supervisor:
         self._progress("starting Postgres and Valkey")
         self._services.start()
         self._progress("bringing the schema up to date")
-        migrate(self._services.database_url)
+        bring_up_to_date(self._services.database_url, progress=self._progress)
         for report in self._given.processes_dir.glob("*.health.json"):
             report.unlink()  # of processes that were killed with an earlier supervisor
         self._progress(f"starting the workers: {', '.join(ROLES)} (engine {self._given.engine})")
@@ -125,7 +125,9 @@ class Supervisor:
         self._progress("stopping")
         for worker in self._workers:
             if worker.process.poll() is None:
-                worker.process.send_signal(signal.SIGTERM)
+                # Within a time, and what is held is given back; one that is not up yet knows only this.
+                soft = worker.ready_file.exists()
+                worker.process.send_signal(signal.SIGQUIT if soft else signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for worker in self._workers:
             try:

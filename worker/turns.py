@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -40,6 +40,9 @@ class Waiting:
 
     priority: int
     """0 to 9, risen with age."""
+
+    written: int = 0
+    """0 to 9 as the producer wrote it; tasks of one tenant, models and this are a group, and stand in it by age."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,6 +78,35 @@ class Turns:
     spent: dict[Bucket, int]
 
 
+def take_turns_from(read: Callable[[int], Sequence[Waiting]], standing: Standing) -> Turns:
+    """Choose what to publish, reading no more of each group than is needed.
+
+    With many tenants each gets a small share of the room; to read a full room of each group would be in vain.
+
+    Args:
+        read: Returns the oldest so many tasks of each group.
+        standing: As for ``take_turns``.
+    """
+    most = max(standing.room, standing.guaranteed)
+    n = min(GUARANTEED, most)
+    while True:
+        waiting = read(n)
+        turns = take_turns(waiting, standing)
+        if n >= most or not _used_up(waiting, turns, n):
+            return turns
+        n = min(4 * n, most)
+
+
+def _used_up(waiting: Sequence[Waiting], turns: Turns, n: int) -> bool:
+    """Return whether all ``n`` tasks of a group were chosen, so that its next one might have been, too.
+
+    Where one was passed over for a limit, every later one of its group would be.
+    """
+    chosen = {task_id for task_id, _ in turns.chosen}
+    groups = Counter((task.tenant, task.model, task.written) for task in waiting if task.id in chosen)
+    return any(n_chosen >= n for n_chosen in groups.values())
+
+
 def take_turns(waiting: Iterable[Waiting], standing: Standing) -> Turns:
     """Choose what to publish.
 
@@ -83,14 +115,12 @@ def take_turns(waiting: Iterable[Waiting], standing: Standing) -> Turns:
         standing: Room, shares and limits; not changed.
     """
     lines = _lines(waiting)
-    out_of: Counter[str] = Counter()
-    for (tenant, _), n in standing.out.items():
-        out_of[tenant] += n
+    out_of = _out_by_urgency(standing.out)
     tokens, spent, chosen = dict(standing.tokens), Counter[Bucket](), list[tuple[UUID, int]]()
     n_chosen: Counter[str] = Counter()
     room = standing.room
     # Ties go to the more urgent head, then to the older one.
-    turns = [(out_of[tenant], -line[-1].priority, line[-1].id, tenant) for tenant, line in lines.items()]
+    turns = [(out_of[tenant][0], -line[-1].priority, line[-1].id, tenant) for tenant, line in lines.items()]
     heapq.heapify(turns)
     while turns:
         turn, _, _, tenant = heapq.heappop(turns)
@@ -105,9 +135,7 @@ def take_turns(waiting: Iterable[Waiting], standing: Standing) -> Turns:
             if bucket in tokens:
                 tokens[bucket] -= 1
                 spent[bucket] += 1
-        before = n_chosen[tenant] + sum(
-            n for (who, priority), n in standing.out.items() if who == tenant and priority >= task.priority
-        )
+        before = n_chosen[tenant] + out_of[tenant][task.priority]
         chosen.append((task.id, _urgency(before, standing.step)))
         n_chosen[tenant] += 1
         room -= 1
@@ -136,6 +164,15 @@ def next_window(window: int | None, *, n_out: int, cap: int) -> int:
     if n_out > window * 3 // 4:
         return min(max(window - window // 8, SMALLEST_WINDOW), cap)
     return min(window, cap)
+
+
+def _out_by_urgency(out: Mapping[tuple[str, int], int]) -> Mapping[str, list[int]]:
+    """Return how many tasks of each tenant are in the broker that are as urgent as each priority or more so."""
+    found: dict[str, list[int]] = defaultdict(lambda: [0] * (TOP_URGENCY + 1))
+    for (tenant, priority), n in out.items():
+        for lower in range(priority + 1):
+            found[tenant][lower] += n
+    return found
 
 
 def _lines(waiting: Iterable[Waiting]) -> dict[str, list[Waiting]]:

@@ -33,16 +33,51 @@ def worker_path(of: Numbers) -> str:
         ["queue, engine, rows", _rates(of["worker_tok_s"])],
         ["share (goal: 0.95)", f"{of['share']:.3f}; by round {', '.join(map(str, of['share_by_round']))}"],
     ]
+    rows.append(
+        [
+            "share between the first request and the last chain",
+            f"{of['share_within']:.3f}; {of['before_s']} s before, {of['after_s']} s after, of {of['run_s']} s",
+        ]
+    )
     if "prefix_caching" in of:
         cache = of["prefix_caching"]
-        what = f"{cache['chains']} more chains of a prompt of {cache['prompt_tokens']} tokens, 8 tokens each"
-        rows.append([f"{what}: prefix caching on", f"{cache['on_s']} s"])
-        rows.append([f"{what}: off", f"{cache['off_s']} s, {cache['speedup']} times as long"])
+        what = (
+            f"{cache['chains']} chains, prompt of {cache['prompt_tokens']} tokens, {cache['max_tokens']} each"
+        )
+        for how in ("on", "off"):
+            seconds = ", ".join(f"{one:.2f}" for one in cache[f"{how}_s"])
+            share = cache[f"prefill_share_{how}"]
+            rows.append(
+                [f"{what}: prefix caching {how}", f"{seconds} s, {share:.0%} of it reading the prompt"]
+            )
+        rows.append(["what prefix caching makes of it", f"{cache['speedup']} times as fast"])
     head = (
         f"{of['engine']}, {of['model']}: {of['tasks']} tasks of {of['chains_per_task']} chains of at most "
         f"{of['max_tokens']} tokens, {of['parallel']} at once, load {of['load_before']}"
     )
     return table([head, "tokens/s or as told"], rows)
+
+
+def early_exit(of: Numbers) -> str:
+    """Return the table of what early exit saves when aborted chains count."""
+    rows = [
+        [
+            r["policy"],
+            f"{r['saved']:.1%}",
+            f"{r['told']:.1%}",
+            f"{r['same_answer']:.1%}",
+            f"{r['same_abstention']:.1%}",
+        ]
+        for r in of["rows"]
+    ]
+    head = [
+        f"{of['tasks']} tasks, {of['rows'][0]['tokens']} tokens without early exit",
+        "tokens saved",
+        "`tokens.saved` says",
+        "same answer",
+        "same abstention",
+    ]
+    return table(head, rows)
 
 
 def _rates(rates: list[float]) -> str:
@@ -129,6 +164,9 @@ def main() -> None:
     found = [(f"accuracy {kind}", NUMBERS / f"{kind}.json", accuracy) for kind in ("math", "code")]
     found += [
         (f"worker path {e}", ENGINES / f"worker_path_{e}.json", worker_path) for e in ("vllm", "llamacpp")
+    ]
+    found += [
+        (f"early exit {kind}", ENGINES / f"early_exit_{kind}.json", early_exit) for kind in ("math", "code")
     ]
     for name, path, render in found:
         if path.exists():

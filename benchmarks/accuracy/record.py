@@ -23,7 +23,6 @@ from worker.sampling import prompts_of, requests_of
 from worker.settings import Settings
 from worker.submission.lines import TaskLine
 
-TASKS_AT_ONCE = 2  # nine chains a task and eight slots: the next task fills what the last chains leave
 CONTEXT_TOKENS = 1536
 
 
@@ -35,9 +34,10 @@ def main() -> None:
     missing = [line for line in tasks if line.custom_id not in done]
     print(f"{len(done)} of {len(tasks)} tasks are recorded, {len(missing)} to do", flush=True)
     engine = _engine(given)
+    at_once = given.parallel // K + 1  # the next task fills what the last chains of the others leave
     started = time.monotonic()
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    with given.out.open("a", encoding="utf-8") as out, ThreadPoolExecutor(TASKS_AT_ONCE) as pool:
+    with given.out.open("a", encoding="utf-8") as out, ThreadPoolExecutor(at_once) as pool:
         running = [pool.submit(_record, engine, line) for line in missing]
         n_tokens = 0
         for n, future in enumerate(as_completed(running), start=1):
@@ -104,8 +104,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("build/accuracy/chains.jsonl"))
     parser.add_argument("--engine", default="llamacpp")
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")
-    parser.add_argument("--n-math", type=int, default=110)
-    parser.add_argument("--n-code", type=int, default=88)
+    parser.add_argument("--n-math", type=int, default=100)
+    parser.add_argument("--n-code", type=int, default=80)
     parser.add_argument("--parallel", type=int, default=8, help="chains decoded together")
     return parser.parse_args()
 

@@ -58,10 +58,14 @@ class Recorded:
 
 def read(path: Path, judges: Judges, *, limit: int | None = None) -> list[Recorded]:
     """Return the tasks of a recording, judged."""
+    return [_recorded(row, judges) for row in rows_of(path)[:limit]]
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Return the tasks of a recording as they were written."""
     raw = path.read_bytes()
     text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-    rows = [json.loads(line) for line in text.splitlines()][:limit]
-    return [_recorded(row, judges) for row in rows]
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def _recorded(row: dict[str, Any], judges: Judges) -> Recorded:

@@ -4,7 +4,9 @@
 
 The path: rows and ids are there, a Celery worker takes the messages from the broker, samples, and writes the rows.
 Directly: all requests are handed to the engine at once. Both are run in turn, several times, on one loaded model,
-so that what else the machine does hits both. With vLLM it also measures prefix caching on against off for k = 8.
+so that what else the machine does hits both. How long the path is before the engine has its first request and after it
+gave its last chain is told apart from what the engine loses meanwhile. With vLLM it also measures prefix caching on
+against off for k = 8.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -36,11 +38,11 @@ from db.session import connect
 from worker import generation
 from worker.app import make_app
 from worker.embedded.services import Services
-from worker.engines.protocol import ChainRequest, Engine
+from worker.engines.protocol import ChainRequest, Engine, SampledChain
 from worker.engines.registry import build_engine
 from worker.generation import engine_options
 from worker.health import Ears
-from worker.messages import GENERATE
+from worker.messages import GENERATE, RECONCILE
 from worker.publisher import CeleryPublisher
 from worker.roles import open_workplace, register
 from worker.sampling import requests_of
@@ -49,15 +51,45 @@ from worker.store.transactions import Store, statements
 from worker.submission.lines import TaskLine
 from worker.submitting import submit
 
-WRITTEN = text(
-    "SELECT count(*) AS n, sum(tokens_spent) AS tokens FROM tasks WHERE state = 'deciding' AND batch_id = :batch"
-)
+# The end is read from the events, so that asking seldom (each question takes from the engine's cores) costs nothing.
+WRITTEN = text("""
+SELECT count(*) AS n, sum(t.tokens_spent) AS tokens, extract(epoch FROM max(e.at)) AS ended_at
+FROM tasks t JOIN task_events e ON e.task_id = t.id AND e.to_state = 'deciding' WHERE t.batch_id = :batch
+""")
+POLL_S = 0.5
 
-Send = Callable[[list[TaskLine]], int]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One pass of all tasks through the queue."""
+
+    n_tokens: int
+    seconds: float
+    """From the beginning of the submission to the last row."""
+
+    before_s: float
+    """Until the engine was asked for the first chain."""
+
+    after_s: float
+    """Since it gave the last one."""
+
+    @property
+    def rate(self) -> float:
+        """Tokens/s of the whole path."""
+        return self.n_tokens / self.seconds
+
+    @property
+    def rate_within(self) -> float:
+        """Tokens/s between the first request and the last chain."""
+        return self.n_tokens / (self.seconds - self.before_s - self.after_s)
+
+
+Send = Callable[[list[TaskLine]], Run]
 
 K = 8
 SUBJECTS = ("a lighthouse", "the number seven", "rust", "a queue", "bread", "the sea", "a bridge", "time")
-PREAMBLE = "You are a careful writer. Keep to the facts, be concrete, and never repeat yourself. " * 8
+PREFIX_TOKENS = 48
+PREAMBLE = "You are a careful writer. Keep to the facts, be concrete, and never repeat yourself. " * 38
 
 
 def main() -> None:
@@ -74,14 +106,17 @@ def main() -> None:
     engine = build_engine(given.engine, engine_options(settings, os.environ))
     lines = [_line(i, max_tokens=given.max_tokens) for i in range(given.tasks)]
     with closing(engine):
-        direct, path = [], []
+        direct: list[float] = []
+        runs: list[Run] = []
         with _queue(engine, settings) as send:
-            _directly(engine, lines)  # the first runs compile, connect and import
+            _directly(engine, lines[:2])  # the first runs compile, connect and import
             send([_line(0, max_tokens=1)])
             for _ in range(given.rounds):
                 direct.append(_directly(engine, lines))
-                path.append(_by_worker(engine, lines, send))
-                print(f"directly {direct[-1]:.1f} tok/s, by the worker {path[-1]:.1f} tok/s", flush=True)
+                _forget_prefixes(engine)
+                runs.append(send(lines))
+                print(f"directly {direct[-1]:.1f} tok/s, by the worker {runs[-1].rate:.1f} tok/s", flush=True)
+        path = [run.rate for run in runs]
         numbers: dict[str, Any] = {
             "engine": given.engine,
             "model": Path(given.model).name,
@@ -94,6 +129,10 @@ def main() -> None:
             "worker_tok_s": [round(rate, 1) for rate in path],
             "share": round(sum(path) / sum(direct), 3),
             "share_by_round": [round(p / d, 3) for p, d in zip(path, direct, strict=True)],
+            "share_within": round(sum(run.rate_within for run in runs) / sum(direct), 3),
+            "before_s": round(median(run.before_s for run in runs), 2),
+            "after_s": round(median(run.after_s for run in runs), 2),
+            "run_s": round(median(run.seconds for run in runs), 1),
         }
         if given.engine == "vllm":
             numbers["prefix_caching"] = _prefix_caching(engine, rounds=given.rounds)
@@ -126,17 +165,9 @@ def _count(engine: Engine, name: str, requests: list[ChainRequest]) -> int:
     return sum(chain.n_tokens for chain in engine.sample(name, requests))
 
 
-def _by_worker(engine: Engine, lines: list[TaskLine], send: Send) -> float:
-    """Return tokens/s of a running worker, from the beginning of the submission to the last row."""
-    _forget_prefixes(engine)
-    began = time.perf_counter()
-    n_tokens = send(lines)
-    return n_tokens / (time.perf_counter() - began)
-
-
 @contextmanager
 def _queue(engine: Engine, settings: Settings) -> Iterator[Send]:
-    """Run the servers and a generation worker with this engine; yield what sends lines and returns their tokens."""
+    """Run the servers and a generation worker with this engine; yield what sends lines and waits for their rows."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         services = stack.enter_context(Services(folder))
@@ -149,16 +180,19 @@ def _queue(engine: Engine, settings: Settings) -> Iterator[Send]:
             generate_threads=8,
         )
         app = make_app(services.broker_url)
-        place = open_workplace(app, mine, queues=[GENERATE], ears=Ears(mine.generate_threads))
+        queues = [GENERATE, RECONCILE]  # a submission wakes the reconciler, which hands out the tasks
+        n_threads = mine.generate_threads + 1
+        place = open_workplace(app, mine, queues=queues, ears=Ears(n_threads))
         stack.enter_context(place.closing)
-        with patch.object(generation, "build_engine", lambda *_: _Shared(engine)):
-            register(place, [GENERATE])
+        shared = _Shared(engine)
+        with patch.object(generation, "build_engine", lambda *_: shared):
+            register(place, queues)
         ready = threading.Event()
         worker = WorkController(
             app=app,
             pool_cls="threads",
-            concurrency=mine.generate_threads,
-            queues=GENERATE,
+            concurrency=n_threads,
+            queues=queues,
             loglevel="ERROR",
             ready_callback=lambda _: ready.set(),
         )
@@ -168,16 +202,24 @@ def _queue(engine: Engine, settings: Settings) -> Iterator[Send]:
         thread.start()
         ready.wait()
         publisher = CeleryPublisher(app, message_tasks=1)
-        yield partial(_through_the_queue, store, publisher, mine, folder)
+        yield partial(_through_the_queue, store, publisher, mine, folder, engine=shared)
         worker.stop()
         thread.join(timeout=30)
 
 
 def _through_the_queue(
-    store: Store, publisher: CeleryPublisher, settings: Settings, folder: Path, lines: list[TaskLine]
-) -> int:
-    """Submit a batch, wait until its last task is written, and return its tokens."""
+    store: Store,
+    publisher: CeleryPublisher,
+    settings: Settings,
+    folder: Path,
+    lines: list[TaskLine],
+    *,
+    engine: _Shared,
+) -> Run:
+    """Submit a batch and wait until its last task is written."""
     content = "\n".join(line.model_dump_json(exclude_unset=True) for line in lines).encode()
+    engine.times.clear()
+    began_at = time.time()  # of the same clock as Postgres's
     made = submit(
         store,
         publisher,
@@ -191,15 +233,27 @@ def _through_the_queue(
         with statements(store) as connection:
             row = connection.execute(WRITTEN, {"batch": made.batch_id}).one()
         if row.n == len(lines):
-            return int(row.tokens)
-        time.sleep(0.02)
+            return Run(
+                n_tokens=int(row.tokens),
+                seconds=float(row.ended_at) - began_at,
+                before_s=min(engine.times) - began_at,
+                after_s=float(row.ended_at) - max(engine.times),
+            )
+        time.sleep(POLL_S)
 
 
 class _Shared:
-    """An engine that the worker must not close."""
+    """An engine that the worker must not close; notes when it was asked and when it gave chains."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.times: list[float] = []
+
+    def sample(self, task_id: str, requests: list[ChainRequest]) -> Iterator[SampledChain]:
+        self.times.append(time.time())
+        for chain in self._engine.sample(task_id, requests):
+            self.times.append(time.time())
+            yield chain
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._engine, name)
@@ -214,35 +268,40 @@ def _forget_prefixes(engine: Any) -> None:  # noqa: ANN401 - reaches inside
 
 
 def _prefix_caching(engine: Any, *, rounds: int) -> dict[str, Any]:  # noqa: ANN401 - reaches inside
-    """Return seconds for k chains of one long prompt and a few tokens, with the cache and without."""
+    """Return seconds for k chains of one long prompt that nobody read before, with the cache and without.
+
+    ``first``: one token each, which is all but the time to read prompts.
+    """
     from vllm import SamplingParams  # noqa: PLC0415 - only here when vLLM is
 
-    line = _line(0, max_tokens=8).model_copy(update={"prompt": PREAMBLE + "Write one sentence."})
-    found: dict[str, list[float]] = {"on": [], "off": []}
     plain = SamplingParams.__post_init__
 
     def without_cache(self: SamplingParams) -> None:
         plain(self)
         self.skip_reading_prefix_cache = True
 
+    line = _line(0, max_tokens=PREFIX_TOKENS).model_copy(update={"prompt": PREAMBLE + "Write one sentence."})
+    whole = requests_of("prefix", line)
+    first = [replace(request, max_tokens=1) for request in whole]
+    found: dict[str, list[float]] = {f"{how}{what}": [] for how in ("on", "off") for what in ("", "_first")}
     for _ in range(rounds):
         for name, seconds in found.items():
             _forget_prefixes(engine)
             with ExitStack() as stack:
-                if name == "off":
+                if name.startswith("off"):
                     stack.enter_context(patch.object(SamplingParams, "__post_init__", without_cache))
-                first, *others = requests_of("prefix", line)
-                _count(engine, "prefix", [first])
                 began = time.perf_counter()
-                _count(engine, "prefix", others)
+                _count(engine, "prefix", first if name.endswith("first") else whole)
                 seconds.append(time.perf_counter() - began)
-    n_prompt = len(engine._prompts.encode(requests_of("prefix", line)[0].messages, max_tokens=8))  # noqa: SLF001
+    n_prompt = len(engine._prompts.encode(whole[0].messages, max_tokens=PREFIX_TOKENS))  # noqa: SLF001
     return {
         "prompt_tokens": n_prompt,
-        "chains": K - 1,
-        "on_s": round(median(found["on"]), 3),
-        "off_s": round(median(found["off"]), 3),
+        "chains": K,
+        "max_tokens": PREFIX_TOKENS,
         "speedup": round(median(found["off"]) / median(found["on"]), 2),
+        "prefill_share_on": round(median(found["on_first"]) / median(found["on"]), 3),
+        "prefill_share_off": round(median(found["off_first"]) / median(found["off"]), 3),
+        **{f"{name}_s": [round(one, 3) for one in seconds] for name, seconds in found.items()},
     }
 
 
@@ -250,10 +309,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", default="vllm")
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")
-    parser.add_argument("--tasks", type=int, default=8)
-    parser.add_argument("--max-tokens", type=int, default=48)
+    parser.add_argument("--tasks", type=int, default=16)
+    parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--parallel", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--out", type=Path, default=Path("build/engines"))
     return parser.parse_args()
 

@@ -17,7 +17,7 @@ PAUSE_S = 0.01  # so that there is something to kill
 SLOW = "slow"
 """A prompt that begins so takes ``SLOW_S``."""
 
-SLOW_S = 5.0
+SLOW_S = float(os.environ.get("SOAK_SLOW_S", "5"))
 
 
 class PoisonedEngine(ReplayEngine):

@@ -16,11 +16,19 @@ from pathlib import Path
 import pytest
 
 from tests.contract.tiny_model import CONTEXT_TOKENS, make_tiny_model
+from worker.engines.cancellation import Cancellation
 from worker.engines.offers import offer_of
 from worker.engines.pool import PoolEngine
-from worker.engines.protocol import ChainRequest, Engine, Message, SampledChain, ScoreRequest
+from worker.engines.protocol import ChainRequest, Engine, FinishReason, Message, SampledChain, ScoreRequest
 from worker.engines.registry import ENGINES, EngineOptions, build_engine
-from worker.errors import ConfigurationError, EngineUnavailableError, ModelFetchError, RequestRefusedError
+from worker.errors import (
+    ConfigurationError,
+    EngineUnavailableError,
+    ModelFetchError,
+    RequestRefusedError,
+    SamplingCancelledError,
+)
+from worker.explanations import SCHEMA
 from worker.models.shelf import locate, pull_model
 from worker.settings import Settings
 
@@ -43,6 +51,10 @@ class EchoHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         text = f"{body['messages'][-1]['content']} {body['seed']}"
+        if body.get("response_format", {}).get("type") == "json_schema":
+            text = json.dumps(
+                {key: [text] for key in body["response_format"]["json_schema"]["schema"]["required"]}
+            )
         logprobs = {"content": [{"token": word, "logprob": -0.5} for word in text.split()]}
         choice = {"message": {"content": text}, "finish_reason": "stop", "logprobs": logprobs}
         self._reply({"choices": [choice], "usage": {"completion_tokens": len(text.split())}})
@@ -251,6 +263,47 @@ def test_a_score_is_the_logprob_that_the_text_would_have_been_sampled_with(engin
     assert likely.n_tokens == chain.n_tokens
     assert likely.logprob == pytest.approx(chain.logprob, rel=0.02, abs=0.05)
     assert unlikely.logprob / unlikely.n_tokens < likely.logprob / likely.n_tokens
+
+
+def test_a_score_counts_the_text_s_own_tokens_and_not_those_that_a_greedy_model_would_choose(
+    engine: Engine,
+) -> None:
+    if not engine.capabilities.scores:
+        return
+    messages = (Message(role="user", content=PROMPTS[0]),)
+    whole, begun = engine.score(
+        [ScoreRequest(messages=messages, text=text) for text in ("zebra crossing", "zebra")]
+    )
+    assert whole.n_tokens > begun.n_tokens
+    assert whole.logprob < begun.logprob  # it begins with the same tokens
+
+
+def test_a_chain_with_a_schema_follows_it_or_is_refused(engine: Engine) -> None:
+    shaped = [replace(one, json_schema=SCHEMA, max_tokens=200) for one in requests(PROMPTS[1], 2)]
+    if not engine.capabilities.structured:
+        with pytest.raises(RequestRefusedError, match="schema"):
+            engine.sample("t", shaped)
+        return
+    for chain in engine.sample("t", shaped):
+        if chain.finish_reason is FinishReason.STOP:
+            assert json.loads(chain.text).keys() == {"explanations"}
+        else:
+            assert chain.text.lstrip().startswith("{")
+
+
+def test_a_cancelled_request_ends_with_an_error_of_its_own_and_leaves_the_engine_usable(
+    engine: Engine,
+) -> None:
+    cancellation = Cancellation()
+    wanted = [replace(one, cancellation=cancellation, max_tokens=60) for one in requests(PROMPTS[0])]
+    chains = engine.sample("t", wanted)
+    next(chains)
+    cancellation.give()
+    with pytest.raises(SamplingCancelledError):
+        list(chains)
+    with pytest.raises(SamplingCancelledError):
+        list(engine.sample("t", wanted))
+    assert len(list(engine.sample("t", requests(PROMPTS[1])))) == K
 
 
 def test_an_empty_text_has_no_score(engine: Engine) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -41,15 +41,31 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     running.stop()
 
 
+@pytest.fixture(scope="session")
+def new_database(services: Services) -> Callable[[], str]:
+    """Make a migrated database and return its address."""
+
+    def make() -> str:
+        name = f"test_{next(NUMBERS)}"
+        _administer(services, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        return _url(services, name)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def seals_reach_the_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test has just decided can be sealed at once."""
+    monkeypatch.setattr("worker.store.seals.SETTLE_S", 0.0)
+
+
 @pytest.fixture
-def settings(services: Services, tmp_path: Path) -> Settings:
+def settings(services: Services, new_database: Callable[[], str], tmp_path: Path) -> Settings:
     """Settings of a system of its own: a fresh database, an empty broker, quick leases."""
-    name = f"test_{next(NUMBERS)}"
-    _administer(services, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     redis.Redis.from_url(services.redis_url).flushall()
     return Settings(
         state_dir=tmp_path / "state",
-        database_url=_url(services, name),
+        database_url=new_database(),
         broker_url=services.broker_url,
         lease_s=2.0,
         sweep_s=0.5,

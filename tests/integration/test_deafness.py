@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import redis
 
 from benchmarks.soak.proxy import Proxy, until
 from worker.app import make_app
@@ -21,6 +23,7 @@ from worker.messages import GENERATE_GIVEN
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.store.batches import get_batch
+from worker.store.dead import parked_messages
 from worker.supervisor import worker_environment
 
 pytestmark = pytest.mark.services
@@ -149,6 +152,67 @@ def test_a_worker_that_is_alive_but_deaf_says_so_and_ends_itself(
     assert faults(settings) is None  # and leaves no report behind
     start()
     until(is_done, "a fresh process does its work", patience_s=90)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits another process's files")
+def test_a_worker_outlives_a_broker_whose_disk_is_full(
+    start: Start, direct: Direct, services: Services, settings: Settings
+) -> None:
+    process = start()
+    until(direct.send(2), "the first tasks", patience_s=90)
+    assert services.broker_pid is not None
+    logs = [log.stat().st_size for log in services.state.valkey.rglob("*.aof")]
+    unlimited = resource.RLIM_INFINITY
+    resource.prlimit(services.broker_pid, resource.RLIMIT_FSIZE, (max(logs) + 500, unlimited))
+    try:
+        until(lambda: is_full(services), "its disk is full", patience_s=90)
+        until(lambda: "MISCONF" in str(faults(settings)), "the report says so", patience_s=90)
+    finally:
+        resource.prlimit(services.broker_pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    until(lambda: faults(settings) == [], "the report says that all is well", patience_s=90)
+    until(direct.send(4), "the tasks after it", patience_s=90)
+    assert process.poll() is None  # the same process
+
+
+def test_a_worker_that_lost_its_database_says_so_and_goes_on_by_itself(
+    start: Start, direct: Direct, services: Services, settings: Settings, rig: Any
+) -> None:
+    process = start()
+    until(direct.send(2), "the first tasks", patience_s=90)
+    services.kill_database()
+    until(lambda: "database away" in str(faults(settings)), "the report says so", patience_s=90)
+    services.restart_database()
+    until(lambda: faults(settings) == [], "the report says that all is well", patience_s=90)
+    rig.store.dispose()  # our own connections died as well
+    until(direct.send(4), "the tasks after it", patience_s=90)
+    assert process.poll() is None  # the same process
+
+
+def test_rubbish_and_other_versions_are_parked_and_the_worker_goes_on(
+    start: Start, direct: Direct, services: Services, settings: Settings, rig: Any
+) -> None:
+    process = start()
+    until(direct.send(2), "the first tasks", patience_s=90)
+    with redis.Redis.from_url(services.redis_url) as client:
+        client.lpush("decide", b"\xff rubbish", json.dumps({"body": "x"}))
+    app = make_app(settings.broker_url or "")
+    app.send_task("decide", args=[{"v": 99, "ids": []}], queue="decide")
+    app.send_task("no such stage", queue="decide")
+    until(lambda: len(parked_messages(rig.store, n=10)) == 4, "all are parked", patience_s=90)
+    reasons = " | ".join(sorted(message.reason for message in parked_messages(rig.store, n=10)))
+    for word in ("no UTF-8", "no message envelope", "not a message of version 1", "unknown stage"):
+        assert word in reasons
+    until(direct.send(2), "the tasks after it", patience_s=90)
+    assert process.poll() is None
+
+
+def is_full(services: Services) -> bool:
+    with redis.Redis.from_url(services.redis_url) as client:
+        try:
+            client.set("filler", "x" * 1000)
+        except redis.ResponseError:
+            return True
+    return False
 
 
 def test_the_health_command_tells_by_its_exit_code(start: Start, direct: Direct, settings: Settings) -> None:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from worker.engines.cancellation import Cancellation
 from worker.engines.llamacpp import LlamaCppEngine
 from worker.engines.openai_compatible import OpenAIEngine
-from worker.engines.protocol import ChainRequest, FinishReason, Message
-from worker.errors import ConfigurationError, EngineUnavailableError, ModelFetchError, PromptTooLongError
+from worker.engines.protocol import ChainRequest, FinishReason, Message, ScoreRequest
+from worker.errors import (
+    ConfigurationError,
+    EngineUnavailableError,
+    ModelFetchError,
+    PromptTooLongError,
+    SamplingCancelledError,
+)
 from worker.models.shelf import locate, pull_model
 from worker.settings import Settings
 
@@ -110,6 +119,28 @@ def test_closing_the_engine_ends_chains_under_way(model_file: Path) -> None:
         list(chains)
 
 
+def test_a_cancelled_request_aborts_what_the_model_is_writing(engine: LlamaCppEngine) -> None:
+    cancellation = Cancellation()
+    slow = requests("Tell me a long story.", k=9, max_tokens=400, temperature=1.0)
+    chains = engine.sample("t", [replace(one, cancellation=cancellation) for one in slow])
+    threading.Timer(0.5, cancellation.give).start()
+    with pytest.raises(SamplingCancelledError):
+        list(chains)
+    assert len(list(engine.sample("t", requests("Say hi.", k=2)))) == 2
+
+
+def test_a_score_is_that_of_the_text_s_own_tokens(engine: LlamaCppEngine) -> None:
+    messages = requests("Name a disease.")[0].messages
+
+    def score(text: str) -> float:
+        (found,) = engine.score([ScoreRequest(messages=messages, text=text)])
+        return found.logprob / found.n_tokens
+
+    # A greedy writer would begin with the letter that it likes best and be lost in the rest of the word.
+    assert score("Common cold") > score("Cxmmyn cqld")
+    assert score('"quoted" \\ text\nof <|im_end|> two lines') < 0.0
+
+
 def test_a_file_that_is_no_model_is_a_mistake_of_configuration(tmp_path: Path) -> None:
     (tmp_path / "page.gguf").write_text("<html>404</html>")
     for path in (tmp_path / "page.gguf", tmp_path / "none.gguf"):
@@ -131,6 +162,7 @@ def test_nothing_is_left_after_a_killed_worker_once_the_next_one_starts(
     script = """
 import os, signal, sys
 from pathlib import Path
+from worker.engines.cancellation import Cancellation
 from worker.engines.llamacpp import LlamaCppEngine
 engine = LlamaCppEngine(Path(sys.argv[1]), model="m", n_parallel=1, context_tokens=256)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -13,9 +13,16 @@ from typing import Any
 
 import pytest
 
+from worker.engines.cancellation import Cancellation
 from worker.engines.openai_compatible import OpenAIEngine
-from worker.engines.protocol import ChainRequest, FinishReason, Message
-from worker.errors import EngineUnavailableError, PromptTooLongError, RequestRefusedError
+from worker.engines.protocol import ChainRequest, FinishReason, Message, Token
+from worker.errors import (
+    EngineUnavailableError,
+    PromptTooLongError,
+    RequestRefusedError,
+    SamplingCancelledError,
+)
+from worker.explanations import SCHEMA
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -88,6 +95,8 @@ class Handler(BaseHTTPRequestHandler):
                 if self.connection.recv(1) != b"":
                     return
             self.server.dropped.set()
+        elif prompt == "knows no schemas" and "response_format" in body:
+            self.reply(400, {"error": {"message": "unknown field response_format"}})
         elif prompt in ONCE and n_times == 1:
             self.reply(*ONCE[prompt])
         elif prompt in ALWAYS and not (prompt == "no logprobs here" and "logprobs" not in body):
@@ -279,3 +288,44 @@ def test_closing_the_engine_hangs_up_on_all(engine: OpenAIEngine, endpoint: Endp
 
 def test_an_endpoint_that_answers_is_healthy(engine: OpenAIEngine) -> None:
     assert engine.health().ok
+
+
+def test_a_schema_is_sent_and_the_chain_brings_its_tokens(endpoint: Endpoint, engine: OpenAIEngine) -> None:
+    chain = next(engine.sample("t", [request("hi", json_schema=SCHEMA)]))
+    assert endpoint.bodies[0]["response_format"]["json_schema"]["schema"] == json.loads(SCHEMA)
+    assert endpoint.bodies[0]["response_format"]["json_schema"]["strict"] is True
+    assert chain.tokens == (Token("a", -0.25), Token("b", -0.5))
+    assert next(engine.sample("t", [request("hi")])).tokens == ()
+    assert "response_format" not in endpoint.bodies[1]
+
+
+def test_an_endpoint_that_knows_no_schemas_answers_without_and_is_not_asked_again(
+    endpoint: Endpoint, engine: OpenAIEngine
+) -> None:
+    assert engine.capabilities.structured
+    assert next(engine.sample("t", [request("knows no schemas", json_schema=SCHEMA)])).text == "seed 7"
+    assert not engine.capabilities.structured
+    next(engine.sample("t", [request("hi", json_schema=SCHEMA)]))
+    assert "response_format" not in endpoint.bodies[-1]
+
+
+def test_a_cancelled_request_drops_its_connection(endpoint: Endpoint, engine: OpenAIEngine) -> None:
+    cancellation = Cancellation()
+    chains = engine.sample("t", [request("never", cancellation=cancellation)])
+
+    def change_our_mind() -> None:
+        endpoint.kept_waiting.wait()
+        cancellation.give()
+
+    threading.Thread(target=change_our_mind).start()
+    with pytest.raises(SamplingCancelledError):
+        list(chains)
+    assert endpoint.dropped.wait(60)
+
+
+@pytest.mark.parametrize("prompt", ["no logprobs here", "knows no schemas"])
+def test_chains_that_are_refused_at_the_same_time_are_all_asked_for_again(
+    engine: OpenAIEngine, prompt: str
+) -> None:
+    wanted = [request(prompt, index=index, json_schema=SCHEMA) for index in range(3)]
+    assert [chain.text for chain in engine.sample("t", wanted)] == ["seed 7"] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import multiprocessing
 import os
@@ -41,6 +42,10 @@ def engine(folder: Path) -> Iterator[VllmEngine]:
     )
     yield engine
     engine.close()
+    # An engine that died leaves a socket context of vLLM's own behind, which warns when it is collected: here, where
+    # warnings of vLLM's are ignored, and not at the end of the session.
+    del engine
+    gc.collect()
 
 
 def asked(prompt: str = "Say hi.", *, k: int = 1, **changes: Any) -> list[ChainRequest]:
@@ -115,7 +120,7 @@ if __name__ == "__main__":
     print(os.getpid(), *pids, flush=True)
     sys.stdin.read()
 """
-    program = folder / "worker.py"
+    program = folder / "guarded.py"
     program.write_text(script)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     worker = subprocess.Popen(

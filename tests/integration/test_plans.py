@@ -1,118 +1,68 @@
-"""What runs every second, or for every message, stays cheap however many tasks are on record."""
+"""What runs every second, for every message or whenever somebody looks stays cheap, however much is on record."""
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import TextClause, text
+import yaml
+from sqlalchemy import text
 
-from db import dead, leases, limits, outbox
-from db.models import FINAL_STATES
-from worker.messages import GENERATE
+from benchmarks.queue.filling import Filled, fill
+from benchmarks.queue.hot import Hot, hot_statements
+from benchmarks.queue.plans import plan_of, plans
+from worker.store.transactions import Store
+from worker.turns import GUARANTEED
 
 pytestmark = pytest.mark.services
 
-N_FINISHED = 60_000
-N_BACKLOG = 20_000
-N_UNDER_WAY = 300
+ROOT = Path(__file__).parents[2]
+MUCH = Filled(n_finished=60_000, n_under_way=300, n_backlog=20_000, n_batches=100)
+WRITTEN = 40
+"""Pages that writing one row may cost: a descent of each of its indexes, its events, and the row."""
 
-FILL = f"""
-INSERT INTO batches (id, idempotency_key) SELECT gen_random_uuid(), 'batch ' || i FROM generate_series(1, 20) i;
-INSERT INTO tasks (id, batch_id, tenant, custom_id, kind, mode, domain, spec, route, model, priority, state,
-                   published_at, finished_at, error)
-SELECT gen_random_uuid(), (SELECT id FROM batches ORDER BY id LIMIT 1 OFFSET i % 20), 'tenant ' || i % 5, i,
-       'math', 'merge', 'math', '{{"custom_id": "x", "kind": "math", "prompt": "p"}}', 'generate', 'default', i % 10,
-       CASE WHEN i <= {N_BACKLOG} THEN 'queued'
-            WHEN i <= {N_BACKLOG + N_UNDER_WAY} THEN (ARRAY['generating', 'verifying', 'deciding'])[1 + i % 3]
-            WHEN i % 1000 = 0 THEN 'failed' ELSE 'answered' END,
-       CASE WHEN i > {N_BACKLOG} THEN now() END, CASE WHEN i > {N_BACKLOG + N_UNDER_WAY} THEN now() END,
-       CASE WHEN i % 1000 = 0 THEN '{{"type": "DeadLetter", "message": "m"}}'::jsonb END
-FROM generate_series(1, {N_BACKLOG + N_UNDER_WAY + N_FINISHED}) i;
-INSERT INTO verifications (task_id, verifier, done)
-SELECT id, 'math', state <> 'verifying' FROM tasks WHERE finished_at IS NOT NULL OR state = 'verifying';
-INSERT INTO task_events (task_id, to_state, who) SELECT id, 'queued', 'test' FROM tasks;
-"""
-
-IDS = [uuid4() for _ in range(8)]
-CLAIM = {"ids": IDS, "holder": "h", "lease_s": 10, "max_deliveries": 3}
-DUE = {"n": 100, "lost_after_s": 600, "max_deliveries": 3}
-MOVE = {
-    "ids": IDS,
-    "attempts": [1] * 8,
-    "to_states": ["deciding"] * 8,
-    "reasons": [""] * 8,
-    "errors": [None] * 8,
-    "from_state": "generating",
-    "final_states": list(FINAL_STATES),
-    "who": "w",
-}
-HOT: dict[str, tuple[TextClause, dict[str, Any], set[str]]] = {
-    "claim": (
-        leases.CLAIM_TASKS,
-        CLAIM | {"queue": GENERATE, "from_states": ["queued", "generating"], "to_state": "generating"},
-        {"pk_tasks"},
-    ),
-    "claim a verifier's turn": (
-        leases.CLAIM_VERIFICATIONS,
-        CLAIM | {"queue": "verify.math", "verifier": "math"},
-        {"pk_tasks"},
-    ),
-    "move": (leases.MOVE_TASKS, MOVE, {"pk_tasks"}),
-    "decide when verified": (leases.DECIDE_WHEN_VERIFIED, {"ids": IDS, "who": "w"}, {"pk_tasks"}),
-    "heads of the backlog": (
-        outbox.BACKLOG_HEADS,
-        {"route": GENERATE, "ageing_s": 300, "n": 50},
-        {"ix_tasks_backlog"},
-    ),
-    "publish": (outbox.PUBLISH_FROM_BACKLOG, {"ids": IDS, "urgencies": [9] * 8}, {"pk_tasks"}),
-    "out": (outbox.OUT, {"route": GENERATE}, {"ix_tasks_under_way"}),
-    "begun": (outbox.BEGUN, {"route": GENERATE}, {"ix_tasks_under_way"}),
-    "due": (
-        outbox.TASKS_DUE,
-        DUE | {"states": ["queued", "generating"], "routes": [GENERATE]},
-        {"ix_tasks_under_way"},
-    ),
-    "decisions due": (
-        outbox.TASKS_DUE,
-        DUE | {"states": ["deciding"], "routes": [GENERATE]},
-        {"ix_tasks_under_way"},
-    ),
-    "turns due": (outbox.VERIFICATIONS_DUE, DUE | {"verifier": "math"}, {"ix_verifications_waiting"}),
-    "park": (outbox.PARK_TASKS, {"max_deliveries": 3, "who": "w"}, {"ix_tasks_under_way"}),
-    "park a turn": (
-        outbox.PARK_VERIFICATIONS,
-        {"max_deliveries": 3, "who": "w"},
-        {"ix_verifications_waiting"},
-    ),
-    "ripen": (outbox.RIPEN, {}, {"ix_tasks_not_before"}),
-    "expire": (
-        limits.EXPIRE_TASKS,
-        {"final_states": list(FINAL_STATES), "n": 100, "who": "w"},
-        set(),  # few batches have a deadline ahead; what counts is that no table of tasks is read for it
-    ),
-    "dead letters": (dead.DEAD_TASKS, {"tenant": "tenant 1", "n": 50}, {"ix_tasks_failed"}),
-}
+READ = 4
 
 
-def test_hot_statements_use_their_indexes(rig: Any) -> None:
-    for part in FILL.split(";\n"):
-        if part.strip():
-            rig.query(part.replace(":", r"\:").replace(r"\:\:", "::"))
-    rig.query("ANALYZE")
-    bad = {}
-    for name, (statement, values, indexes) in HOT.items():
-        with rig.store.connect() as connection:
-            plan = connection.execute(text("EXPLAIN (FORMAT JSON) " + statement.text), values).scalar_one()
-        words = json.dumps(plan)
-        scanned = [node for node in _nodes(plan[0]["Plan"]) if node["Node Type"] == "Seq Scan"]
-        big = {node["Relation Name"] for node in scanned} & {"tasks", "verifications", "task_events_default"}
-        if big or not all(index in words for index in indexes):
-            bad[name] = (sorted(big), sorted(indexes))
-    assert bad == {}
+def limit_of(hot: Hot) -> int:
+    """Return how many pages a statement may touch: by the rows that it is about, not by those on record."""
+    if hot.name == "heads of the backlog":
+        return READ * 50 * 4 * GUARANTEED  # its groups, and what is read of each
+    if hot.name == "publish":
+        return WRITTEN * len(hot.values["ids"])
+    if hot.name == "forget after a flush":
+        return WRITTEN * MUCH.n_under_way
+    per_batch = MUCH.n // MUCH.n_batches
+    return {"message": WRITTEN * 8, "sweep": READ * MUCH.n_under_way, "look": READ * per_batch}[hot.every]
 
 
-def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    return [plan, *(node for child in plan.get("Plans", []) for node in _nodes(child))]
+def test_hot_statements_use_their_indexes_and_read_what_is_in_work_only(store: Store) -> None:
+    fill(store, MUCH)
+    found = list(plans(store, analyze=True, window=100))
+    assert {plan.hot.name: (plan.scanned, plan.unused) for plan in found if not plan.is_good} == {}
+    dear = {plan.hot.name: plan.pages for plan in found if plan.pages > limit_of(plan.hot)}
+    assert dear == {}
+
+
+def test_a_fresh_backlog_without_statistics_is_published_by_its_keys(store: Store) -> None:
+    with store.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE tasks SET (autovacuum_enabled = false)")
+    fill(store, Filled(n_finished=2000, n_under_way=100, n_backlog=20_000), analyze=False)
+    (publish,) = (hot for hot in hot_statements(store) if hot.name == "publish")
+    assert plan_of(store, publish, analyze=True).pages <= limit_of(publish)
+
+
+def test_what_scales_the_cluster_asks_uses_indexes(store: Store) -> None:
+    fill(store, Filled(n_finished=20_000, n_under_way=200, n_backlog=5_000))
+    asked = [
+        trigger["metadata"]["query"]
+        for path in sorted((ROOT / "docs" / "kubernetes").glob("*.yaml"))
+        for document in yaml.safe_load_all(path.read_text())
+        if document and document["kind"] == "ScaledObject"
+        for trigger in document["spec"]["triggers"]
+    ]
+    assert len(asked) >= 3
+    for query in asked:
+        plan: Any = plan_of(store, Hot(name=query, every="look", statement=text(query)), analyze=False)
+        assert plan.is_good, query

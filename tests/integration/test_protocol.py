@@ -30,7 +30,7 @@ from worker.stages.decide import decide
 from worker.store.batches import cancel_batch
 from worker.store.chains import Generated, save_generated
 from worker.store.dead import retry
-from worker.store.leases import HeldTask, claim_verifications
+from worker.store.leases import HeldTask, claim_verifications, let_go
 from worker.store.traffic import pause, resume
 from worker.store.verdicts import Judged, save_verified
 
@@ -136,6 +136,14 @@ class Protocol(RuleBasedStateMachine):
     @precondition(lambda self: self.holding)
     def die(self, pick: int) -> None:
         self.holding.pop(pick % len(self.holding))
+
+    @rule(pick=picks)
+    @precondition(lambda self: self.holding)
+    def stop_softly(self, pick: int) -> None:
+        """A worker gives back what it holds, and a thread of it may still try to write."""
+        queue, task = self.holding[pick % len(self.holding)]
+        verifier = None if queue == GENERATE_GIVEN else queue.removeprefix("verify.")
+        let_go(self.rig.store, [(task.id, task.attempt)], verifier=verifier, who="w")
 
     @rule()
     def time_passes(self) -> None:

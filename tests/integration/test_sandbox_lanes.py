@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from verifiers.sandbox.binary import bubblewrap_binaries
 from verifiers.sandbox.bubblewrap import BubblewrapSandbox
 from verifiers.sandbox.protocol import Job, Limits, Trial
 from verifiers.sandbox.station import Station, StationPair
+from worker.telemetry.pools import PoolCollector
 
 pytestmark = pytest.mark.sandbox
 
@@ -51,6 +53,23 @@ def test_a_lane_is_used_again(sandbox: BubblewrapSandbox) -> None:
     (first,) = idle(sandbox)
     assert confirmed(sandbox.run(JOB, LIMITS))
     assert idle(sandbox) == [first]
+
+
+def test_the_metrics_tell_how_the_lanes_stand(sandbox: BubblewrapSandbox) -> None:
+    registry = CollectorRegistry()
+    registry.register(
+        PoolCollector(lambda: None if (pool := sandbox.pool()) is None else (sandbox.kind, pool))
+    )
+    for _ in range(2):
+        assert confirmed(sandbox.run(JOB, LIMITS))
+    labels = {"sandbox": "bubblewrap"}
+
+    def value(name: str, **more: str) -> float | None:
+        return registry.get_sample_value(f"merge_reasoner_sandbox_{name}", labels | more)
+
+    assert (value("lanes", state="warm"), value("lanes", state="busy")) == (1, 0)
+    assert (value("starts_total"), value("claims_total"), value("broken_total")) == (1, 2, 0)
+    assert value("start_failures_total") == 0
 
 
 def test_a_lane_is_replaced_when_it_is_old(

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from verifiers.errors import SandboxUnavailableError
 from verifiers.math.verifier import MathVerifier
 from worker.embedders.shelf import LazyEmbedder
 from worker.engines.pool import PoolEngine
-from worker.engines.protocol import ChainRequest
+from worker.engines.protocol import Capabilities, ChainRequest, Score, ScoreRequest
 from worker.engines.replay import RecordedChain, ReplayEngine
 from worker.errors import EngineUnavailableError
 from worker.judging.embedding import EmbeddingJudge
@@ -482,3 +483,83 @@ def test_a_label_is_stored_apart_and_never_reaches_the_task(desk: Desk, store: S
     send(desk, {**MATH_LINE, "label": "two"})
     assert query(store, "SELECT answers FROM labels")[0][0] == ["two"]
     assert query(store, "SELECT count(*) FROM tasks WHERE spec::text LIKE '%two%'")[0][0] == 0
+
+
+def test_a_cancelled_batch_aborts_the_chains_under_way(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    begun = Event()
+
+    class Slow(ReplayEngine):
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            begun.set()
+            return super().sample(task_id, requests)
+
+    made = send(desk, MATH_LINE)
+    engine = Slow({PROMPT: CHAINS}, latency_s=3600)  # nothing but an abort ends it within the test
+    stage = pool.submit(generate, desk, outbox.take(GENERATE), engine=engine, pool=pool)
+    begun.wait()
+    cancel_batch(store, made.batch_id, tenant=desk.settings.tenant, who="test")
+    stage.result(timeout=120)
+    (row,) = query(store, "SELECT state, tokens_spent, (SELECT count(*) FROM chains) AS n FROM tasks")
+    assert (row.state, row.tokens_spent, row.n) == ("cancelled", 0, 0)
+
+
+def test_a_task_that_another_worker_took_over_is_not_sampled_on(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    begun = Event()
+
+    class Slow(ReplayEngine):
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            begun.set()
+            return super().sample(task_id, requests)
+
+    send(desk, MATH_LINE)
+    engine = Slow({PROMPT: CHAINS}, latency_s=3600)
+    stage = pool.submit(generate, desk, outbox.take(GENERATE), engine=engine, pool=pool)
+    begun.wait()
+    query(store, "UPDATE tasks SET attempt = attempt + 1, holder = 'heir' RETURNING 1")
+    stage.result(timeout=120)
+    assert query(store, "SELECT holder, state FROM tasks")[0] == ("heir", "generating")
+
+
+def test_explanations_that_a_chain_lists_are_kept_with_their_scores_judged_and_decided(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier, store: Store
+) -> None:
+    class Listing(ReplayEngine):
+        """Lists roots, and scores a longer text lower."""
+
+        @property
+        def capabilities(self) -> Capabilities:
+            return replace(super().capabilities, structured=True, scores=True)
+
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            return super().sample(task_id, [replace(request, json_schema=None) for request in requests])
+
+        def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+            return [Score(logprob=-0.1 * len(request.text), n_tokens=1) for request in requests]
+
+    texts = ('{"explanations": ["-3", "3", "9"]}', '{"explanations": ["3"]}', "It is 3.")
+    chains = [RecordedChain(text=text, logprob=-9.0, n_tokens=3) for text in texts]
+    spec = {"verifier": "math", "conditions": ["x^2 = 9"], "unknowns": ["x"]}
+    made = send(
+        desk,
+        {**MATH_LINE, "mode": "spread", "options": {"k": 3, "early_exit": "none"}, "verify": [spec]},
+    )
+    generate(desk, outbox.take(GENERATE), engine=Listing({PROMPT: chains}), pool=pool)
+    verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=MathJudge(math).judge)
+    decide(desk, outbox.take(DECIDE))
+    (line,) = results(store, made.batch_id)
+    assert (line["answer"], [one["answer"] for one in line["alt_explanations"]]) == ("3", ["-3"])
+    clusters = query(store, "SELECT document FROM decisions")[0].document["clusters"]
+    found = {c["answer"]: (c["members"], c["outcome"]) for c in clusters}
+    assert found == {"3": ([0, 1], "confirmed"), "-3": ([0], "confirmed"), "9": ([0], "refuted")}
+    assert (line["n_chains"], line["n_answered"], line["tokens"]["spent"]) == (3, 2, 9)
+    kept = query(store, "SELECT explanations FROM chains ORDER BY index")
+    assert [[(e["answer"], e["by"]) for e in row.explanations] for row in kept] == [
+        [("-3", "score"), ("3", "score"), ("9", "score")],
+        [("3", "score")],
+        [],
+    ]
+    assert kept[1].explanations[0]["logprob"] == pytest.approx(-0.1)

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from db.session import connect
-from tests.integration.bench import Outbox, query, send
+from tests.integration.bench import Outbox, Rig, query, send
 from verifiers.math.verifier import MathVerifier
 from worker.judging.math import MathJudge
 from worker.messages import DECIDE, GENERATE_GIVEN, VERIFY
@@ -16,6 +16,7 @@ from worker.stages.desk import Desk
 from worker.stages.generate import generate_given
 from worker.stages.verify import verify
 from worker.standing import QueueCollector
+from worker.store.leases import claim_verifications
 from worker.store.transactions import Store
 from worker.telemetry.metrics import stage_run
 
@@ -74,6 +75,37 @@ def test_the_queue_is_read_from_its_rows(desk: Desk, outbox: Outbox, store: Stor
     assert 'merge_reasoner_turns_redelivered{verifier="math"} 2.0' in text
 
 
+def test_faults_are_counted_when_they_are_found(rig: Rig) -> None:
+    def counted() -> list[float]:
+        names = [("leases_expired_total", GENERATE_GIVEN), ("redeliveries_total", GENERATE_GIVEN)]
+        names += [("leases_expired_total", VERIFY["math"]), ("redeliveries_total", VERIFY["math"])]
+        return [value(name, queue=queue) for name, queue in names] + [value("dead_letters_total")]
+
+    before = counted()
+    rig.submit(LINE)
+    rig.sweep()
+    for _ in range(2):  # the worker dies, and dies again
+        taken = rig.take(GENERATE_GIVEN)
+        rig.desk.claim(
+            taken, queue=GENERATE_GIVEN, from_states=["queued", "generating"], to_state="generating"
+        )
+        rig.age(column="lease_until", hours=1)
+        rig.age()
+        rig.age()
+        rig.sweep()
+        rig.sweep()  # what was found once is not found again
+    generate_given(rig.desk, rig.take(GENERATE_GIVEN))
+    for _ in range(rig.desk.settings.max_deliveries):
+        claim_verifications(
+            rig.store, rig.take(VERIFY["math"]), verifier="math", holder="h", lease_s=1, max_deliveries=3
+        )
+        rig.age("verifications", "lease_until", hours=1)
+        rig.age("verifications")
+        rig.age("verifications")
+        rig.sweep()
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [2, 2, 2, 0, 1]
+
+
 def test_without_its_database_the_collector_says_so_and_goes_on(settings: Settings) -> None:
     assert settings.database_url is not None
     gone = connect(settings.database_url.replace("/test_", "/no_such_"))
@@ -83,7 +115,9 @@ def test_without_its_database_the_collector_says_so_and_goes_on(settings: Settin
 
 def test_a_stage_that_fails_is_counted_by_its_error() -> None:
     before = value("stage_failures_total", queue="decide", error="KeyError")
+    n_runs = value("stage_seconds_count", queue="decide")
     with pytest.raises(KeyError), stage_run("decide"):
         raise KeyError
     assert value("stage_failures_total", queue="decide", error="KeyError") == before + 1
+    assert value("stage_seconds_count", queue="decide") == n_runs + 1
     assert value("stages_running", queue="decide") == 0

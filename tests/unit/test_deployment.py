@@ -20,6 +20,7 @@ from prometheus_client import REGISTRY
 from worker.messages import QUEUES
 from worker.process import BEAT
 from worker.standing import metric_names
+from worker.telemetry.pools import pool_metric_names
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = sorted((ROOT / "docs" / "kubernetes").glob("*.yaml"))
@@ -115,7 +116,11 @@ def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
     text = (ROOT / "docs" / "grafana" / "merge-reasoner.json").read_text()
     queries = [target["expr"] for panel in json.loads(text)["panels"] for target in panel["targets"]]
     asked = set(re.findall(r"\bmerge_reasoner_\w+", " ".join(queries)))
-    told = {sample for family in REGISTRY.collect() for sample in names_of(family)} | metric_names()
+    told = (
+        {sample for family in REGISTRY.collect() for sample in names_of(family)}
+        | metric_names()
+        | pool_metric_names()
+    )
     assert asked <= told, asked - told
 
 

@@ -21,7 +21,7 @@ from verifiers.code.turns import Turns
 from verifiers.sandbox.choice import SandboxFinder
 from verifiers.sandbox.docker_image import BUILD_COMMAND
 from verifiers.sandbox.node import FIX as NODE_FIX
-from verifiers.sandbox.protocol import Availability, Job, Limit, Limits, Sandbox, Trial
+from verifiers.sandbox.protocol import Availability, Job, Limit, Limits, Pool, Sandbox, Trial
 from verifiers.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -79,6 +79,13 @@ class CodeVerifier:
     def availability() -> Availability:
         """Return whether programs can be run here; found out by running one, and remembered."""
         return _FINDER.find()[1]
+
+    @staticmethod
+    def pool() -> tuple[str, Pool] | None:
+        """Return the kind of this process's sandbox and how what it keeps ready stands; None before the first claim."""
+        sandbox = _FINDER.found()
+        pool = None if sandbox is None else sandbox.pool()
+        return None if sandbox is None or pool is None else (sandbox.kind, pool)
 
     def verify(self, claim: ProgramClaim, *, timeout_s: float) -> Verdict:
         """Judge ``claim``.

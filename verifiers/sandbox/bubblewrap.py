@@ -11,7 +11,7 @@ from verifiers.sandbox.image import image_path, runtime_path
 from verifiers.sandbox.lanes import MAX_CLAIMS, Lanes
 from verifiers.sandbox.node import node_path
 from verifiers.sandbox.pair import run_pair
-from verifiers.sandbox.protocol import Job, Limits, Trial
+from verifiers.sandbox.protocol import Job, Limits, Pool, Trial
 from verifiers.sandbox.station import Station, StationPair, WarmCell
 
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ class BubblewrapSandbox:
         else:
             self._warmed = True
         return trial
+
+    def pool(self) -> Pool | None:
+        """Return how the long-lived bubblewraps stand; None where there can be none."""
+        return None if self._lanes is None else self._lanes.pool()
 
     def close(self) -> None:
         """End what is kept running between jobs."""

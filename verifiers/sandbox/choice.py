@@ -78,6 +78,10 @@ class SandboxFinder:
                 self._asked_at = time.monotonic()
             return self._sandbox, self._availability
 
+    def found(self) -> Sandbox | None:
+        """Return the sandbox that was found before, without looking for one."""
+        return self._sandbox
+
     def _probe(self) -> tuple[Sandbox | None, Availability]:
         wanted = self._wanted or os.environ.get("MERGEREASONER_SANDBOX") or "auto"
         if wanted not in _NAMES:

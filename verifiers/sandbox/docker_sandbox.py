@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from verifiers.sandbox.containers import ContainerStation, judge_in_container
 from verifiers.sandbox.engine import IMAGE, Engine
 from verifiers.sandbox.lanes import MAX_CLAIMS, Lanes
-from verifiers.sandbox.protocol import Isolation, Job, Limits, Trial
+from verifiers.sandbox.protocol import Isolation, Job, Limits, Pool, Trial
 
 if TYPE_CHECKING:
     from verifiers.sandbox.protocol import Sandbox
@@ -67,6 +67,10 @@ class DockerSandbox:
         """
         with self._lanes.lane(_size(limits)) as station:
             return judge_in_container(station, job, limits)
+
+    def pool(self) -> Pool:
+        """Return how the containers stand."""
+        return self._lanes.pool()
 
     def close(self) -> None:
         """Remove the containers that are kept."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.cell import START_TIMEOUT_S
+from verifiers.sandbox.protocol import Pool
 
 MAX_CLAIMS = 500  # of one lane; what a fork leaves behind in the kernel is little, and not nothing
 MAX_AGE_S = 600.0
@@ -79,13 +80,31 @@ class Lanes(Generic[SizeT, LaneT]):
             try:
                 yield lane
             except BaseException:
+                self._count(broken=1)
                 lane.close()
                 raise
+            self._count(served=1)
             if lane.is_fresh(self.max_claims):
                 with self._lock:
                     self._idle.append((size, lane))
             else:
                 self._later(lane.close)
+
+    def pool(self) -> Pool:
+        """Return how the lanes stand and what became of them since this process began."""
+        with self._lock:
+            return Pool(
+                n_warm=len(self._idle) + sum(future.done() for future in self._ahead),
+                n_busy=self._n_used,
+                n_started=self._counts["started"],
+                n_not_started=self._counts["not_started"],
+                n_broken=self._counts["broken"],
+                n_served=self._counts["served"],
+            )
+
+    def _count(self, **more: int) -> None:
+        with self._lock:
+            self._counts.update(more)
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
@@ -115,6 +134,7 @@ class Lanes(Generic[SizeT, LaneT]):
         self._lock = threading.Lock()
         self._queue = Queue(self._max_lanes)
         self._idle, self._ahead, self._n_used = [], deque(), 0
+        self._counts: Counter[str] = Counter()
         # Threads that stay: bubblewrap ends when the thread that started it does.
         self._starter = ThreadPoolExecutor(_N_STARTING, thread_name_prefix="sandbox-starter")
 
@@ -151,9 +171,18 @@ class Lanes(Generic[SizeT, LaneT]):
 
     def _begin(self, size: SizeT) -> Future[LaneT]:
         try:
-            return self._starter.submit(self._start, size)
+            return self._starter.submit(self._start_counted, size)
         except RuntimeError as error:  # the interpreter is shutting down
             raise SandboxUnavailableError(f"no sandbox can be started: {error}") from error
+
+    def _start_counted(self, size: SizeT) -> LaneT:
+        try:
+            lane = self._start(size)
+        except BaseException:
+            self._count(not_started=1)
+            raise
+        self._count(started=1)
+        return lane
 
     def _later(self, work: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):

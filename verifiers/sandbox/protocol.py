@@ -161,6 +161,27 @@ class Availability:
     """The one command, or the one change, that would make it work."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """What a sandbox keeps ready, and what became of it since the process began."""
+
+    n_warm: int
+    """Lanes that wait for a claim."""
+
+    n_busy: int
+    """Claims that have a lane, or wait for theirs to start."""
+
+    n_started: int
+    n_not_started: int
+    """Lanes that could not be started."""
+
+    n_broken: int
+    """Lanes given up because a claim ended in an error."""
+
+    n_served: int
+    """Claims that ended well, whatever the verdict."""
+
+
 class Sandbox(Protocol):
     """Runs pairs; safe to call from any thread."""
 
@@ -175,6 +196,10 @@ class Sandbox(Protocol):
         Raises:
             SandboxUnavailableError: The pair could not be started; says nothing about the program.
         """
+        ...
+
+    def pool(self) -> Pool | None:
+        """Return how what is kept ready stands; None when nothing is."""
         ...
 
     def close(self) -> None:

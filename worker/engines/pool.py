@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from worker.engines.cancellation import Cancellation, cancellation_of
 from worker.engines.protocol import (
     Capabilities,
     ChainRequest,
@@ -20,6 +21,7 @@ from worker.engines.protocol import (
     SampledChain,
     Score,
     ScoreRequest,
+    refuse_schemas,
 )
 from worker.errors import EngineUnavailableError, RequestRefusedError, WorkerError
 
@@ -88,7 +90,6 @@ class PoolEngine:
 
     Chains say which member sampled them. While a member is away its chains are sampled by the others that the task
     names; the task's record then shows fewer models than it asked for. When none of them is there, the task waits.
-    Chains under way on several models at once are aborted when the next one of their model is finished.
 
     Args:
         members: By name; the first is the default, and is built at once.
@@ -112,14 +113,19 @@ class PoolEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Return those of the default member, with every model's name."""
-        return replace(self._default.engine().capabilities, models=frozenset(self._members))
+        """Return those of the default member, with every model's name.
+
+        But for what the others might not do: an explanation is weighed by the chain of the model that named it.
+        """
+        ours = self._default.engine().capabilities
+        return replace(ours, models=frozenset(self._members), scores=False, structured=False)
 
     def sample(self, task_id: str, requests: list[ChainRequest]) -> Generator[SampledChain, None, None]:
         """Yield chains as they finish; see the protocol.
 
         Raises:
             RequestRefusedError: No model has a name that a request asks for.
+            SamplingCancelledError: The requests were cancelled under way.
         """
         if self._closed.is_set():
             raise EngineUnavailableError("the pool is closed")
@@ -127,14 +133,22 @@ class PoolEngine:
         unknown = [name for name in named if name not in self._members]
         if unknown:
             raise RequestRefusedError(f"no model of the pool is called {unknown[0]!r}")
+        refuse_schemas("pool", requests)
         members = [self._members[name] for name in named]
         if len(members) == 1:
             return self._of_one(members[0], task_id, requests)
         return self._of_several(members, task_id, requests)
 
-    def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
-        """Return the default model's scores; see the protocol."""
-        return self._default.engine().score(requests)
+    def score(
+        self,
+        requests: Sequence[ScoreRequest],  # noqa: ARG002 - the protocol's
+    ) -> list[Score]:
+        """Refuse: a score is one model's, and the request names none.
+
+        Raises:
+            RequestRefusedError: Always.
+        """
+        raise RequestRefusedError("a pool cannot score a text: a score is one model's word")
 
     def health(self) -> Health:
         """Return whether the default model answers, and which are away; never raises."""
@@ -162,36 +176,43 @@ class PoolEngine:
         self, members: list[Member], task_id: str, requests: list[ChainRequest]
     ) -> Generator[SampledChain, None, None]:
         results: SimpleQueue[SampledChain | _Ended] = SimpleQueue()
-        cancelled = threading.Event()
+        ours, theirs = (
+            cancellation_of(requests),
+            Cancellation(),
+        )  # by the members' threads, also when we are closed
+        requests = [replace(request, cancellation=theirs) for request in requests]
         failed: dict[str, Exception] = {}
 
         def begin(parts: Iterable[tuple[Member, list[ChainRequest]]]) -> int:
             n = 0
             for member, part in parts:
-                self._threads.submit(self._part, member, task_id, part, results, cancelled)
+                self._threads.submit(self._part, member, task_id, part, results)
                 n += 1
             return n
 
         try:
-            n_running = begin(_shared_out(requests, members, avoid={m.name for m in members if m.is_away}))
-            while n_running:
-                result = results.get()
-                if isinstance(result, SampledChain):
-                    yield result
-                    continue
-                n_running -= 1
-                if result.error is None:
-                    continue
-                if not isinstance(result.error, EngineUnavailableError):
-                    raise result.error
-                failed[result.member.name] = result.error
-                if len(failed) == len(members):
-                    raise result.error
-                n_running += begin(_shared_out(result.requests, members, avoid=set(failed)))
+            with ours.telling(theirs.give):
+                n_running = begin(
+                    _shared_out(requests, members, avoid={m.name for m in members if m.is_away})
+                )
+                while n_running:
+                    result = results.get()
+                    if isinstance(result, SampledChain):
+                        yield result
+                        continue
+                    n_running -= 1
+                    if result.error is None:
+                        continue
+                    if not isinstance(result.error, EngineUnavailableError):
+                        raise result.error
+                    failed[result.member.name] = result.error
+                    if len(failed) == len(members):
+                        raise result.error
+                    n_running += begin(_shared_out(result.requests, members, avoid=set(failed)))
         except RuntimeError as error:  # the threads are shut down
             raise EngineUnavailableError("the pool was closed under way") from error
         finally:
-            cancelled.set()
+            theirs.give()
 
     def _part(
         self,
@@ -199,15 +220,12 @@ class PoolEngine:
         task_id: str,
         requests: list[ChainRequest],
         results: SimpleQueue[SampledChain | _Ended],
-        cancelled: threading.Event,
     ) -> None:
         waiting = {request.index: request for request in requests}
         error: Exception | None = None
         try:
             with closing(member.engine().sample(task_id, requests)) as chains:
                 for chain in chains:
-                    if cancelled.is_set():
-                        return
                     waiting.pop(chain.index, None)
                     results.put(self._signed(member, chain))
             member.note_success()

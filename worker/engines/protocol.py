@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from worker.engines.cancellation import Cancellation
+from worker.errors import RequestRefusedError
+
 
 class FinishReason(StrEnum):
     """Why a chain ended."""
@@ -42,6 +45,21 @@ class ChainRequest:
     variant: str = ""
     """Name of the prompt variant, for the record; no engine reads it."""
 
+    json_schema: str | None = None
+    """JSON text of the schema that the chain must follow; an engine that cannot hold a model to it refuses."""
+
+    cancellation: Cancellation | None = field(default=None, compare=False, repr=False)
+    """Where it is said that the chain is no longer wanted; the requests of one call share it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a chain's text."""
+
+    text: str
+    logprob: float
+    """In nats, before temperature."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampledChain:
@@ -59,6 +77,8 @@ class SampledChain:
     """What pins the weights down: a sha256 prefix, a hub revision, or the server's word."""
 
     latency_s: float
+    tokens: tuple[Token, ...] = ()
+    """Of a chain that follows a schema, from an engine that cannot score: what its parts are weighed by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +110,9 @@ class Capabilities:
     scores: bool = False
     """``score`` answers."""
 
+    structured: bool = False
+    """A chain follows the request's ``json_schema``."""
+
     max_context_tokens: int
     concurrency: int
     """How many chains it works on at once; more wait inside the engine."""
@@ -105,6 +128,16 @@ class Health:
     ok: bool
     detail: str = ""
     facts: dict[str, str] = field(default_factory=dict)
+
+
+def refuse_schemas(engine: str, requests: Sequence[ChainRequest]) -> None:
+    """Refuse what an engine without structured output cannot honour.
+
+    Raises:
+        RequestRefusedError: A request has a schema.
+    """
+    if any(request.json_schema is not None for request in requests):
+        raise RequestRefusedError(f"the {engine} engine cannot hold a chain to a JSON schema")
 
 
 class Engine(Protocol):
@@ -127,6 +160,7 @@ class Engine(Protocol):
             PromptTooLongError: A prompt with its ``max_tokens`` exceeds the context.
             RequestRefusedError: The engine cannot honour a request.
             EngineUnavailableError: The engine is down or died under way.
+            SamplingCancelledError: The requests were cancelled; what was under way is aborted.
         """
         ...
 

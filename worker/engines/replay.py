@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from worker.engines.cancellation import Cancellation, cancellation_of
 from worker.engines.protocol import (
     Capabilities,
     ChainRequest,
@@ -18,6 +19,7 @@ from worker.engines.protocol import (
     SampledChain,
     Score,
     ScoreRequest,
+    refuse_schemas,
 )
 from worker.errors import ConfigurationError, EngineUnavailableError, RequestRefusedError
 
@@ -68,7 +70,7 @@ class ReplayEngine:
         self._chains_by_prompt = chains_by_prompt
         self._latency_s = latency_s
         self._revision = revision
-        self._closed = threading.Event()
+        self._closing = Cancellation()  # of everything
 
     @classmethod
     def from_file(cls, path: Path, *, latency_s: float = 0.0) -> ReplayEngine:
@@ -117,10 +119,13 @@ class ReplayEngine:
         Raises:
             RequestRefusedError: The recording has no such prompt, or too few chains for it.
             EngineUnavailableError: The engine is closed.
+            SamplingCancelledError: The requests were cancelled under way.
         """
-        if self._closed.is_set():
+        if self._closing.is_given:
             raise EngineUnavailableError("the replay engine is closed")
-        return self._play([(request.index, self._find(request)) for request in requests])
+        refuse_schemas(self.name, requests)
+        found = [(request.index, self._find(request)) for request in requests]
+        return self._play(found, cancellation_of(requests))
 
     def score(
         self,
@@ -135,13 +140,13 @@ class ReplayEngine:
 
     def health(self) -> Health:
         """Return whether it is open."""
-        if self._closed.is_set():
+        if self._closing.is_given:
             return Health(ok=False, detail="closed")
         return Health(ok=True, facts={"prompts": str(len(self._chains_by_prompt))})
 
     def close(self) -> None:
         """End; chains under way raise ``EngineUnavailableError``."""
-        self._closed.set()
+        self._closing.give()
 
     def _find(self, request: ChainRequest) -> RecordedChain:
         spoken = [message.content for message in request.messages if message.role == "user"]
@@ -156,10 +161,11 @@ class ReplayEngine:
             )
         return chains[request.index]
 
-    def _play(self, found: list[tuple[int, RecordedChain]]) -> Generator[SampledChain, None, None]:
+    def _play(
+        self, found: list[tuple[int, RecordedChain]], cancellation: Cancellation
+    ) -> Generator[SampledChain, None, None]:
         for index, chain in found:
-            if self._closed.wait(self._latency_s):
-                raise EngineUnavailableError("the replay engine was closed under way")
+            self._pause(cancellation)
             yield SampledChain(
                 index=index,
                 text=chain.text,
@@ -170,6 +176,14 @@ class ReplayEngine:
                 revision=self._revision,
                 latency_s=self._latency_s,
             )
+
+    def _pause(self, cancellation: Cancellation) -> None:
+        ended = threading.Event()
+        with cancellation.telling(ended.set), self._closing.telling(ended.set):
+            ended.wait(self._latency_s)
+        cancellation.check()
+        if self._closing.is_given:
+            raise EngineUnavailableError("the replay engine was closed under way")
 
 
 def _parse(line: bytes, *, where: str) -> RecordedPrompt:

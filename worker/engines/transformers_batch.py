@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
+from worker.engines.cancellation import cancellation_of
 from worker.engines.decoding import Decoder, Row, uniforms_of
 from worker.engines.folders import revision_of
 from worker.engines.prompts import Prompts
@@ -25,8 +26,9 @@ from worker.engines.protocol import (
     SampledChain,
     Score,
     ScoreRequest,
+    refuse_schemas,
 )
-from worker.errors import ConfigurationError, EngineUnavailableError
+from worker.errors import ConfigurationError, EngineUnavailableError, SamplingCancelledError
 
 LINGER_S = (
     0.01  # after the first chain of a batch: those of other tasks that come meanwhile are decoded with it
@@ -107,8 +109,10 @@ class TransformersEngine:
             PromptTooLongError: A prompt with its ``max_tokens`` exceeds the context; nothing was begun.
             RequestRefusedError: The model's template refuses the messages.
             EngineUnavailableError: The engine is closed, or the model failed under way.
+            SamplingCancelledError: The requests were cancelled under way.
         """
         self._require_open()
+        refuse_schemas(self.name, requests)
         return self._run(self._prompts.of_chains(requests))
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
@@ -154,18 +158,29 @@ class TransformersEngine:
             for request, prompt in jobs
         ]
         started = time.monotonic()
+        cancellation = cancellation_of([request for request, _ in jobs])
+
+        def abort() -> None:
+            cancelled.set()
+            results.put(SamplingCancelledError("the chains are no longer wanted"))
+
+        try:
+            with cancellation.telling(abort):
+                self._take_in(rows)
+                for _ in rows:
+                    row = results.get()
+                    cancellation.check()
+                    if isinstance(row, Exception):
+                        raise row
+                    yield self._chain(row, latency_s=time.monotonic() - started)
+        finally:  # also when the caller closes the generator
+            cancelled.set()
+
+    def _take_in(self, rows: Sequence[Row]) -> None:
         with self._arrived:
             self._require_open()
             self._waiting.extend(rows)
             self._arrived.notify_all()
-        try:
-            for _ in rows:
-                row = results.get()
-                if isinstance(row, Exception):
-                    raise row
-                yield self._chain(row, latency_s=time.monotonic() - started)
-        finally:  # also when the caller closes the generator
-            cancelled.set()
 
     def _chain(self, row: Row, *, latency_s: float) -> SampledChain:
         return SampledChain(

@@ -14,6 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from worker.engines import watchdog
+from worker.engines.cancellation import cancellation_of
 from worker.engines.event_loop import EventLoop
 from worker.engines.folders import revision_of
 from worker.engines.prompts import Prompts
@@ -85,7 +86,12 @@ class VllmEngine:
             self.close()
             raise
         self._capabilities = Capabilities(
-            logprobs=True, seeds=True, scores=True, max_context_tokens=context, concurrency=n_parallel
+            logprobs=True,
+            seeds=True,
+            scores=True,
+            structured=True,
+            max_context_tokens=context,
+            concurrency=n_parallel,
         )
 
     @property
@@ -105,6 +111,7 @@ class VllmEngine:
             PromptTooLongError: A prompt with its ``max_tokens`` exceeds the context; nothing was begun.
             RequestRefusedError: The model's template refuses the messages.
             EngineUnavailableError: The engine is closed, or vLLM's process died.
+            SamplingCancelledError: The requests were cancelled under way.
         """
         self._require_open()
         return self._run(task_id, self._prompts.of_chains(requests))
@@ -169,10 +176,13 @@ class VllmEngine:
     ) -> Generator[SampledChain, None, None]:
         if jobs:
             self._ensure_alive()
-        yield from self._loop.as_they_finish([self._chain(task_id, *job) for job in jobs])
+        yield from self._loop.as_they_finish(
+            [self._chain(task_id, *job) for job in jobs], cancellation_of([request for request, _ in jobs])
+        )
 
     async def _chain(self, task_id: str, request: ChainRequest, prompt: Sequence[int]) -> SampledChain:
         from vllm import SamplingParams  # noqa: PLC0415 - loaded long before
+        from vllm.sampling_params import StructuredOutputsParams  # noqa: PLC0415 - likewise
 
         started = time.monotonic()
         parameters = SamplingParams(
@@ -183,6 +193,10 @@ class VllmEngine:
             top_k=TOP_K,
             top_p=TOP_P,
             min_p=MIN_P,
+            # Without the rule about white space a small model may write line breaks to the end of its tokens.
+            structured_outputs=StructuredOutputsParams(json=request.json_schema, disable_any_whitespace=True)
+            if request.json_schema
+            else None,
             logprobs=0,  # the sampled token's own, no alternatives
         )
         answer = (await self._ask(prompt, parameters, f"{task_id}/{request.index}")).outputs[0]

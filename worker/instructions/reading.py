@@ -16,6 +16,10 @@ KINDS = (
     *get_args(Kind),
     *(f"code-{language}" for language in get_args(ProgramLanguage) if language != "python"),
 )
+SPREAD_LIST = "spread-list"
+"""Mode of instructions for engines that can hold a chain to a list: all explanations at once, as JSON."""
+
+MODES = (*get_args(Mode), SPREAD_LIST)
 MAX_BYTES = 20_000  # a longer one leaves no room for the task in a small context
 
 
@@ -37,7 +41,8 @@ def read_instructions(folder: Path | None) -> Instructions:
     """Return ours, with those of ``folder`` in their place for each kind and mode that it has files for.
 
     A file is called ``<kind>.<mode>.<variant>.txt`` and holds plain text, used as the system message. Programs in
-    another language than Python have a kind of their own here: ``code-javascript``.
+    another language than Python have a kind of their own here: ``code-javascript``. A folder that says how to ask for
+    one explanation, ``<kind>.spread``, and not how to ask for a list, ``<kind>.spread-list``, is never asked for lists.
 
     Raises:
         ConfigurationError: There is no such folder, or a file of it has another name, is empty or too long.
@@ -46,14 +51,32 @@ def read_instructions(folder: Path | None) -> Instructions:
     if folder is not None:
         if not folder.is_dir():
             raise ConfigurationError(f"MERGEREASONER_PROMPTS_DIR: there is no folder {folder}")
-        found |= _read(folder)
+        theirs = _read(folder)
+        for kind, mode in theirs:
+            if mode == "spread":
+                found.pop((kind, SPREAD_LIST), None)
+        found |= theirs
     return found
 
 
-def instructions_for(instructions: Instructions, line: TaskLine) -> tuple[Instruction, ...]:
-    """Return the variants for a task: those for its programs' language where there are some, else its kind's."""
-    by_language = instructions.get((f"{line.kind}-{line.language}", line.mode))
-    return by_language or instructions[line.kind, line.mode]
+def instructions_for(
+    instructions: Instructions, line: TaskLine, *, listed: bool = False
+) -> tuple[Instruction, ...]:
+    """Return the variants for a task: those for its programs' language where there are some, else its kind's.
+
+    Args:
+        instructions: All there are.
+        line: The task.
+        listed: Whether each chain is to list several explanations.
+    """
+    mode = SPREAD_LIST if listed else line.mode
+    by_language = instructions.get((f"{line.kind}-{line.language}", mode))
+    return by_language or instructions[line.kind, mode]
+
+
+def has_list(instructions: Instructions, line: TaskLine) -> bool:
+    """Return whether there is an instruction that asks for several explanations at once."""
+    return line.mode == "spread" and (line.kind, SPREAD_LIST) in instructions
 
 
 def _read(folder: Path) -> dict[tuple[str, str], tuple[Instruction, ...]]:
@@ -66,10 +89,10 @@ def _read(folder: Path) -> dict[tuple[str, str], tuple[Instruction, ...]]:
 
 def _parts(path: Path) -> tuple[str, str, str]:
     parts = path.name.split(".")
-    if len(parts) != 4 or parts[0] not in KINDS or parts[1] not in get_args(Mode) or not parts[2]:
+    if len(parts) != 4 or parts[0] not in KINDS or parts[1] not in MODES or not parts[2]:
         raise ConfigurationError(
             f"{path}: an instruction is called KIND.MODE.VARIANT.txt, where KIND is one of "
-            f"{', '.join(KINDS)} and MODE is {' or '.join(get_args(Mode))}"
+            f"{', '.join(KINDS)} and MODE is {' or '.join(MODES)}"
         )
     return parts[0], parts[1], parts[2]
 

@@ -19,7 +19,7 @@ from worker.deciding import (
 from worker.messages import DECIDE
 from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
-from worker.store.chains import load_chains
+from worker.store.chains import each_explanation, load_chains
 from worker.store.decisions import Decided, save_decided
 from worker.store.leases import HeldTask, Moved
 from worker.store.verdicts import load_verdicts
@@ -47,7 +47,7 @@ def _decided(desk: Desk, held: Sequence[HeldTask]) -> list[Decided]:
         calibration = calibration_for(
             calibrations, tenant=task.tenant, domain=task.domain, mode=task.line.mode
         )
-        sampled = [chain.as_chain() for chain in chains[task.id]]
+        sampled = [chain.as_chain() for chain in each_explanation(chains[task.id])]
         weights = weights_for(sampled, calibration.weights)
         decided.append(
             Decided(

@@ -17,6 +17,7 @@ from worker.publisher import Publisher
 from worker.settings import Settings
 from worker.store.leases import HeldTask, Moved, claim_tasks, forget_published
 from worker.store.transactions import Store
+from worker.telemetry.metrics import REDELIVERIES
 from worker.telemetry.traces import Tracer
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Desk:
         self, ids: Sequence[UUID], *, queue: str, from_states: Sequence[str], to_state: str
     ) -> list[HeldTask]:
         """Take those of ``ids`` that wait in one of ``from_states`` and that nobody holds; none in a pause."""
-        return patiently(
+        held = patiently(
             lambda: claim_tasks(
                 self.store,
                 ids,
@@ -72,6 +73,8 @@ class Desk:
                 max_deliveries=self.settings.max_deliveries,
             )
         )
+        count_redeliveries(queue, held)
+        return held
 
     def publish(self, queue: str, tasks: Sequence[tuple[UUID, int]]) -> None:
         """Hand (id, urgency) pairs to a queue; what the broker does not take counts as not published."""
@@ -88,6 +91,11 @@ class Desk:
         """Hand the tasks that wait for verdicts to the queue of each of their verifiers."""
         for verifier, moved in sorted(waiting.items()):
             self.publish(VERIFY[verifier], [(m.id, m.urgency) for m in moved])
+
+
+def count_redeliveries(queue: str, held: Sequence[HeldTask]) -> None:
+    """Count those of the tasks just taken whose stage was begun before and did not end."""
+    REDELIVERIES.labels(queue).inc(sum(task.deliveries > 1 for task in held))
 
 
 def patiently(save: Callable[[], T]) -> T:

@@ -6,19 +6,20 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from uuid import UUID
 
-from reasoner.decisions import Thresholds
 from worker.claims import verifiers_needed
 from worker.deciding import thresholds_of
+from worker.engines.cancellation import Cancellation
 from worker.engines.protocol import Engine
-from worker.errors import EngineFaultError, EngineUnavailableError, GenerationError
+from worker.errors import EngineFaultError, EngineUnavailableError, GenerationError, SamplingCancelledError
 from worker.instructions.reading import DEFAULT, Instructions
 from worker.messages import GENERATE, GENERATE_GIVEN
 from worker.sampling import GIVEN, Sampled, given_chains, sample_task
 from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
-from worker.store.chains import Generated, save_generated
+from worker.store.chains import Generated, each_explanation, save_generated
 from worker.store.leases import BACKOFF_S, HeldTask, Moved, fail, release
 from worker.telemetry.metrics import CHAINS, TOKENS, TOKENS_SAVED
 
@@ -38,19 +39,32 @@ def generate(
     pool: ThreadPoolExecutor,
     instructions: Instructions = DEFAULT,
 ) -> None:
-    """Sample the chains of those of ``ids`` that wait and that nobody holds; write each as it is finished."""
+    """Sample the chains of those of ``ids`` that wait and that nobody holds; write each as it is finished.
+
+    A task that is cancelled meanwhile loses its lease; then its chains under way are aborted.
+    """
     held = desk.claim(ids, queue=GENERATE, from_states=WAITING, to_state="generating")
     if not held:
         return
     calibrations = patiently(lambda: active_calibrations(desk.store, {task.tenant for task in held}))
-    with desk.keeper.holding(held):
+    wanted = {task.id: Cancellation() for task in held}
+    with desk.keeper.holding(held, on_lost=lambda task_id: wanted[task_id].give()):
         running = {}
         for task in held:
             calibration = calibration_for(
                 calibrations, tenant=task.tenant, domain=task.domain, mode=task.line.mode
             )
-            thresholds = thresholds_of(task.line, calibration.thresholds)
-            running[pool.submit(_sample, engine, task, thresholds, instructions)] = task
+            sampling = partial(
+                sample_task,
+                engine,
+                str(task.id),
+                task.line,
+                thresholds=thresholds_of(task.line, calibration.thresholds),
+                instructions=instructions,
+                weights=calibration.weights,
+                cancellation=wanted[task.id],
+            )
+            running[pool.submit(sampling)] = task
         for finished in _as_they_finish(running):
             _save(desk, [made for one in finished if (made := _made(desk, running[one], one)) is not None])
 
@@ -62,10 +76,6 @@ def generate_given(desk: Desk, ids: Sequence[UUID]) -> None:
         _save(
             desk, [_generated(task, Sampled(chains=given_chains(task.line), tokens_saved=0)) for task in held]
         )
-
-
-def _sample(engine: Engine, task: HeldTask, thresholds: Thresholds, instructions: Instructions) -> Sampled:
-    return sample_task(engine, str(task.id), task.line, thresholds=thresholds, instructions=instructions)
 
 
 def _as_they_finish(running: dict[Future[Sampled], HeldTask]) -> Iterator[set[Future[Sampled]]]:
@@ -80,6 +90,8 @@ def _as_they_finish(running: dict[Future[Sampled], HeldTask]) -> Iterator[set[Fu
 def _made(desk: Desk, task: HeldTask, future: Future[Sampled]) -> Generated | None:
     try:
         return _generated(task, future.result())
+    except SamplingCancelledError:
+        logger.info("chains no longer wanted", extra={"task_id": str(task.id)})
     except EngineUnavailableError as error:
         # Not the task's fault, so it is no delivery: it waits until the engine is back, however long that takes.
         logger.warning("engine away", extra={"task_id": str(task.id), "error": str(error)})
@@ -98,7 +110,7 @@ def _generated(task: HeldTask, sampled: Sampled) -> Generated:
     return Generated(
         task=task,
         chains=sampled.chains,
-        verifiers=verifiers_needed(task.line, [chain.answer for chain in sampled.chains]),
+        verifiers=verifiers_needed(task.line, [one.answer for one in each_explanation(sampled.chains)]),
         tokens_saved=sampled.tokens_saved,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from worker.stages.desk import Desk
 from worker.store.outbox import BrokerView, SweepRules, expire, sweep
+from worker.telemetry.metrics import DEAD_LETTERS, LEASES_EXPIRED
 
 
 def reconcile(desk: Desk, broker: BrokerView) -> int:
@@ -16,8 +17,11 @@ def reconcile(desk: Desk, broker: BrokerView) -> int:
         message_tasks=settings.message_tasks,
     )
     expire(desk.store, who=desk.holder)
-    due = sweep(desk.store, broker=broker, rules=rules, who=desk.holder)
-    for queue, groups in due.items():  # after the commit: rows before messages
+    swept = sweep(desk.store, broker=broker, rules=rules, who=desk.holder)
+    DEAD_LETTERS.inc(swept.n_parked)
+    for queue, n in swept.n_expired.items():
+        LEASES_EXPIRED.labels(queue).inc(n)
+    for queue, groups in swept.due.items():  # after the commit: rows before messages
         for tasks in groups:
             desk.publish(queue, tasks)
-    return sum(len(tasks) for groups in due.values() for tasks in groups)
+    return sum(len(tasks) for groups in swept.due.values() for tasks in groups)

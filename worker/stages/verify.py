@@ -10,8 +10,9 @@ from uuid import UUID
 
 from verifiers.errors import VerifierError
 from worker.judging.protocol import Said
-from worker.stages.desk import Desk, patiently
-from worker.store.chains import load_chains
+from worker.messages import VERIFY
+from worker.stages.desk import Desk, count_redeliveries, patiently
+from worker.store.chains import each_explanation, load_chains
 from worker.store.leases import (
     BACKOFF_S,
     HeldTask,
@@ -48,12 +49,13 @@ def verify(desk: Desk, ids: Sequence[UUID], *, verifier: str, judge: Judge) -> N
             max_deliveries=desk.settings.max_deliveries,
         )
     )
+    count_redeliveries(VERIFY[verifier], held)
     with desk.keeper.holding(held, verifier=verifier):
         chains = patiently(lambda: load_chains(desk.store, [task.id for task in held]))
         ready: list[tuple[HeldTask, list[Judged]]] = []
         since = time.monotonic()
         for task in held:
-            judged = _judged(desk, task, chains[task.id], verifier=verifier, judge=judge)
+            judged = _judged(desk, task, each_explanation(chains[task.id]), verifier=verifier, judge=judge)
             if judged is not None:
                 ready.append((task, judged))
             if time.monotonic() - since > LINGER_S:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -95,8 +97,8 @@ def write_batch(
     """
     batch_id = uuid7()
     written = Written(batch_id=batch_id)
-    labels: list[tuple[UUID, list[str]]] = []
-    with transaction(engine) as connection:
+    # Beside the rows and not in memory: one connection can take one COPY at a time, and a batch may have millions.
+    with transaction(engine) as connection, tempfile.TemporaryFile("w+", encoding="utf-8") as labels:
         values = {"id": batch_id, "tenant": tenant, "key": key, "source": source, "deadline": deadline}
         if connection.execute(batches.INSERT_BATCH, values).one_or_none() is None:
             return None
@@ -112,7 +114,7 @@ def write_batch(
 def _task_rows(
     lines: Iterable[TaskLine],
     batch_id: UUID,
-    labels: list[tuple[UUID, list[str]]],
+    labels: IO[str],
     *,
     tenant: str,
     not_before: datetime | None,
@@ -120,7 +122,7 @@ def _task_rows(
     for line in lines:
         task_id = uuid7()
         if line.labels:
-            labels.append((task_id, line.labels))
+            labels.write(json.dumps([str(task_id), line.labels]) + "\n")
         yield (
             str(task_id),
             str(batch_id),
@@ -137,10 +139,12 @@ def _task_rows(
         )
 
 
-def _write_labels(connection: Connection, labels: list[tuple[UUID, list[str]]], *, tenant: str) -> None:
-    if labels:
+def _write_labels(connection: Connection, labels: IO[str], *, tenant: str) -> None:
+    if labels.tell():
+        labels.seek(0)
+        found = map(json.loads, labels)
         batches.copy_labels(
-            connection, ((str(uuid7()), str(id_), tenant, answers, "submission") for id_, answers in labels)
+            connection, ((str(uuid7()), id_, tenant, answers, "submission") for id_, answers in found)
         )
 
 

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from db.ledger import ClusterRow, DecisionRow
 from reasoner.decisions import Cluster, Decision
+from worker.store.entries import write_entries
 from worker.store.leases import HeldTask, Move, Moved, move
 from worker.store.texts import storable
 from worker.store.transactions import transaction
@@ -66,6 +67,7 @@ def _write(connection: Connection, decided: Sequence[tuple[UUID, Decided]]) -> N
     ]
     if clusters:
         connection.execute(insert(ClusterRow), clusters)
+    write_entries(connection, [id_ for id_, _ in decided])
 
 
 def cluster_columns(cluster: Cluster) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, Engine, TextClause, insert
 
-from db import calibrations, gradings
+from db import calibrations, entries, gradings
 from db.measurements import COUNTS
 from db.nights import FORM, GradingRow
 from reasoner.labelled_table import LabelledTable
@@ -199,6 +199,7 @@ def save_gradings(engine: Engine, tasks: Sequence[DueTask], found: Sequence[Grad
         connection.execute(gradings.FORGET, {"ids": [task.id for task in tasks]})
         if found:
             connection.execute(insert(GradingRow), [_values(one, tenant) for one in found])
+        connection.execute(entries.RELABEL, {"ids": [task.id for task in tasks]})
 
 
 def _values(one: Grading, tenant: str) -> dict[str, object]:

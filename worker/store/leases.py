@@ -187,10 +187,22 @@ def note_fault(engine: Engine, ids: Sequence[UUID], error: Exception, *, holder:
         connection.execute(leases.NOTE_FAULT, values)
 
 
-def renew(engine: Engine, held: Sequence[tuple[UUID, int]], *, verifier: str | None, lease_s: float) -> int:
-    """Extend the leases that are still held and return how many were."""
+def renew(
+    engine: Engine, held: Sequence[tuple[UUID, int]], *, verifier: str | None, lease_s: float
+) -> set[UUID]:
+    """Extend the leases that are still held and return whose they are."""
     with statements(engine) as connection:
         return leases.renew(connection, held, verifier=verifier, lease_s=lease_s)
+
+
+def let_go(engine: Engine, held: Sequence[tuple[UUID, int]], *, verifier: str | None, who: str) -> None:
+    """Give back (id, attempt) pairs that are held, to be taken at once; whoever still works on them is refused."""
+    values = {"ids": [i for i, _ in held], "attempts": [a for _, a in held]}
+    with statements(engine) as connection:
+        if verifier is None:
+            connection.execute(leases.LET_GO_TASKS, {**values, "who": who})
+        else:
+            connection.execute(leases.LET_GO_VERIFICATIONS, {**values, "verifier": verifier})
 
 
 def describe(error: Exception) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
@@ -12,8 +13,8 @@ from sqlalchemy import Connection, Engine, TextClause
 from db import limits, outbox
 from db.models import FINAL_STATES
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, VERIFY
-from worker.store.transactions import transaction
-from worker.turns import FIRST_WINDOW, GUARANTEED, Standing, Turns, Waiting, next_window, take_turns
+from worker.store.transactions import statements, transaction
+from worker.turns import FIRST_WINDOW, GUARANTEED, Standing, Turns, Waiting, next_window, take_turns_from
 
 LOST_WHEN_EMPTY_S = 3.0
 """A message whose queue is empty and whose row nobody took for so long is lost."""
@@ -63,6 +64,18 @@ class SweepRules:
     message_tasks: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What one sweep found."""
+
+    due: Due
+    n_expired: Mapping[str, int] = field(default_factory=dict)
+    """Leases that had run out, by queue: their workers died, stood still or lost the database."""
+
+    n_parked: int = 0
+    """Tasks given up as dead letters."""
+
+
 @dataclass(slots=True)
 class _Queue:
     window: int | None = None
@@ -72,18 +85,22 @@ class _Queue:
 
 def expire(engine: Engine, *, who: str) -> int:
     """Fail what is unfinished in a batch whose deadline passed; return how many tasks. One batch at a time."""
+    with statements(engine) as connection:
+        late = connection.execute(limits.LATE_BATCH).scalar_one_or_none()
+    if late is None:
+        return 0
     with transaction(engine) as connection:
         if not connection.execute(outbox.TRY_LOCK).scalar_one():
             return 0
-        values = {"final_states": list(FINAL_STATES), "n": EXPIRED_AT_ONCE, "who": who}
-        row = connection.execute(limits.EXPIRE_TASKS, values).one()
-        if row.batch_id is not None and row.n < EXPIRED_AT_ONCE:
-            connection.execute(limits.MARK_EXPIRED, {"id": row.batch_id})
-    return int(row.n)
+        values = {"batch_id": late, "final_states": list(FINAL_STATES), "n": EXPIRED_AT_ONCE, "who": who}
+        n = connection.execute(limits.EXPIRE_TASKS, values).rowcount
+        if n < EXPIRED_AT_ONCE:
+            connection.execute(limits.MARK_EXPIRED, {"id": late})
+    return n
 
 
-def sweep(engine: Engine, *, broker: BrokerView, rules: SweepRules, who: str) -> Due:
-    """Park what was begun too often, mark what is due as published and return it; empty while another sweeps.
+def sweep(engine: Engine, *, broker: BrokerView, rules: SweepRules, who: str) -> Swept:
+    """Park what was begun too often, mark what is due as published and return it; nothing while another sweeps.
 
     Args:
         engine: The database.
@@ -93,12 +110,13 @@ def sweep(engine: Engine, *, broker: BrokerView, rules: SweepRules, who: str) ->
     """
     with transaction(engine) as connection:
         if not connection.execute(outbox.TRY_LOCK).scalar_one():
-            return {}
+            return Swept(due={})
         values = {"max_deliveries": rules.max_deliveries, "who": who}
-        connection.execute(outbox.PARK_TASKS, values)
-        connection.execute(outbox.PARK_VERIFICATIONS, values)
+        n_parked = len(connection.execute(outbox.PARK_TASKS, values).all())
+        n_parked += len(connection.execute(outbox.PARK_VERIFICATIONS, values).all())
         connection.execute(outbox.RIPEN)
-        return _Sweep(connection, broker, rules).run()
+        running = _Sweep(connection, broker, rules)
+        return Swept(due=running.run(), n_expired=running.n_expired, n_parked=n_parked)
 
 
 class _Sweep:
@@ -109,6 +127,7 @@ class _Sweep:
         self._broker = broker
         self._rules = rules
         self._found: Due = defaultdict(list)
+        self.n_expired: Counter[str] = Counter()
         self._queues = {
             row.name: _Queue(row.window_tasks, row.is_paused, row.broker)
             for row in connection.execute(outbox.QUEUES)
@@ -151,6 +170,7 @@ class _Sweep:
             "max_deliveries": self._rules.max_deliveries,
         }
         rows = self._connection.execute(statement, parameters).all()
+        self.n_expired[queue] += sum(row.lapsed for row in rows)
         if fresh := [(row.id, row.urgency) for row in rows if row.deliveries == 0]:
             self._found[queue].append(fresh)
         self._found[queue] += [[(row.id, row.urgency)] for row in rows if row.deliveries > 0]
@@ -191,14 +211,12 @@ class _Sweep:
         return {(row.scope, row.name): row.tokens for row in rows}
 
     def _turns(self, route: str, standing: Standing) -> Turns:
-        heads = self._connection.execute(
-            outbox.BACKLOG_HEADS,
-            {"route": route, "ageing_s": self._rules.ageing_s, "n": max(standing.room, GUARANTEED)},
-        )
-        waiting = [
-            Waiting(id=row.id, tenant=row.tenant, model=row.model, priority=row.priority) for row in heads
-        ]
-        return take_turns(waiting, standing)
+        def read(n: int) -> list[Waiting]:
+            values = {"route": route, "ageing_s": self._rules.ageing_s, "n": n}
+            heads = self._connection.execute(outbox.BACKLOG_HEADS, values)
+            return [Waiting(**row) for row in heads.mappings()]
+
+        return take_turns_from(read, standing)
 
     def _publish(self, route: str, turns: Turns) -> None:
         if not turns.chosen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -101,7 +101,7 @@ def load_page(engine: Engine, ids: Sequence[UUID], *, tenant: str) -> list[OnRec
     with snapshot(engine) as connection:
         rows = connection.execute(replays.PAGE, {"ids": list(ids), "tenant": tenant}).mappings().all()
         tasks = {"tasks": list({row["task_id"] for row in rows}), "tenant": tenant}
-        chains = _by_task(connection, replays.CHAINS, tasks, _chain)
+        chains = _by_task(connection, replays.CHAINS, tasks, _chains)
         verdicts = _by_task(connection, replays.VERDICTS, tasks, _judged)
         clusters: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
         for cluster in connection.execute(replays.CLUSTERS, {"ids": list(ids)}).mappings():
@@ -126,21 +126,31 @@ def load_page(engine: Engine, ids: Sequence[UUID], *, tenant: str) -> list[OnRec
 
 
 def _by_task(
-    connection: Connection, statement: TextClause, values: dict[str, Any], read: Callable[[Any], T]
+    connection: Connection, statement: TextClause, values: dict[str, Any], read: Callable[[Any], Iterable[T]]
 ) -> dict[UUID, list[tuple[T, datetime]]]:
     found: dict[UUID, list[tuple[T, datetime]]] = defaultdict(list)
     for row in connection.execute(statement, values):
-        found[row.task_id].append((read(row), row.created_at))
+        found[row.task_id] += [(one, row.created_at) for one in read(row)]
     return found
 
 
-def _chain(row: Any) -> Chain:  # noqa: ANN401 (a row)
-    return as_chain(
-        index=row.number, answer=row.answer, logprob=row.logprob, n_tokens=row.n_tokens, model=row.model
-    )
+def _chains(row: Any) -> Iterator[Chain]:  # noqa: ANN401 (a row)
+    """Yield a chain as decisions see it: once for each explanation that it lists, as ``each_explanation`` does."""
+    listed = row.explanations or [
+        {"answer": row.answer, "logprob": row.logprob, "n_tokens": row.n_tokens},
+    ]
+    for part, one in enumerate(listed):
+        yield as_chain(
+            index=row.number,
+            part=part,
+            answer=one["answer"],
+            logprob=one["logprob"],
+            n_tokens=one["n_tokens"],
+            model=row.model,
+        )
 
 
-def _judged(row: Any) -> Judged:  # noqa: ANN401 (a row)
+def _judged(row: Any) -> list[Judged]:  # noqa: ANN401 (a row)
     evidence = {"pairs": row.pairs, "behaviour": row.behaviour, BARE: row.is_bare or None}
     verdict = Verdict(
         verifier=row.verifier,
@@ -150,7 +160,7 @@ def _judged(row: Any) -> Judged:  # noqa: ANN401 (a row)
         elapsed_s=0.0,
         evidence={name: value for name, value in evidence.items() if value is not None},
     )
-    return Judged(candidate=row.candidate, claim={}, verdict=verdict)
+    return [Judged(candidate=row.candidate, claim={}, verdict=verdict)]
 
 
 def _readable(row: RowMapping) -> Calibration | None:

@@ -13,15 +13,17 @@ from db.ledger import CalibrationRow, DecisionRow, LabelRow
 from db.models import TaskEventRow, TaskRow, VerdictRow
 from worker.errors import UnknownTaskError
 from worker.kinds import rules_of_kind
-from worker.store.chains import StoredChain, load_chains
+from worker.store.chains import StoredChain, each_explanation, load_chains
+from worker.store.retention import pruned_under
 from worker.store.texts import digest
 from worker.store.transactions import transaction
 from worker.submission.lines import TaskLine
 
+# Batch by batch through the unique key: there is no index on names alone, which every submission would pay for.
 BY_CUSTOM_ID = text("""
-SELECT id FROM tasks WHERE tenant = :tenant AND custom_id = :custom_id
-  AND (CAST(:batch AS uuid) IS NULL OR batch_id = :batch)
-ORDER BY id DESC LIMIT 1
+SELECT t.id FROM batches b JOIN tasks t ON t.batch_id = b.id AND t.custom_id = :custom_id
+WHERE b.tenant = :tenant AND t.tenant = :tenant AND (CAST(:batch AS uuid) IS NULL OR b.id = :batch)
+ORDER BY t.id DESC LIMIT 1
 """)
 
 
@@ -42,6 +44,8 @@ class Story:
 
     labels: list[dict[str, Any]]
     events: list[dict[str, Any]]
+    pruned: dict[str, UUID]
+    """What was taken away (``evidence``), and under which pruning."""
 
 
 def find_task(engine: Engine, name: str, *, tenant: str, batch: str | None = None) -> UUID:
@@ -108,6 +112,7 @@ def load_story(engine: Engine, task_id: UUID) -> Story:
             decisions=decisions,
             calibration=calibrations[0] if calibrations else None,
             labels=_rows(connection, LabelRow, label.task_id == task_id, label.id),
+            pruned=pruned_under(engine, [task_id], tenant=task["tenant"]).get(task_id, {}),
             events=_rows(connection, TaskEventRow, event.task_id == task_id, event.id),
         )
 
@@ -115,7 +120,7 @@ def load_story(engine: Engine, task_id: UUID) -> Story:
 def _given_by(chains: list[StoredChain], normal_form: Callable[[str], str]) -> dict[str | None, list[int]]:
     """Return which chains gave each answer, by the digest of its normal form, as claims name it."""
     found: dict[str | None, list[int]] = {}
-    for chain in chains:
+    for chain in each_explanation(chains):
         if chain.answer is not None:
             found.setdefault(digest(normal_form(chain.answer)), []).append(chain.index)
     return found

@@ -9,7 +9,10 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from worker.errors import StoreUnavailableError
+from worker.errors import StoreBusyError, StoreUnavailableError
+
+HELD_BY_OTHERS = {"55P03", "40P01"}  # SQLSTATE: a lock that was not to be had in time, a deadlock
+LOCK_TIMEOUT = "2s"  # what changes a table must not queue behind a long reader, and the workers behind it
 
 Store = Engine
 """The database as stages and commands hold it; they open transactions only through this room."""
@@ -54,6 +57,24 @@ def statements(engine: Engine) -> Iterator[Connection]:
 def address(engine: Engine) -> str:
     """Return the URL for another process that is to open the same database; it may hold a password."""
     return engine.url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def brief_locks(engine: Engine, *, timeout: str = LOCK_TIMEOUT) -> Iterator[Connection]:
+    """Open a transaction that changes tables, and gives up rather than let others wait behind it for a lock.
+
+    Raises:
+        StoreBusyError: Somebody held a table for longer than ``timeout``; nothing was done.
+        StoreUnavailableError: As for ``transaction``.
+    """
+    try:
+        with transaction(engine) as connection:
+            connection.execute(text(f"SET LOCAL lock_timeout = '{timeout}'"))
+            yield connection
+    except StoreUnavailableError as error:
+        if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) in HELD_BY_OTHERS:
+            raise StoreBusyError("a table is in use by something long; try again later") from error
+        raise
 
 
 def is_alive(engine: Engine) -> bool:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from worker.submission.problems import LineProblem, explain
 from worker.submission.reader import RawLine, read_lines
 from worker.submission.repeated import name_marks, repeated_name
+from worker.submission.seen import SeenIds
 
 LineT = TypeVar("LineT", bound=BaseModel)
 
@@ -43,12 +44,15 @@ class LineValidator(Generic[LineT]):
         self._id_field = id_field
         self._unique = unique
         self._marks = name_marks(model)
-        self._first_seen: dict[str, int] = {}
+        self._seen = SeenIds()
 
     def validate(self, stream: BinaryIO) -> Iterator[ValidLine[LineT] | LineProblem]:
         """Yield one result per line that is not blank, in file order."""
-        for raw in read_lines(stream, max_line_bytes=self._max_line_bytes):
-            yield self._judge(raw)
+        try:
+            for raw in read_lines(stream, max_line_bytes=self._max_line_bytes):
+                yield self._judge(raw)
+        finally:
+            self._seen.close()
 
     def _judge(self, raw: RawLine) -> ValidLine[LineT] | LineProblem:
         if raw.too_long:
@@ -89,7 +93,7 @@ class LineValidator(Generic[LineT]):
         if not self._unique:
             return ValidLine(raw.number, line)
         identifier = str(getattr(line, self._id_field))
-        first = self._first_seen.setdefault(identifier, raw.number)
+        first = self._seen.first(identifier, raw.number)
         if first == raw.number:
             return ValidLine(raw.number, line)
         return self._problem(

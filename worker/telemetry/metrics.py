@@ -29,6 +29,11 @@ STAGE_SECONDS = Histogram(
 STAGE_FAILURES = Counter(f"{PREFIX}_stage_failures", "Runs that ended in an error.", ["queue", "error"])
 TASKS_RUNNING = Gauge(f"{PREFIX}_stages_running", "Messages that this process is working on.", ["queue"])
 PARKED = Counter(f"{PREFIX}_messages_parked", "Messages that are none of ours.", ["queue"])
+LEASES_EXPIRED = Counter(f"{PREFIX}_leases_expired", "Leases found run out and handed on.", ["queue"])
+REDELIVERIES = Counter(
+    f"{PREFIX}_redeliveries", "Tasks taken again, their stage not ended before.", ["queue"]
+)
+DEAD_LETTERS = Counter(f"{PREFIX}_dead_letters", "Tasks parked since a stage never ended.")
 CHAINS = Counter(f"{PREFIX}_chains", "Chains written.", ["model", "finish_reason"])
 TOKENS = Counter(f"{PREFIX}_tokens", "Tokens of the chains written.", ["model"])
 TOKENS_SAVED = Counter(f"{PREFIX}_tokens_saved", "Tokens that early exit did not spend (estimate).")

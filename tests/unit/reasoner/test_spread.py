@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reasoner.chains import Chain
 from reasoner.decisions import AbstainReason, Judgement, Rules, Thresholds
-from reasoner.errors import InvalidRuleError
+from reasoner.errors import InvalidChainError, InvalidRuleError
 from reasoner.outcomes import Outcome
 from reasoner.spread import TEMPERATURES, backward_spread, temperature_plan
 
@@ -141,3 +141,31 @@ def test_top_k_returns_k_distinct_explanations_whenever_there_are_k(
     assert len(chosen) == min(k, len({answer for answer, _ in pairs}))
     left_out = [cluster.score for cluster in decision.clusters if not cluster.in_set]
     assert min(cluster.score for cluster in chosen) >= max(left_out, default=0.0)
+
+
+def test_a_chain_that_lists_several_explanations_votes_once_for_each() -> None:
+    chains = [
+        Chain(index=0, part=0, answer="flu", logprob=-0.5, n_tokens=1),
+        Chain(index=0, part=1, answer="cold", logprob=-0.1, n_tokens=1),
+        Chain(index=1, answer="flu", logprob=-0.7, n_tokens=1),
+        Chain(index=2, answer=None, logprob=-1.0, n_tokens=1),
+    ]
+    decision = backward_spread(chains)
+    assert [(c.answer, c.members) for c in decision.clusters] == [("cold", (0,)), ("flu", (0, 1))]
+    assert (decision.n_chains, decision.n_answered) == (3, 2)
+    assert decision.vote_margin == pytest.approx(1 / 3)
+    assert decision == backward_spread(chains[::-1])
+
+
+def test_two_wordings_of_one_explanation_in_one_list_are_one_vote() -> None:
+    chains = [
+        Chain(index=0, part=i, answer=a, logprob=-0.5, n_tokens=1) for i, a in enumerate(["flu", "grippe"])
+    ]
+    decision = backward_spread(chains, same=lambda one, other: True)
+    assert [c.members for c in decision.clusters] == [(0,)]
+    assert decision.vote_margin == 1.0
+
+
+def test_the_same_part_of_a_chain_cannot_come_twice() -> None:
+    with pytest.raises(InvalidChainError, match="occurs twice"):
+        backward_spread([Chain(index=0, part=1, answer="a"), Chain(index=0, part=1, answer="b")])

@@ -10,6 +10,7 @@ import pytest
 
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.lanes import Lanes, Queue
+from verifiers.sandbox.protocol import Pool
 
 
 class Bed:
@@ -70,6 +71,30 @@ def test_a_lane_is_closed_when_its_use_fails() -> None:
     with pytest.raises(SandboxUnavailableError), lanes.lane(1):
         raise SandboxUnavailableError("gone")
     assert Bed.open == 0
+    lanes.close()
+
+
+def test_what_becomes_of_lanes_is_counted() -> None:
+    fails = iter([False, True, False, False])
+
+    def start(size: int) -> Bed:
+        if next(fails):
+            raise SandboxUnavailableError("no memory")
+        return Bed(size)
+
+    lanes = Lanes(start, usual=1, max_claims=9, max_lanes=2)
+    with lanes.lane(1):
+        assert (lanes.pool().n_busy, lanes.pool().n_warm) == (1, 0)
+        with pytest.raises(SandboxUnavailableError), lanes.lane(1):
+            pass
+    for _ in range(3):
+        with lanes.lane(1):
+            pass
+    with pytest.raises(SandboxUnavailableError), lanes.lane(1):
+        raise SandboxUnavailableError("gone")
+    with lanes.lane(1):
+        pass
+    assert lanes.pool() == Pool(n_warm=1, n_busy=0, n_started=2, n_not_started=1, n_broken=1, n_served=5)
     lanes.close()
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reasoner.chains import Chain
 from reasoner.decisions import Thresholds
 from reasoner.early_exit import Policy
+from reasoner.fitted import FittedMerge
 from worker.deciding import decide_task
+from worker.engines.cancellation import Cancellation
 from worker.engines.protocol import (
     Capabilities,
     ChainRequest,
@@ -23,10 +26,11 @@ from worker.engines.protocol import (
     Score,
     ScoreRequest,
 )
-from worker.errors import EngineFaultError, RequestRefusedError
+from worker.errors import EngineFaultError, RequestRefusedError, SamplingCancelledError
 from worker.exiting import simulate_exit
 from worker.sampling import Sampled, requests_of, sample_task
 from worker.submission.lines import TaskLine
+from worker.weights import EQUAL, PoolWeights
 
 
 class ScriptedEngine:
@@ -167,3 +171,87 @@ def test_recorded_chains_are_used_as_far_as_the_queue_would_have(answers: list[s
     full = decide_task(line, recorded, [], calibrated=Thresholds())
     exit_ = simulate_exit(policy, line, recorded, [], full=full, calibrated=Thresholds())
     assert exit_.chains_used == len(found.chains)
+
+
+ANSWERS = st.lists(
+    st.tuples(st.sampled_from("aab"), st.sampled_from(["m", "n"]), st.floats(-3.0, -0.01)),
+    min_size=8,
+    max_size=8,
+)
+FITS = st.builds(
+    lambda m, n, pair, none: FittedMerge(
+        models=("m", "n"), weights={"m": m, "n": n}, pairs={("m", "n"): pair}, none=none
+    ),
+    *[st.floats(-3.0, 6.0)] * 2,
+    *[st.floats(-3.0, 3.0)] * 2,
+)
+WEIGHTS = st.one_of(
+    st.just(EQUAL),
+    st.builds(PoolWeights, fitted=FITS),
+    st.builds(
+        lambda m, n: PoolWeights(model_weights={"m": m, "n": n}), st.floats(0.05, 20.0), st.floats(0.05, 20.0)
+    ),
+)
+
+
+class Pool(ScriptedEngine):
+    """Chains of two models with logprobs of their own."""
+
+    def __init__(self, said: Sequence[tuple[str, str, float]]) -> None:
+        super().__init__([answer for answer, _, _ in said])
+        self._said = said
+
+    def _chain(self, index: int) -> SampledChain:
+        _, model, mean = self._said[index]
+        return replace(super()._chain(index), model=model, logprob=10 * mean)
+
+
+@example(
+    said=[("a", "m", -0.1)] * 6 + [("b", "n", -0.1)] * 2,
+    weights=PoolWeights(model_weights={"m": 0.05, "n": 20.0}),
+    tau_conf=0.0,
+)
+@given(said=ANSWERS, weights=WEIGHTS, tau_conf=st.sampled_from([0.0, 0.3, 0.6]))
+def test_a_lossless_exit_changes_neither_answer_nor_abstention_whatever_the_models_are_worth(
+    said: list[tuple[str, str, float]], weights: PoolWeights, tau_conf: float
+) -> None:
+    line = TaskLine.model_validate(
+        {"custom_id": "t", "kind": "qa", "prompt": "?", "options": {"k": 8, "early_exit": "lossless"}}
+    )
+    thresholds = Thresholds(tau_conf=tau_conf)
+    found = sample_task(Pool(said), "t", line, thresholds=thresholds, weights=weights)
+    recorded = [
+        Chain(index=i, answer=answer, logprob=10 * mean, n_tokens=10, model=model)
+        for i, (answer, model, mean) in enumerate(said)
+    ]
+    early, full = (
+        decide_task(
+            line,
+            chains,
+            [],
+            calibrated=thresholds,
+            fitted=weights.fitted,
+            model_weights=weights.model_weights,
+        )
+        for chains in ([chain.as_chain() for chain in found.chains], recorded)
+    )
+    assert (early.answer, early.abstain) == (full.answer, full.abstain)
+
+
+def test_where_a_fit_decides_lossless_asks_for_every_chain() -> None:
+    fitted = FittedMerge(models=("m",), weights={"m": 1.0}, pairs={}, none=0.0)
+    line = TaskLine.model_validate({"custom_id": "t", "kind": "qa", "prompt": "?"})
+    found = sample_task(
+        ScriptedEngine("a"), "t", line, thresholds=Thresholds(), weights=PoolWeights(fitted=fitted)
+    )
+    assert len(found.chains) == 8
+    assert len(sampled(ScriptedEngine("a")).chains) < 8
+
+
+def test_chains_that_are_no_longer_wanted_are_not_asked_for() -> None:
+    engine, cancellation = ScriptedEngine("ab"), Cancellation()
+    cancellation.give()
+    line = TaskLine.model_validate({"custom_id": "t", "kind": "qa", "prompt": "?"})
+    with pytest.raises(SamplingCancelledError):
+        sample_task(engine, "t", line, thresholds=Thresholds(), cancellation=cancellation)
+    assert engine.asked == []

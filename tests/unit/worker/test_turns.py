@@ -16,6 +16,7 @@ from worker.turns import (
     Waiting,
     next_window,
     take_turns,
+    take_turns_from,
 )
 
 TENANTS = ("a", "b", "c")
@@ -95,6 +96,53 @@ def test_no_limit_is_exceeded_and_what_was_spent_is_told(
     for bucket, n in tokens.items():
         assert used[bucket] <= n
         assert turns.spent.get(bucket, 0) == used[bucket]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(TENANTS), st.integers(3, 5), st.sampled_from("mn")), max_size=400),
+    st.integers(0, 300),
+    outs,
+    st.dictionaries(st.sampled_from([("tenant", "a"), ("model", "m")]), st.floats(0, 90)),
+)
+def test_reading_a_part_of_each_group_chooses_the_same(
+    rows: list[tuple[str, int, str]],
+    room: int,
+    out: dict[tuple[str, int], int],
+    tokens: dict[tuple[str, str], float],
+) -> None:
+    waiting = [
+        # The first fifty have waited for so long that they rose by one.
+        Waiting(id=UUID(int=i), tenant=tenant, model=model, written=written, priority=written + (i < 50))
+        for i, (tenant, written, model) in enumerate(rows)
+    ]
+    n_read = []
+
+    def read(n: int) -> list[Waiting]:
+        n_read.append(n)
+        seen: Counter[tuple[str, str, int]] = Counter()
+        heads = []
+        for one in waiting:
+            group = one.tenant, one.model, one.written
+            seen[group] += 1
+            if seen[group] <= n:
+                heads.append(one)
+        return heads
+
+    standing = Standing(room=room, out=out, tokens=tokens)
+    assert take_turns_from(read, standing) == take_turns(waiting, standing)
+    assert max(n_read) <= max(room, GUARANTEED)
+
+
+def test_many_tenants_are_not_read_for_a_room_each() -> None:
+    tenants = [many(500, str(n), start=1000 * n) for n in range(50)]
+    n_read = []
+
+    def read(n: int) -> list[Waiting]:
+        n_read.append(n)
+        return [one for line in tenants for one in line[:n]]
+
+    assert len(take_turns_from(read, Standing(room=1500)).chosen) == 50 * GUARANTEED
+    assert n_read == [GUARANTEED, 4 * GUARANTEED]
 
 
 def test_a_small_batch_is_not_delayed_by_a_large_one_of_somebody_else() -> None:

@@ -1,7 +1,7 @@
 """What a decision was made by and from; how verdicts compare with the truth, kept with the gradings.
 
-Revision: 0009_replay
-Revises: 0005_calibration_nights
+Revision: 0011_replay
+Revises: 0010_search
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0009_replay"
-down_revision = "0005_calibration_nights"
+revision = "0011_replay"
+down_revision = "0010_search"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,170 @@
+"""Real workers stopped warm, softly and hard, in the middle of their work: nothing is lost and nothing done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.soak.audit import violations
+from benchmarks.soak.proxy import until
+from benchmarks.soak.worker import SLOW
+from tests.integration.bench import query
+from worker.app import make_app
+from worker.publisher import CeleryPublisher
+from worker.settings import Settings
+from worker.store.transactions import Store
+from worker.submitting import submit
+from worker.supervisor import worker_environment
+
+pytestmark = pytest.mark.services
+ROOT = Path(__file__).parents[2]
+ROLES = ("generate", "verify.math,generate.given", "decide,reconcile", "beat")
+ALL = "generate,verify.math,decide,reconcile"
+N_TASKS = 40
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
+    """Start a worker of some queues, each as if on a machine of its own; ready when it takes messages."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(queues: str, **changes: str) -> subprocess.Popen[bytes]:
+        state_dir = tmp_path / f"machine {len(started)}"
+        state_dir.mkdir()
+        own = replace(
+            settings,
+            state_dir=state_dir,
+            engine="replay",
+            replay_file=tmp_path / "recording.jsonl",
+            ready_file=state_dir / "ready",
+        )
+        command = [sys.executable, "-m", "benchmarks.soak.worker", "worker", "--queues", queues]
+        environment = worker_environment(own, os.environ) | changes
+        with (tmp_path / "workers.log").open("ab") as log:
+            started.append(subprocess.Popen(command, env=environment, cwd=ROOT, stderr=log, stdout=log))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def publisher(settings: Settings) -> CeleryPublisher:
+    assert settings.broker_url is not None
+    return CeleryPublisher(make_app(settings.broker_url), message_tasks=2)
+
+
+@pytest.fixture
+def send(settings: Settings, store: Store, publisher: CeleryPublisher, tmp_path: Path) -> Callable[..., None]:
+    def submit_all(*lines: dict[str, Any]) -> None:
+        with (tmp_path / "recording.jsonl").open("w") as recording:
+            for line in lines:
+                chains = [{"text": r"\boxed{4}", "logprob": -1.0, "n_tokens": 1}] * 2
+                recording.write(json.dumps({"prompt": line["prompt"], "chains": chains}) + "\n")
+        file = tmp_path / "tasks.jsonl"
+        file.write_text("\n".join(json.dumps(line) for line in lines))
+        with file.open("rb") as stream:
+            submit(store, publisher, stream, file="t", error_file=tmp_path / "e", settings=settings)
+
+    return submit_all
+
+
+def line(number: int, prompt: str) -> dict[str, Any]:
+    return {
+        "custom_id": str(number),
+        "kind": "math",
+        "prompt": prompt,
+        "options": {"k": 2, "equivalence": "exact", "early_exit": "none"},
+        "verify": [{"verifier": "math", "reference": "4"}],
+    }
+
+
+def n_finished(store: Store) -> int:
+    return int(query(store, "SELECT count(*) FROM tasks WHERE finished_at IS NOT NULL")[0][0])
+
+
+def n_again(store: Store) -> int:
+    return int(query(store, "SELECT count(*) FROM task_events WHERE why LIKE 'taken again%'")[0][0])
+
+
+def test_every_role_stopped_in_each_way_loses_nothing_and_does_nothing_twice(
+    start: Start, send: Callable[..., None], store: Store, settings: Settings
+) -> None:
+    send(*(line(i, f"number {i}") for i in range(N_TASKS)))
+    for n, (how, codes) in enumerate(
+        [(signal.SIGTERM, {0}), (signal.SIGQUIT, {0}), (signal.SIGKILL, {-signal.SIGKILL})]
+    ):
+        processes = [start(role, MERGEREASONER_MESSAGE_TASKS="1") for role in ROLES]
+        until(lambda n=n: n_finished(store) > 8 * n, "some are done", patience_s=90)  # type: ignore[misc]
+        before = n_again(store)
+        for process in processes:
+            process.send_signal(how)
+        assert {process.wait(60) for process in processes} == codes  # bounded, and none of them complains
+        if how is not signal.SIGKILL:
+            held = query(store, "SELECT id FROM tasks WHERE lease_until IS NOT NULL AND finished_at IS NULL")
+            assert (held, n_again(store)) == ([], before)  # what was at work was finished
+    start(ALL)
+    start("beat")
+    until(lambda: n_finished(store) == N_TASKS, "the rest is done", patience_s=120)
+    assert violations(store) == {}
+
+
+def test_a_soft_stop_gives_back_what_takes_too_long_and_it_is_no_delivery(
+    start: Start, send: Callable[..., None], publisher: CeleryPublisher, store: Store
+) -> None:
+    send(line(0, f"{SLOW} 0"))
+    process = start(ALL, MERGEREASONER_SOFT_STOP_S="0.2", SOAK_SLOW_S="100")
+    until(woken(publisher, lambda: at_work(store)), "somebody is at work", patience_s=90)
+    process.send_signal(signal.SIGQUIT)
+    assert process.wait(60) == 1
+    (row,) = query(store, "SELECT state, holder, deliveries, published_at FROM tasks")
+    assert tuple(row) == ("generating", None, 0, None)  # at once, and not when the lease has run out
+    start(
+        ALL, MERGEREASONER_MAX_DELIVERIES="1", SOAK_SLOW_S="0.1"
+    )  # were the stop a delivery, the task would be parked
+    until(woken(publisher, lambda: n_finished(store)), "it is done at last", patience_s=120)
+    assert violations(store) == {}
+    again = query(store, "SELECT why FROM task_events WHERE from_state = to_state")
+    assert [row.why for row in again] == ["its worker was stopped"]
+
+
+def test_each_further_signal_is_a_step_harder(
+    start: Start, send: Callable[..., None], publisher: CeleryPublisher, store: Store
+) -> None:
+    send(line(0, f"{SLOW} 0"))
+    process = start(ALL, MERGEREASONER_SOFT_STOP_S="100", SOAK_SLOW_S="100")
+    until(woken(publisher, lambda: at_work(store)), "somebody is at work", patience_s=90)
+    for _ in range(3):  # warm, soft, at once: long before the stage or a soft stop is over
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        signal.sigtimedwait([], 0.1)
+    assert process.wait(60) == 1
+    assert not at_work(store)
+    assert n_finished(store) == 0
+
+
+def woken(publisher: CeleryPublisher, condition: Callable[[], object]) -> Callable[[], object]:
+    """Return the condition, with a sweep asked for whenever it is looked at: so no clock is needed."""
+
+    def look() -> object:
+        publisher.wake()
+        return condition()
+
+    return look
+
+
+def at_work(store: Store) -> bool:
+    return bool(query(store, "SELECT 1 FROM tasks WHERE state = 'generating' AND lease_until > now()"))
