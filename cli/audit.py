@@ -10,6 +10,7 @@ import typer
 from cli.connection import current_settings, reading
 from cli.console import JsonFlag, print_json, told
 from cli.finding import find, queries, reindex_command
+from cli.replay import replay_command
 from cli.stats import stats
 from cli.story import costs_of, tell
 from worker.store.chains import StoredChain
@@ -20,6 +21,9 @@ audit.command()(find)
 audit.command()(queries)
 audit.command()(stats)
 audit.command("reindex")(reindex_command)
+
+
+audit.command("replay")(replay_command)
 
 
 @audit.callback()

@@ -14,7 +14,17 @@ from rich.table import Column, Table
 
 from cli.connection import current_settings, reading
 from cli.console import Exit, JsonFlag, err, fail, out, plain, print_json, shown, told
-from worker.calibrating import Night, Plan, as_recorded, plan_of, reproduce, run_night
+from cli.rates import rates_json, rates_table
+from worker.calibrating import (
+    Night,
+    Plan,
+    as_recorded,
+    plan_of,
+    rates_as_recorded,
+    reproduce,
+    run_night,
+)
+from worker.grading import WHY_NOT_SPREAD
 from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
 from worker.settings import Settings
@@ -78,6 +88,7 @@ def run(
         if time is not None:
             night = reproduce(store, judges, tenant=settings.tenant, plan=plan, as_of=time, domain=of)
             recorded = {one.id: as_recorded(store, one, tenant=settings.tenant) for one in night.calibrations}
+            rates_recorded = rates_as_recorded(store, night, tenant=settings.tenant)
         else:
             night = run_night(
                 store,
@@ -89,9 +100,9 @@ def run(
                 dry_run=dry_run,
                 activate=not hold,
             )
-            recorded = {}
+            recorded, rates_recorded = {}, None
     written = "" if time is not None or dry_run else "held" if hold else "active"
-    _tell_night(night, written, recorded, as_json=as_json)
+    _tell_night(night, written, recorded, rates_recorded, as_json=as_json)
     raise typer.Exit(Exit.SOME_FAILED if night.counts["ungradable"] else Exit.OK)
 
 
@@ -195,7 +206,17 @@ def _changed(plan: Plan, policy: Mapping[str, float | None], window_days: float 
     return replace(plan, policy=replace(plan.policy, **given), window_days=window_days or plan.window_days)
 
 
-def _tell_night(night: Night, written: str, recorded: Mapping[UUID, bool | None], *, as_json: bool) -> None:
+RECORDED = {None: "not on record", True: "as it stands on record", False: "DIFFERS from the record"}
+
+
+def _tell_night(
+    night: Night,
+    written: str,
+    recorded: Mapping[UUID, bool | None],
+    rates_recorded: bool | None,
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
         print_json(
             {
@@ -204,13 +225,21 @@ def _tell_night(night: Night, written: str, recorded: Mapping[UUID, bool | None]
                 "plan": night.plan.to_json(),
                 "counts": night.counts,
                 "calibrations": [_as_json(one, written, recorded) for one in night.calibrations],
+                "verifiers": rates_json(night.rates),
+                "not_calibrated": {"spread": WHY_NOT_SPREAD} if night.counts["spread"] else {},
             }
+            | ({"verifiers_as_recorded": rates_recorded} if recorded else {})
         )
         return
     out.print(plain(f"as of {night.as_of.isoformat()}"), soft_wrap=True)
+    if n_spread := night.counts["spread"]:
+        out.print(f"{n_spread} labelled decisions of SPREAD teach nothing: {WHY_NOT_SPREAD}", soft_wrap=True)
     if not night.calibrations:
+        of_merge = " of MERGE" if night.counts["spread"] else ""
         out.print(
-            "no decision has a label yet: give task lines a label, or send labels with `merge-reasoner label`"
+            f"no decision{of_merge} has a label yet: give task lines a label, or send labels with "
+            "`merge-reasoner label`",
+            soft_wrap=True,
         )
         return
     table = Table(
@@ -234,8 +263,13 @@ def _tell_night(night: Night, written: str, recorded: Mapping[UUID, bool | None]
         if one.why:
             out.print(plain(f"{one.domain or 'all'}: {one.why}"), soft_wrap=True)
         if one.id in recorded:
-            word = {None: "not on record", True: "as it stands on record", False: "DIFFERS from the record"}
-            out.print(plain(f"{one.domain or 'all'}: {word[recorded[one.id]]} ({one.id})"), soft_wrap=True)
+            out.print(
+                plain(f"{one.domain or 'all'}: {RECORDED[recorded[one.id]]} ({one.id})"), soft_wrap=True
+            )
+    if night.rates:
+        out.print(rates_table(night.rates))
+    if recorded:
+        out.print(f"verifiers: {RECORDED[rates_recorded]}")
 
 
 def _status(one: NewCalibration, written: str) -> str:

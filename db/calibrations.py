@@ -91,7 +91,8 @@ SELECT * FROM calibration_runs WHERE tenant = :tenant AND as_of = :as_of AND err
 # Everything before it was graded completely; a day more is looked at, for transactions that were open then.
 GRADED_THROUGH = text("""
 SELECT max(started_at) - interval '1 day' FROM calibration_runs
-WHERE tenant = :tenant AND finished_at IS NOT NULL AND error IS NULL AND counts @> '{"ungradable": 0}'
+WHERE tenant = :tenant AND finished_at IS NOT NULL AND error IS NULL AND form = :form
+  AND counts @> '{"ungradable": 0}'
 """)
 
 FINISH_RUN = text("""

@@ -6,10 +6,9 @@ from sqlalchemy import text
 
 # A task that lost its chains keeps the gradings it had: made again, they would be made of nothing.
 _DUE = """
-  AND EXISTS (SELECT FROM tasks t WHERE t.id = x.task_id AND t.mode = 'merge')
   AND EXISTS (SELECT FROM decisions d WHERE d.task_id = x.task_id)
   AND NOT EXISTS (SELECT FROM pruned_tasks p WHERE p.task_id = x.task_id)
-  AND NOT EXISTS (SELECT FROM gradings g WHERE g.task_id = x.task_id
+  AND NOT EXISTS (SELECT FROM gradings g WHERE g.task_id = x.task_id AND g.form = :form
                   AND g.n_decisions = (SELECT count(*) FROM decisions d WHERE d.task_id = x.task_id)
                   AND g.n_labels = (SELECT count(*) FROM labels l WHERE l.task_id = x.task_id))
 ORDER BY x.task_id LIMIT :n
@@ -45,6 +44,11 @@ SELECT task_id, id, at, recorded_at, answers, correct, decision_id FROM labels W
 ORDER BY task_id, at, id
 """)
 
+VERDICTS_OF = text("""
+SELECT task_id, candidate, verifier, version, outcome, created_at FROM verdicts
+WHERE task_id = ANY(:ids) AND candidate LIKE 'answer:%'
+""")
+
 FORGET = text("DELETE FROM gradings WHERE task_id = ANY(:ids)")
 
 _IN_FORCE = """
@@ -52,20 +56,60 @@ _IN_FORCE = """
   AND decided_at > :window_from AND decided_at <= :as_of
 """
 
-_WINDOW = (
+_GRADED = (
     """
-SELECT task_id, decision_id, label_id, decided_at, domain, correct, answerable, confidence, vote_margin, truth, masses,
-       right_chains, wrong_chains, jsonb_array_length(models) AS n_models, weighted
 FROM gradings WHERE tenant = :tenant AND grade = 'graded'
 """
     + _IN_FORCE
 )
 
-_NEWEST = "ORDER BY decided_at DESC, decision_id DESC LIMIT :n"
+_NEWEST = "ORDER BY decided_at DESC, decision_id DESC"
 
-WINDOW_OF_DOMAIN = text(f"{_WINDOW} AND domain = :domain {_NEWEST}")
+_ROWS = f"""
+SELECT task_id, decision_id, label_id, decided_at, domain, correct, answerable, confidence, vote_margin, truth, masses,
+       right_chains, wrong_chains, jsonb_array_length(models) AS n_models, weighted
+{_GRADED}
+"""
 
-WINDOW_OF_ALL = text(f"{_WINDOW} {_NEWEST}")
+WINDOW_OF_DOMAIN = text(f"{_ROWS} AND domain = :domain {_NEWEST} LIMIT :n")
+
+WINDOW_OF_ALL = text(f"{_ROWS} {_NEWEST} LIMIT :n")
+
+
+def _column(of: str) -> str:
+    return f"array_send(array_agg({of} {_NEWEST}))"
+
+
+# The same window as one row of columns in the server's binary form, newest first, which NumPy reads as they are. All
+# have the order of the index that the rows come from, so that nothing is sorted (from Postgres 16 on).
+_COLUMNS = f"""
+SELECT count(*) AS n, coalesce(max(n_models), 0) AS n_models, coalesce(bool_or(weighted), false) AS weighted,
+       {_column("correct")} AS correct, {_column("answerable")} AS answerable, {_column("confidence")} AS confidence,
+       {_column("vote_margin")} AS vote_margin, {_column("coalesce(truth, -1)")} AS truth,
+       {_column("n_right")} AS n_right, {_column("n_wrong")} AS n_wrong, {_column("cardinality(masses)")} AS n_masses,
+       string_agg(array_send(masses), ''::bytea {_NEWEST}) AS masses,
+       string_agg(uuid_send(decision_id) || uuid_send(label_id), ''::bytea {_NEWEST}) AS ids
+FROM (SELECT decided_at, decision_id, label_id, correct, answerable, confidence, vote_margin, truth::int4 AS truth,
+             masses, cardinality(right_chains) AS n_right, cardinality(wrong_chains) AS n_wrong,
+             jsonb_array_length(models) AS n_models, weighted
+"""  # noqa: S608 (made of constants)
+
+COLUMNS_OF_DOMAIN = text(f"{_COLUMNS} {_GRADED} AND domain = :domain {_NEWEST} LIMIT :n) newest")
+
+COLUMNS_OF_ALL = text(f"{_COLUMNS} {_GRADED} {_NEWEST} LIMIT :n) newest")
+
+VERDICT_COUNTS = text(
+    f"""
+SELECT d.domain, v ->> 0 AS verifier, v ->> 1 AS version, sum((v ->> 2)::int) AS right_confirmed,
+       sum((v ->> 3)::int) AS right_refuted, sum((v ->> 4)::int) AS right_abstained,
+       sum((v ->> 5)::int) AS wrong_confirmed, sum((v ->> 6)::int) AS wrong_refuted,
+       sum((v ->> 7)::int) AS wrong_abstained
+FROM unnest(CAST(:domains AS text[])) AS d (domain)
+CROSS JOIN LATERAL (SELECT verdicts {_GRADED} AND gradings.domain = d.domain {_NEWEST} LIMIT :n) newest
+CROSS JOIN LATERAL jsonb_array_elements(newest.verdicts) AS v
+GROUP BY 1, 2, 3
+"""  # noqa: S608 (made of constants)
+)
 
 # A walk along the index: one step a domain, however many rows each has.
 DOMAINS = text("""

@@ -100,6 +100,12 @@ class DecisionRow(Base):
     """Fingerprint of the rules, thresholds and relation in force (sha256 prefix)."""
 
     code_version: Mapped[str]
+    method_version: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
+    """Of the method: code of another version may decide the same record otherwise."""
+
+    inputs: Mapped[str | None]
+    """Fingerprint of which chains and verdicts it rests on (sha256 prefix); null in rows older than the column."""
+
     attempt: Mapped[int]
     created_at: Mapped[CreatedAt]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Index, Integer
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, CreatedAt, Id, Tenant
@@ -39,4 +41,7 @@ class VerifierRatesRow(Base):
     wrong_confirmed: Mapped[int] = mapped_column(Integer)
     wrong_refuted: Mapped[int] = mapped_column(Integer)
     wrong_abstained: Mapped[int] = mapped_column(Integer)
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("calibration_runs.id"), index=True)
+    """The night that measured; null when it was the command."""
+
     measured_at: Mapped[CreatedAt]

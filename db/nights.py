@@ -24,7 +24,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import At, Base, CreatedAt, Id, Json, Tenant
 from db.models import one_of
 
-GRADES = ("graded", "unknown", "conflicting")
+FORM = 2
+"""Of gradings as they are made; what was graded in an older form is graded once more."""
+
+GRADES = ("graded", "unknown", "conflicting", "spread")
 
 
 class CalibrationRunRow(Base):
@@ -44,6 +47,8 @@ class CalibrationRunRow(Base):
     finished_at: Mapped[At | None]
     error: Mapped[str | None]
     counts: Mapped[Json] = mapped_column(server_default=sql("'{}'::jsonb"))
+    form: Mapped[int] = mapped_column(SmallInteger, server_default=sql("2"))
+    """Of the gradings it made."""
 
 
 class CalibrationEventRow(Base):
@@ -72,6 +77,8 @@ class GradingRow(Base):
     __table_args__ = (
         CheckConstraint(one_of("grade", GRADES), name="grade_known"),
         Index("ix_gradings_window", "tenant", "domain", sql("decided_at DESC"), sql("decision_id DESC")),
+        # What a night leaves out is little, and counted without reading the rest.
+        Index("ix_gradings_left_out", "tenant", "decided_at", postgresql_where=sql("grade <> 'graded'")),
         Index("ix_gradings_tenant_window", "tenant", sql("decided_at DESC"), sql("decision_id DESC")),
     )
 
@@ -88,7 +95,8 @@ class GradingRow(Base):
     label_id: Mapped[UUID]
     decided_at: Mapped[At]
     grade: Mapped[str]
-    """``unknown``: it cannot be told whether the answer is right; ``conflicting``: two sources differ."""
+    """``unknown``: it cannot be told whether the answer is right; ``conflicting``: two sources differ; ``spread``:
+    a decision of SPREAD, of which no thresholds are learned."""
 
     correct: Mapped[bool | None] = mapped_column(Boolean)
     answerable: Mapped[bool] = mapped_column(server_default=sql("false"))
@@ -107,6 +115,12 @@ class GradingRow(Base):
 
     weighted: Mapped[bool] = mapped_column(server_default=sql("false"))
     """Whether the masses came from weights that an earlier calibration had fitted."""
+
+    verdicts: Mapped[list[Any]] = mapped_column(JSONB, server_default=sql("'[]'::jsonb"))
+    """Per verifier: name, version and the six counts of ``VerifierRates``, of the verdicts the decision rests on."""
+
+    form: Mapped[int] = mapped_column(SmallInteger, server_default=sql("2"))
+    """Of this row; what was graded in an older form is due again."""
 
     n_decisions: Mapped[int] = mapped_column(Integer)
     n_labels: Mapped[int] = mapped_column(Integer)

@@ -10,7 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reasoner.errors import InsufficientCalibrationDataError, InvalidRuleError
+
+Counts = NDArray[np.int64] | NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,15 +139,33 @@ def measure(correct: Sequence[Sequence[bool]]) -> Measured:
     Raises:
         InsufficientCalibrationDataError: No task has a chain.
     """
-    tasks = [task for task in correct if len(task)]
-    if not tasks:
+    return measure_counts(
+        np.array([sum(task) for task in correct], dtype=np.int64),
+        np.array([len(task) for task in correct], dtype=np.int64),
+    )
+
+
+def measure_counts(right: Counts, chains: Counts) -> Measured:
+    """Return what ``measure`` does from how many chains of each task were right, and how many there were.
+
+    Raises:
+        InsufficientCalibrationDataError: No task has a chain.
+    """
+    right, chains = right[chains > 0], chains[chains > 0]
+    if not len(chains):
         raise InsufficientCalibrationDataError("no labelled task has a chain")
-    p = math.fsum(sum(task) / len(task) for task in tasks) / len(tasks)
-    paired = [task for task in tasks if len(task) > 1]
-    if not paired or p in {0.0, 1.0}:
-        return Measured(p=p, rho=0.0, n_tasks=len(tasks))
-    of_paired = math.fsum(sum(task) / len(task) for task in paired) / len(paired)
-    both = math.fsum(sum(t) * (sum(t) - 1) / (len(t) * (len(t) - 1)) for t in paired) / len(paired)
+    shares = right / chains
+    p = _mean(shares)
+    paired = chains > 1
+    if not paired.any() or p in {0.0, 1.0}:
+        return Measured(p=p, rho=0.0, n_tasks=len(chains))
+    s, n = right[paired], chains[paired]
+    of_paired = _mean(shares[paired])
+    both = _mean(s * (s - 1) / (n * (n - 1)))
     spread = of_paired * (1 - of_paired)
     rho = (both - of_paired**2) / spread if spread else 0.0
-    return Measured(p=p, rho=min(1.0, rho), n_tasks=len(tasks))
+    return Measured(p=p, rho=min(1.0, rho), n_tasks=len(chains))
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return math.fsum(values.tolist()) / len(values)

@@ -33,7 +33,38 @@ class LabelledPosterior:
         return 0.0 if self.truth is None else self.posterior[self.truth]
 
 
-def conformal_quantile(scores: Sequence[float], *, alpha: float) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Posteriors:
+    """The posteriors of many tasks."""
+
+    masses: Floats
+    """Of all answers of all tasks."""
+
+    of_truth: Floats
+    """Of each task's truth; 0 when it was not among the answers."""
+
+    @classmethod
+    def of(cls, tasks: Tasks) -> Posteriors:
+        """Return the tasks' posteriors; what are posteriors already is returned as it is."""
+        if isinstance(tasks, Posteriors):
+            return tasks
+        return cls(
+            masses=np.array([p for task in tasks for p in task.posterior], dtype=np.float64),
+            of_truth=np.array([task.of_truth for task in tasks], dtype=np.float64),
+        )
+
+    def ascending(self) -> Posteriors:
+        """Return the same in ascending order, which whoever looks for a quantile again and again finds sooner."""
+        return Posteriors(masses=np.sort(self.masses), of_truth=np.sort(self.of_truth))
+
+    def __len__(self) -> int:
+        return len(self.of_truth)
+
+
+Tasks = Posteriors | Sequence[LabelledPosterior]
+
+
+def conformal_quantile(scores: Sequence[float] | Floats, *, alpha: float) -> float:
     """Return the ceil((n + 1) alpha)-th smallest score: a new exchangeable one is <= it with chance >= alpha.
 
     Infinity when n is too small for alpha to be promised, n + 1 < 1 / (1 - alpha).
@@ -42,17 +73,18 @@ def conformal_quantile(scores: Sequence[float], *, alpha: float) -> float:
         InsufficientCalibrationDataError: There is no score.
         InvalidRuleError: ``alpha`` outside (0, 1), or a score is NaN.
     """
-    if not scores:
+    if not len(scores):
         raise InsufficientCalibrationDataError("a quantile needs at least one labelled decision")
     if not 0.0 < alpha < 1.0:
         raise InvalidRuleError(f"alpha must lie inside (0, 1), not {alpha}")
-    if any(math.isnan(score) for score in scores):
+    found = np.asarray(scores, dtype=np.float64)
+    if np.isnan(found).any():
         raise InvalidRuleError("a score is NaN")
-    rank = math.ceil((len(scores) + 1) * alpha - 1e-9)  # 10 * 0.9 is 9, whatever floats make of it
-    return sorted(scores)[rank - 1] if rank <= len(scores) else math.inf
+    rank = math.ceil((len(found) + 1) * alpha - 1e-9)  # 10 * 0.9 is 9, whatever floats make of it
+    return float(np.partition(found, rank - 1)[rank - 1]) if rank <= len(found) else math.inf
 
 
-def conformal_lambda(tasks: Sequence[LabelledPosterior], *, alpha: float) -> float:
+def conformal_lambda(tasks: Tasks, *, alpha: float) -> float:
     """Return the lambda whose threshold set covers the truth with chance >= alpha (split conformal).
 
     lambda is the conformal quantile of the truth's posterior, from below. It is 0, everything, when n is too
@@ -63,19 +95,19 @@ def conformal_lambda(tasks: Sequence[LabelledPosterior], *, alpha: float) -> flo
         InsufficientCalibrationDataError: There is no task.
         InvalidRuleError: ``alpha`` outside (0, 1).
     """
-    quantile = conformal_quantile([-task.of_truth for task in tasks], alpha=alpha)
+    quantile = conformal_quantile(-Posteriors.of(tasks).of_truth, alpha=alpha)
     return max(0.0, -quantile) if math.isfinite(quantile) else 0.0
 
 
-def coverage_ceiling(tasks: Sequence[LabelledPosterior]) -> float:
+def coverage_ceiling(tasks: Tasks) -> float:
     """Return the share of tasks whose truth is among the answers: no lambda covers more.
 
     Raises:
         InsufficientCalibrationDataError: There is no task.
     """
-    if not tasks:
+    if not len(tasks):
         raise InsufficientCalibrationDataError("coverage needs at least one labelled decision")
-    return sum(task.of_truth > 0.0 for task in tasks) / len(tasks)
+    return int(np.count_nonzero(Posteriors.of(tasks).of_truth > 0.0)) / len(tasks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +121,10 @@ class LambdaPoint:
     def risk(self, size_cost: float) -> float:
         """Return the empirical R: share of truths missed plus ``size_cost`` times the mean set size."""
         return 1.0 - self.coverage + size_cost * self.mean_size
+
+    def to_json(self) -> dict[str, float]:
+        """Return JSON values; there are hundreds in a night, and ``asdict`` takes its time."""
+        return {"lambda_": self.lambda_, "coverage": self.coverage, "mean_size": self.mean_size}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +152,7 @@ class LambdaTable:
         return self.point(int(feasible[np.flatnonzero(risk == risk.min())[-1]]))
 
 
-def lambda_table(tasks: Sequence[LabelledPosterior]) -> LambdaTable:
+def lambda_table(tasks: Tasks) -> LambdaTable:
     """Return coverage and mean set size at every lambda where a set changes, 0 included.
 
     A member of mass 0 is in no set, not even at lambda 0: it was underflow or refuted.
@@ -124,10 +160,11 @@ def lambda_table(tasks: Sequence[LabelledPosterior]) -> LambdaTable:
     Raises:
         InsufficientCalibrationDataError: There is no task.
     """
-    if not tasks:
+    if not len(tasks):
         raise InsufficientCalibrationDataError("a curve needs at least one labelled decision")
-    masses = np.sort(np.array([p for task in tasks for p in task.posterior if p > 0.0], dtype=np.float64))
-    truths = np.sort(np.array([t for task in tasks if (t := task.of_truth) > 0.0], dtype=np.float64))
+    found = Posteriors.of(tasks)
+    masses = np.sort(found.masses[found.masses > 0.0])
+    truths = np.sort(found.of_truth[found.of_truth > 0.0])
     lambdas = np.unique(np.concatenate([[0.0], masses]))
     return LambdaTable(
         lambda_=lambdas,
@@ -136,7 +173,7 @@ def lambda_table(tasks: Sequence[LabelledPosterior]) -> LambdaTable:
     )
 
 
-def lambda_curve(tasks: Sequence[LabelledPosterior]) -> list[LambdaPoint]:
+def lambda_curve(tasks: Tasks) -> list[LambdaPoint]:
     """Return the points of ``lambda_table``, lambda ascending.
 
     Raises:
@@ -146,9 +183,7 @@ def lambda_curve(tasks: Sequence[LabelledPosterior]) -> list[LambdaPoint]:
     return [table.point(i) for i in range(len(table.lambda_))]
 
 
-def empirical_lambda(
-    tasks: Sequence[LabelledPosterior], *, alpha: float, size_cost: float = 0.3
-) -> LambdaPoint | None:
+def empirical_lambda(tasks: Tasks, *, alpha: float, size_cost: float = 0.3) -> LambdaPoint | None:
     """Return argmin R subject to empirical coverage >= alpha (eq. 40), the largest lambda of equals.
 
     The cost of a member is held fixed (the paper's 0.3) while lambda, where the set is cut, varies. Were the cost
@@ -170,9 +205,41 @@ class RiskPoint:
     answered_share: float
     selective_risk: float
 
+    def to_json(self) -> dict[str, float]:
+        """Return JSON values."""
+        return {
+            "confidence": self.confidence,
+            "answered_share": self.answered_share,
+            "selective_risk": self.selective_risk,
+        }
 
-def risk_coverage_curve(confidences: Sequence[float], correct: Sequence[bool]) -> list[RiskPoint]:
-    """Return the selective risk at every confidence where it can change, highest confidence first.
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RiskTable:
+    """The risk at every confidence where it can change; arrays of one length, highest confidence first."""
+
+    confidence: Floats
+    answered: NDArray[np.int64]
+    errors: NDArray[np.int64]
+    n_tasks: int
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+    def point(self, i: int) -> RiskPoint:
+        """Return the i-th."""
+        answered = int(self.answered[i])
+        return RiskPoint(
+            confidence=float(self.confidence[i]),
+            answered_share=answered / self.n_tasks,
+            selective_risk=int(self.errors[i]) / answered,
+        )
+
+
+def risk_table(
+    confidences: Sequence[float] | Floats, correct: Sequence[bool] | NDArray[np.bool_]
+) -> RiskTable:
+    """Return the selective risk at every confidence where it can change.
 
     Equal confidences are answered together or not at all, since no threshold can part them.
 
@@ -180,18 +247,36 @@ def risk_coverage_curve(confidences: Sequence[float], correct: Sequence[bool]) -
         InsufficientCalibrationDataError: There is no task.
         InvalidRuleError: The two differ in length, or a confidence is NaN.
     """
-    points, answered, errors = [], 0, 0
-    for confidence, group in _by_confidence(confidences, correct):
-        answered += len(group)
-        errors += len(group) - sum(group)
-        points.append(
-            RiskPoint(
-                confidence=confidence,
-                answered_share=answered / len(correct),
-                selective_risk=errors / answered,
-            )
-        )
-    return points
+    found, right = np.asarray(confidences, dtype=np.float64), np.asarray(correct, dtype=np.bool_)
+    if len(found) != len(right):
+        raise InvalidRuleError(f"{len(found)} confidences for {len(right)} tasks")
+    if not len(right):
+        raise InsufficientCalibrationDataError("a curve needs at least one labelled decision")
+    if np.isnan(found).any():
+        raise InvalidRuleError("a confidence is NaN")
+    order = np.argsort(-found, kind="stable")
+    ranked = found[order]
+    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], [True]))  # of each group of equals
+    errors = np.cumsum(~right[order])
+    return RiskTable(
+        confidence=ranked[last],
+        answered=(last + 1).astype(np.int64),
+        errors=errors[last].astype(np.int64),
+        n_tasks=len(right),
+    )
+
+
+def risk_coverage_curve(
+    confidences: Sequence[float] | Floats, correct: Sequence[bool] | NDArray[np.bool_]
+) -> list[RiskPoint]:
+    """Return the points of ``risk_table``, highest confidence first.
+
+    Raises:
+        InsufficientCalibrationDataError: There is no task.
+        InvalidRuleError: The two differ in length, or a confidence is NaN.
+    """
+    table = risk_table(confidences, correct)
+    return [table.point(i) for i in range(len(table))]
 
 
 def aurc(confidences: Sequence[float], correct: Sequence[bool]) -> float:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+
+import numpy as np
 
 from reasoner.calibration import (
-    LabelledPosterior,
     LambdaPoint,
+    Posteriors,
     RiskPoint,
     conformal_lambda,
     coverage_ceiling,
     lambda_table,
-    risk_coverage_curve,
+    risk_table,
 )
 from reasoner.decisions import Thresholds
 from reasoner.drift import DriftTest, drift_tests
@@ -27,15 +27,13 @@ from reasoner.guards import (
     held_out_alarms,
     risk_alarm,
 )
-from reasoner.labelled_decision import LabelledDecision
+from reasoner.labelled_table import Labelled, LabelledTable
 from reasoner.performance import Performance, perform
 from reasoner.reliability import ReliabilityBin, over_time, reliability
 from reasoner.selective import Certified, certify, least_abstaining
 
 CURVE_POINTS = 200
 TARGETS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +95,7 @@ def split(n: int, policy: Policy) -> int:
 
 
 def fit_candidate(
-    decisions: Sequence[LabelledDecision],
+    decisions: Labelled,
     policy: Policy,
     *,
     active: Thresholds,
@@ -115,23 +113,22 @@ def fit_candidate(
         active: The thresholds in force.
         active_was_fitted: Whether they came from labels; a first guess does not bind what follows it.
     """
-    cut = split(len(decisions), policy)
-    alarms = bad_labels(decisions, policy)
+    table = LabelledTable.of(decisions)
+    cut = split(len(table), policy)
+    alarms = bad_labels(table, policy)
     if alarms:
-        return Candidate(
-            thresholds=active, alarms=alarms, n_fit=cut, n_held_out=len(decisions) - cut, fit=None
-        )
-    fit_part, held = decisions[:cut], decisions[cut:]
-    tasks = [d.labelled for d in fit_part]
+        return Candidate(thresholds=active, alarms=alarms, n_fit=cut, n_held_out=len(table) - cut, fit=None)
+    fit_part, held = table.part(0, cut), table.part(cut, len(table))
+    tasks = fit_part.labelled.ascending()
     conformal = conformal_lambda(tasks, alpha=policy.alpha)
-    table = lambda_table(tasks)
-    empirical = table.cheapest(alpha=policy.alpha, size_cost=policy.size_cost)
+    lambdas = lambda_table(tasks)
+    empirical = lambdas.cheapest(alpha=policy.alpha, size_cost=policy.size_cost)
     lambda_ = conformal if policy.conformal or empirical is None else empirical.lambda_
     certified = least_abstaining(
         certify(fit_part, target_risk=policy.target_risk, delta=policy.delta), lambda_=lambda_
     )
     found = _thresholds(active, lambda_, certified)
-    drift = drift_tests(decisions)
+    drift = drift_tests(table)
     after = perform(held, found)
     short = [ceiling_alarm(fit_part, policy), None if certified else risk_alarm(cut, policy)]
     told = [*short, drift_alarm(drift, policy)]
@@ -148,10 +145,10 @@ def fit_candidate(
         ceiling=coverage_ceiling(tasks),
         before=perform(held, active),
         after=after,
-        curve=[table.point(i) for i in _thinned(range(len(table.lambda_)))],
-        risk_curve=_thinned(_risk_curve(fit_part)),
+        curve=[lambdas.point(i) for i in _thinned(len(lambdas.lambda_))],
+        risk_curve=_risk_curve(fit_part),
         reliability=reliability(held),
-        over_time=over_time(decisions, found),
+        over_time=over_time(table, found),
         drift=drift,
         targets=[_target(tasks, held, alpha) for alpha in TARGETS],
     )
@@ -169,7 +166,7 @@ def _thresholds(active: Thresholds, lambda_: float, certified: Certified | None)
     )
 
 
-def _target(fit: Sequence[LabelledPosterior], held: Sequence[LabelledDecision], alpha: float) -> Target:
+def _target(fit: Posteriors, held: LabelledTable, alpha: float) -> Target:
     lambda_ = conformal_lambda(fit, alpha=alpha)
     done = perform(held, Thresholds(lambda_=lambda_))
     return Target(
@@ -177,15 +174,15 @@ def _target(fit: Sequence[LabelledPosterior], held: Sequence[LabelledDecision], 
     )
 
 
-def _risk_curve(decisions: Sequence[LabelledDecision]) -> list[RiskPoint]:
+def _risk_curve(table: LabelledTable) -> list[RiskPoint]:
     """Return the curve over all tasks; one that could never be answered comes last."""
-    confidences = [d.confidence if d.answerable else 0.0 for d in decisions]
-    return risk_coverage_curve(confidences, [d.right and d.answerable for d in decisions])
+    found = risk_table(np.where(table.answerable, table.confidence, 0.0), table.right & table.answerable)
+    return [found.point(i) for i in _thinned(len(found))]
 
 
-def _thinned(points: Sequence[T]) -> list[T]:
-    """Return at most ``CURVE_POINTS`` of the points, the first and the last among them."""
-    if len(points) <= CURVE_POINTS:
-        return list(points)
-    step = (len(points) - 1) / (CURVE_POINTS - 1)
-    return [points[round(i * step)] for i in range(CURVE_POINTS)]
+def _thinned(n_points: int) -> list[int]:
+    """Return which of the points are kept: at most ``CURVE_POINTS``, the first and the last among them."""
+    if n_points <= CURVE_POINTS:
+        return list(range(n_points))
+    step = (n_points - 1) / (CURVE_POINTS - 1)
+    return [round(i * step) for i in range(CURVE_POINTS)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import stats
 
-from reasoner.labelled_decision import LabelledDecision
+from reasoner.labelled_table import Flags, Floats, Labelled, LabelledTable
 
 SMALLEST_HALF = 10
 """With fewer in a half nothing can be told."""
@@ -28,21 +29,21 @@ class DriftTest:
     """The mean in each half."""
 
 
-def drift_tests(decisions: Sequence[LabelledDecision]) -> list[DriftTest]:
+def drift_tests(decisions: Labelled) -> list[DriftTest]:
     """Return the tests on the halves of ``decisions``, in the order of time; none when there are too few.
 
     Kolmogorov-Smirnov on the truth's posterior, which lambda is cut from, and on the confidence, which tau_conf acts
     on; Fisher's exact test on the errors. Under exchangeability each p-value is valid; ties, which votes abound
     in, make the first two larger than need be, never smaller.
     """
-    middle = len(decisions) // 2
-    older, newer = decisions[:middle], decisions[middle:]
+    table = LabelledTable.of(decisions)
+    middle = len(table) // 2
     if middle < SMALLEST_HALF:
         return []
     return [
-        _smirnov("posterior of the truth", [d.of_truth for d in older], [d.of_truth for d in newer]),
-        _smirnov("confidence", [d.confidence for d in older], [d.confidence for d in newer]),
-        _fisher("errors", [not d.right for d in older], [not d.right for d in newer]),
+        _smirnov("posterior of the truth", table.of_truth[:middle], table.of_truth[middle:]),
+        _smirnov("confidence", table.confidence[:middle], table.confidence[middle:]),
+        _fisher("errors", ~table.right[:middle], ~table.right[middle:]),
     ]
 
 
@@ -51,18 +52,23 @@ def exchangeability(tests: Sequence[DriftTest]) -> float:
     return min(1.0, N_TESTS * min((test.p_value for test in tests), default=1.0))
 
 
-def _smirnov(what: str, older: Sequence[float], newer: Sequence[float]) -> DriftTest:
+def _smirnov(what: str, older: Floats, newer: Floats) -> DriftTest:
     # The asymptotic form is a function of the data alone, however many there are; the exact one switches by size.
     found = stats.ks_2samp(older, newer, method="asymp")
     return DriftTest(what=what, p_value=float(found.pvalue), older=_mean(older), newer=_mean(newer))
 
 
-def _fisher(what: str, older: Sequence[bool], newer: Sequence[bool]) -> DriftTest:
-    table = [[sum(older), len(older) - sum(older)], [sum(newer), len(newer) - sum(newer)]]
+def _fisher(what: str, older: Flags, newer: Flags) -> DriftTest:
+    counts = [int(np.count_nonzero(older)), int(np.count_nonzero(newer))]
+    table = [[counts[0], len(older) - counts[0]], [counts[1], len(newer) - counts[1]]]
     return DriftTest(
-        what=what, p_value=float(stats.fisher_exact(table)[1]), older=_mean(older), newer=_mean(newer)
+        what=what,
+        p_value=float(stats.fisher_exact(table)[1]),
+        older=counts[0] / len(older),
+        newer=counts[1] / len(newer),
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _mean(values: Floats) -> float:
+    # Added up one after the other, as nights on record were; NumPy's own sum goes by pairs and rounds otherwise.
+    return float(np.cumsum(values)[-1]) / len(values)

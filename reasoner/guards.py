@@ -13,7 +13,7 @@ from reasoner.calibration import coverage_ceiling
 from reasoner.decisions import Thresholds
 from reasoner.drift import DriftTest, exchangeability
 from reasoner.errors import InvalidRuleError
-from reasoner.labelled_decision import LabelledDecision
+from reasoner.labelled_table import Labelled, LabelledTable
 from reasoner.performance import Performance
 from reasoner.selective import labels_needed
 
@@ -84,38 +84,39 @@ class Alarm:
     """What is wrong and what would help."""
 
 
-def bad_labels(decisions: Sequence[LabelledDecision], policy: Policy) -> list[Alarm]:
+def bad_labels(decisions: Labelled, policy: Policy) -> list[Alarm]:
     """Return what forbids any fit on these labels."""
     alarms = []
-    numbers = np.array([x for d in decisions for x in (*d.posterior, d.confidence, d.margin)])
-    broken = 0 if np.isfinite(numbers).all() else sum(not d.is_finite for d in decisions)
+    table = LabelledTable.of(decisions)
+    broken = table.n_broken
     if broken:
         alarms.append(
             Alarm(guard="not_finite", told=f"{broken} decisions hold a number that is NaN or infinite")
         )
-    if len(decisions) < policy.window_labels:
+    if len(table) < policy.window_labels:
         alarms.append(
             Alarm(
                 guard="too_few_labels",
-                told=f"{len(decisions)} labelled decisions; alpha {policy.alpha:g}, target risk "
+                told=f"{len(table)} labelled decisions; alpha {policy.alpha:g}, target risk "
                 f"{policy.target_risk:g} and delta {policy.delta:g} need at least {policy.window_labels}",
             )
         )
-    if decisions and len({d.right for d in decisions}) == 1:
-        word = "right" if decisions[0].right else "wrong"
+    n_right = int(np.count_nonzero(table.right))
+    if len(table) and n_right in {0, len(table)}:
+        word = "right" if n_right else "wrong"
         alarms.append(
             Alarm(
                 guard="one_class",
-                told=f"all {len(decisions)} labels say {word}: labels of one kind show no risk; see that failures "
+                told=f"all {len(table)} labels say {word}: labels of one kind show no risk; see that failures "
                 "and successes come back alike",
             )
         )
     return alarms
 
 
-def ceiling_alarm(fit: Sequence[LabelledDecision], policy: Policy) -> Alarm | None:
+def ceiling_alarm(fit: Labelled, policy: Policy) -> Alarm | None:
     """Return the alarm when no lambda covers alpha: the truth is among the answers too rarely."""
-    tasks = [d.labelled for d in fit]
+    tasks = LabelledTable.of(fit).labelled
     share = coverage_ceiling(tasks)
     found = round(share * len(tasks))
     if math.ceil((len(tasks) + 1) * policy.alpha - ROUNDING) <= found:

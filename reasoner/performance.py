@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from reasoner.decisions import Thresholds
-from reasoner.labelled_decision import LabelledDecision
+from reasoner.labelled_table import Flags, Labelled, LabelledTable
 from reasoner.pool import wilson_interval
 
 Interval = tuple[float, float]
@@ -51,7 +52,11 @@ class Performance:
     def to_json(self) -> dict[str, Any]:
         """Return counts, shares and the 95 % (Wilson) intervals of the shares."""
         return {
-            **asdict(self),
+            "n_tasks": self.n_tasks,
+            "n_covered": self.n_covered,
+            "total_size": self.total_size,
+            "n_answered": self.n_answered,
+            "n_errors": self.n_errors,
             "coverage": self.coverage,
             "coverage_interval": _interval(self.n_covered, self.n_tasks),
             "mean_size": self.mean_size,
@@ -62,30 +67,31 @@ class Performance:
         }
 
 
-def perform(decisions: Sequence[LabelledDecision], thresholds: Thresholds) -> Performance:
+def perform(decisions: Labelled, thresholds: Thresholds) -> Performance:
     """Return what the thresholds would have done; sets are threshold sets, and an empty one abstains.
 
     A member of mass 0 is in no set: it was refuted or is underflow.
     """
-    lambda_ = thresholds.lambda_
-    answered = [d for d in decisions if is_answered(d, thresholds)]
+    table, lambda_ = LabelledTable.of(decisions), thresholds.lambda_
+    answered = is_answered(table, thresholds)
     return Performance(
-        n_tasks=len(decisions),
-        n_covered=sum(d.of_truth > 0.0 and d.of_truth >= lambda_ for d in decisions),
-        total_size=sum(p > 0.0 and p >= lambda_ for d in decisions for p in d.posterior),
-        n_answered=len(answered),
-        n_errors=sum(not d.right for d in answered),
+        n_tasks=len(table),
+        n_covered=int(np.count_nonzero((table.of_truth > 0.0) & (table.of_truth >= lambda_))),
+        total_size=int(np.count_nonzero((table.masses > 0.0) & (table.masses >= lambda_))),
+        n_answered=int(np.count_nonzero(answered)),
+        n_errors=int(np.count_nonzero(answered & ~table.right)),
     )
 
 
-def is_answered(decision: LabelledDecision, thresholds: Thresholds) -> bool:
-    """Return whether the task would be answered under the threshold set rule."""
-    return (
-        decision.answerable
-        and decision.margin >= thresholds.tau_margin
-        and decision.confidence >= thresholds.tau_conf
-        and max(decision.posterior, default=0.0) >= thresholds.lambda_
+def is_answered(table: LabelledTable, thresholds: Thresholds) -> Flags:
+    """Return of each decision whether it would be answered under the threshold set rule."""
+    found: Flags = (
+        table.answerable
+        & (table.margin >= thresholds.tau_margin)
+        & (table.confidence >= thresholds.tau_conf)
+        & (table.top >= thresholds.lambda_)
     )
+    return found
 
 
 def _share(part: int, whole: int) -> float | None:

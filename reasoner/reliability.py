@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from reasoner.decisions import Thresholds
-from reasoner.labelled_decision import LabelledDecision
+from reasoner.labelled_table import Flags, Floats, Labelled, LabelledTable
 from reasoner.performance import Performance, perform
 
 BINS = 10
@@ -29,21 +31,25 @@ class ReliabilityBin:
     """Share that were right."""
 
 
-def reliability(decisions: Sequence[LabelledDecision]) -> list[ReliabilityBin]:
+def reliability(decisions: Labelled) -> list[ReliabilityBin]:
     """Return the bins that hold a task, lowest first; 1 belongs to the last."""
-    bins: dict[int, list[LabelledDecision]] = {}
-    for decision in decisions:
-        bins.setdefault(min(int(decision.confidence * BINS), BINS - 1), []).append(decision)
+    table = LabelledTable.of(decisions)
+    numbers = np.minimum((table.confidence * BINS).astype(np.int64), BINS - 1)
     return [
-        ReliabilityBin(
-            low=number / BINS,
-            high=(number + 1) / BINS,
-            n=len(members),
-            confidence=math.fsum(d.confidence for d in members) / len(members),
-            accuracy=sum(d.right for d in members) / len(members),
-        )
-        for number, members in sorted(bins.items())
+        _bin(int(number), table.confidence[numbers == number], table.right[numbers == number])
+        for number in np.unique(numbers)
     ]
+
+
+def _bin(number: int, confidences: Floats, right: Flags) -> ReliabilityBin:
+    n = len(right)
+    return ReliabilityBin(
+        low=number / BINS,
+        high=(number + 1) / BINS,
+        n=n,
+        confidence=math.fsum(confidences.tolist()) / n,
+        accuracy=int(np.count_nonzero(right)) / n,
+    )
 
 
 def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
@@ -52,8 +58,9 @@ def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return math.fsum(one.n * abs(one.confidence - one.accuracy) for one in bins) / n if n else 0.0
 
 
-def over_time(decisions: Sequence[LabelledDecision], thresholds: Thresholds) -> list[Performance]:
+def over_time(decisions: Labelled, thresholds: Thresholds) -> list[Performance]:
     """Return what the thresholds do in consecutive spans of equally many tasks, oldest first."""
-    n_spans = min(SPANS, len(decisions))
-    cuts = [round(i * len(decisions) / n_spans) for i in range(n_spans + 1)] if n_spans else []
-    return [perform(decisions[start:stop], thresholds) for start, stop in pairwise(cuts)]
+    table = LabelledTable.of(decisions)
+    n_spans = min(SPANS, len(table))
+    cuts = [round(i * len(table) / n_spans) for i in range(n_spans + 1)] if n_spans else []
+    return [perform(table.part(start, stop), thresholds) for start, stop in pairwise(cuts)]

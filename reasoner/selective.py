@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from reasoner.errors import InvalidRuleError
-from reasoner.labelled_decision import LabelledDecision
+from reasoner.labelled_table import Labelled, LabelledTable
 
 MARGINS = (0.0, 0.6)
 """The tau_margin that are tried: none, and a clear majority; between the shares of 4 and of 8 chains, so that none
@@ -70,7 +70,7 @@ def labels_needed(*, target_risk: float, delta: float) -> int:
     return math.ceil(math.log(delta / N_STARTS) / math.log1p(-target_risk))
 
 
-def certify(decisions: Sequence[LabelledDecision], *, target_risk: float, delta: float) -> list[Certified]:
+def certify(decisions: Labelled, *, target_risk: float, delta: float) -> list[Certified]:
     """Return every pair of the grid shown to have selective risk <= ``target_risk``, all at once with chance 1 - delta.
 
     Learn then Test (Angelopoulos et al. 2021): each pair is a null hypothesis "its risk exceeds the target" with
@@ -90,9 +90,10 @@ def certify(decisions: Sequence[LabelledDecision], *, target_risk: float, delta:
     if not (0.0 < target_risk < 1.0 and 0.0 < delta < 1.0):
         raise InvalidRuleError(f"target risk {target_risk} and delta {delta} must lie inside (0, 1)")
     found: list[Certified] = []
+    table = LabelledTable.of(decisions)
     for tau_margin in MARGINS:
         carried = 0.0
-        for tau_conf, n, errors, p_value in _tests(decisions, tau_margin, target_risk):
+        for tau_conf, n, errors, p_value in _tests(table, tau_margin, target_risk):
             level = carried + (delta / N_STARTS if tau_conf in STARTS else 0.0)
             carried = level if p_value <= level else 0.0
             if carried:
@@ -102,7 +103,7 @@ def certify(decisions: Sequence[LabelledDecision], *, target_risk: float, delta:
                         tau_conf=tau_conf,
                         n_answered=n,
                         n_errors=errors,
-                        n_tasks=len(decisions),
+                        n_tasks=len(table),
                         level=level,
                     )
                 )
@@ -110,13 +111,13 @@ def certify(decisions: Sequence[LabelledDecision], *, target_risk: float, delta:
 
 
 def _tests(
-    decisions: Sequence[LabelledDecision], tau_margin: float, target_risk: float
+    table: LabelledTable, tau_margin: float, target_risk: float
 ) -> list[tuple[float, int, int, float]]:
     """Return each confidence of the grid with how many are answered, how many of them wrong, and the p-value."""
-    chosen = [d for d in decisions if d.answerable and d.margin >= tau_margin]
-    ranked = sorted(chosen, key=lambda d: d.confidence)
-    errors_below = np.concatenate([[0], np.cumsum([not d.right for d in ranked])]).astype(np.int64)
-    below = np.searchsorted([d.confidence for d in ranked], CONFIDENCES, side="left")
+    chosen = np.flatnonzero(table.answerable & (table.margin >= tau_margin))
+    ranked = chosen[np.argsort(table.confidence[chosen])]
+    errors_below = np.concatenate([[0], np.cumsum(~table.right[ranked])]).astype(np.int64)
+    below = np.searchsorted(table.confidence[ranked], CONFIDENCES, side="left")
     n, errors = len(ranked) - below, errors_below[-1] - errors_below[below]
     p_values = np.where(n > 0, stats.binom.cdf(errors, n, target_risk), 1.0)
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from reasoner.outcomes import Outcome
 from reasoner.pool import wilson_interval
@@ -26,6 +26,12 @@ class VerifierRates:
     wrong_confirmed: int = 0
     wrong_refuted: int = 0
     wrong_abstained: int = 0
+
+    def __add__(self, other: VerifierRates) -> VerifierRates:
+        """Return both together."""
+        return VerifierRates(
+            **{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)}
+        )
 
     @property
     def n_right(self) -> int:

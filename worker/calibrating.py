@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,11 +21,18 @@ from worker.errors import CalibrationError, UnknownCalibrationError
 from worker.findings import curve_of, drift_of, report_of, weights_of
 from worker.grading import Pass, grade_due
 from worker.judging.table import Judges
-from worker.rating import rate_graded
+from worker.rating import Rates, add_up
 from worker.refitting import refit
 from worker.settings import Settings
 from worker.store.calibrations import Calibrations, calibration_for, calibrations_in_force
-from worker.store.gradings import GradedRow, Window, graded_domains, graded_rows, labelled_lines, left_out
+from worker.store.gradings import (
+    GradedTable,
+    Window,
+    graded_domains,
+    graded_table,
+    left_out,
+    verdict_counts,
+)
 from worker.store.nights import (
     NewCalibration,
     begin_run,
@@ -35,7 +43,7 @@ from worker.store.nights import (
     only_run,
     run_as_of,
 )
-from worker.store.rates import save_rates
+from worker.store.rates import rates_of_run
 from worker.store.transactions import Store
 
 MAX_RATED = 2000
@@ -94,7 +102,29 @@ class Night:
     as_of: datetime
     plan: Plan
     calibrations: list[NewCalibration]
+    rates: Rates
+    """Of each verifier, on the newest graded tasks of each domain."""
+
     counts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What is on record at one time comes to."""
+
+    calibrations: list[NewCalibration]
+    rates: Rates
+    counts: dict[str, Any]
+
+    def night(self, *, run_id: UUID | None, as_of: datetime, plan: Plan, graded: Pass) -> Night:
+        return Night(
+            run_id=run_id,
+            as_of=as_of,
+            plan=plan,
+            calibrations=self.calibrations,
+            rates=self.rates,
+            counts={**self.counts, **asdict(graded)},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,21 +169,27 @@ def run_night(
         as_of = now_known(store)
         if dry_run:
             graded = grade_due(store, judges, tenant=tenant)
-            found, counts = _fit_all(store, tenant=tenant, plan=plan, as_of=as_of, domain=domain)
-            return Night(
-                run_id=None, as_of=as_of, plan=plan, calibrations=found, counts=_counts(counts, graded)
-            )
+            found = _fit_all(store, tenant=tenant, plan=plan, as_of=as_of, domain=domain)
+            return found.night(run_id=None, as_of=as_of, plan=plan, graded=graded)
         run_id = begin_run(store, tenant=tenant, as_of=as_of, policy=plan.to_json(), who=who)
         try:
             graded = grade_due(store, judges, tenant=tenant)
-            found, counts = _fit_all(store, tenant=tenant, plan=plan, as_of=as_of, domain=domain)
-            counts = _counts(counts, graded)
-            _save_rates(store, tenant=tenant, plan=plan, as_of=as_of, domain=domain)
-            finish_run(store, run_id, found, tenant=tenant, who=who, counts=counts, activate=activate)
+            found = _fit_all(store, tenant=tenant, plan=plan, as_of=as_of, domain=domain)
+            made = found.night(run_id=run_id, as_of=as_of, plan=plan, graded=graded)
+            finish_run(
+                store,
+                run_id,
+                made.calibrations,
+                made.rates,
+                tenant=tenant,
+                who=who,
+                counts=made.counts,
+                activate=activate,
+            )
         except Exception as error:
             fail_run(store, run_id, error)
             raise
-    return Night(run_id=run_id, as_of=as_of, plan=plan, calibrations=found, counts=counts)
+    return made
 
 
 def reproduce(
@@ -175,18 +211,8 @@ def reproduce(
         run = run_as_of(store, tenant=tenant, as_of=as_of)
         used = plan if run is None else Plan.from_json(run["policy"])
         graded = grade_due(store, judges, tenant=tenant)
-        found, counts = _fit_all(store, tenant=tenant, plan=used, as_of=as_of, domain=domain)
-    return Night(
-        run_id=None if run is None else run["id"],
-        as_of=as_of,
-        plan=used,
-        calibrations=found,
-        counts=_counts(counts, graded),
-    )
-
-
-def _counts(counts: dict[str, Any], graded: Pass) -> dict[str, Any]:
-    return {**counts, "graded": graded.graded, "ungradable": graded.ungradable}
+        found = _fit_all(store, tenant=tenant, plan=used, as_of=as_of, domain=domain)
+    return found.night(run_id=None if run is None else run["id"], as_of=as_of, plan=used, graded=graded)
 
 
 def _window(tenant: str, plan: Plan, as_of: datetime) -> Window:
@@ -198,9 +224,7 @@ def _window(tenant: str, plan: Plan, as_of: datetime) -> Window:
     )
 
 
-def _fit_all(
-    store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: str | None
-) -> tuple[list[NewCalibration], dict[str, Any]]:
+def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: str | None) -> _Found:
     """Return a calibration for the fallback and for each domain that has a label in the window."""
     window = _window(tenant, plan, as_of)
     place = _Place(
@@ -211,31 +235,58 @@ def _fit_all(
         in_force=calibrations_in_force(store, tenant=tenant, as_of=as_of),
     )
     without = left_out(store, window)
-    domains = ["", *graded_domains(store, window)] if domain is None else [domain]
+    # Told of the run: a calibration's report counts what could have taught it.
+    n_spread = sum(grades.pop("spread", 0) for grades in without.values())
+    without = {name: grades for name, grades in without.items() if grades}
+    known = graded_domains(store, window)
+    wanted = ["", *known] if domain is None else [domain]
+    newest = replace(window, max_labels=MAX_RATED)
+    rated = known if domain is None else [domain] if domain else []
     found = []
-    for one in domains:
-        rows = graded_rows(store, window, domain=one)
-        if rows or domain is not None:
-            found.append(_fit(place, one, rows, without.get(one, {})))
+    with ThreadPoolExecutor(2, thread_name_prefix="read-window") as reader:
+        told = reader.submit(verdict_counts, store, newest, rated)
+        for one, table in _tables(reader, store, window, wanted):
+            if len(table) or domain is not None:
+                found.append(_fit(place, one, table, without.get(one, {})))
+        rates = add_up(told.result())
     counts: dict[str, Any] = {
         "domains": len(found),
         "labelled": max((one.n_labels for one in found), default=0),
         "left_out": without,
+        "spread": n_spread,
     }
-    return found, counts if domain is None else {**counts, "only": domain}
+    return _Found(
+        calibrations=found,
+        rates=rates,
+        counts=counts if domain is None else {**counts, "only": domain},
+    )
 
 
-def _fit(place: _Place, domain: str, rows: Sequence[GradedRow], without: Mapping[str, int]) -> NewCalibration:
+def _tables(
+    reader: Executor, store: Store, window: Window, domains: Sequence[str]
+) -> Iterator[tuple[str, GradedTable]]:
+    """Yield each domain's window; the next one is read while one is worked on."""
+    coming = [reader.submit(graded_table, store, window, domain=one) for one in domains[:1]]
+    for i, one in enumerate(domains):
+        table = coming.pop().result()
+        coming = [
+            reader.submit(graded_table, store, window, domain=after) for after in domains[i + 1 : i + 2]
+        ]
+        yield one, table
+
+
+def _fit(place: _Place, domain: str, table: GradedTable, without: Mapping[str, int]) -> NewCalibration:
     plan, active = place.plan, calibration_for(place.in_force, tenant=place.tenant, domain=domain)
     own = place.in_force.get((place.tenant, domain))
-    refitted = refit(place.store, rows, min_labels=plan.policy.min_labels)
+    refitted = refit(place.store, place.window, table, domain=domain, min_labels=plan.policy.min_labels)
     candidate = fit_candidate(
         refitted.decisions,
         plan.policy,
         active=active.thresholds,
         active_was_fitted=own is not None and own.was_fitted,
     )
-    fingerprint = _fingerprint(rows)
+    # What a run saw, in short: the same decisions and labels give the same one.
+    fingerprint = hashlib.sha256(table.ids).hexdigest()[:32]
     return NewCalibration(
         id=_calibration_id(place, domain, fingerprint),
         domain=domain,
@@ -245,21 +296,13 @@ def _fit(place: _Place, domain: str, rows: Sequence[GradedRow], without: Mapping
         target_risk=plan.policy.target_risk,
         window_from=place.window.starts_at,
         window_until=place.window.as_of,
-        n_labels=len(rows),
+        n_labels=len(table),
         thresholds=candidate.thresholds,
         model_weights=weights_of(refitted),
         curve=curve_of(candidate.fit),
         drift=drift_of(candidate.fit),
-        report=report_of(candidate, refitted, active, rows, without) | {"fingerprint": fingerprint},
+        report=report_of(candidate, refitted, active, table, without) | {"fingerprint": fingerprint},
     )
-
-
-def _fingerprint(rows: Sequence[GradedRow]) -> str:
-    """Return what a run saw, in short: the same decisions and labels give the same one."""
-    hashed = hashlib.sha256()
-    for row in rows:
-        hashed.update(row.decision_id.bytes + row.label_id.bytes)
-    return hashed.hexdigest()[:32]
 
 
 def _calibration_id(place: _Place, domain: str, fingerprint: str) -> UUID:
@@ -270,14 +313,6 @@ def _calibration_id(place: _Place, domain: str, fingerprint: str) -> UUID:
     number = int.from_bytes(milliseconds.to_bytes(6, "big") + rest, "big")
     number = number & ~(0xF << 76) | 0x8 << 76  # version 8: ours
     return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)
-
-
-def _save_rates(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: str | None) -> None:
-    """Measure each verifier on the newest tasks of every domain."""
-    window = replace(_window(tenant, plan, as_of), max_labels=MAX_RATED)
-    domains = graded_domains(store, window) if domain is None else [domain] if domain else []
-    rows = [row for one in domains for row in graded_rows(store, window, domain=one)]
-    save_rates(store, rate_graded(labelled_lines(store, rows)), tenant=tenant)
 
 
 def as_recorded(store: Store, found: NewCalibration, *, tenant: str) -> bool | None:
@@ -299,3 +334,11 @@ def as_recorded(store: Store, found: NewCalibration, *, tenant: str) -> bool | N
     }
     again = json.loads(json.dumps(made))  # tuples become lists, as in the row
     return all(row[name] == value for name, value in again.items())
+
+
+def rates_as_recorded(store: Store, night: Night, *, tenant: str) -> bool | None:
+    """Return whether the verifiers' rates equal those the run wrote; ``None`` when it did not write any."""
+    if night.run_id is None:
+        return None
+    recorded = rates_of_run(store, night.run_id, tenant=tenant)
+    return recorded == night.rates if recorded or not night.rates else None

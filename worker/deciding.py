@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
@@ -23,6 +23,9 @@ from worker.submission.lines import DEFAULT_MODEL, TaskLine
 from worker.weights import EQUAL, PoolWeights
 
 CODE_VERSION = version("mergereasoner")
+
+METHOD_VERSION = 1
+"""Stands on every decision; raised when the same record would be decided otherwise. See docs/audit.md, Replay."""
 
 
 def rules_of(line: TaskLine) -> Rules:
@@ -125,7 +128,31 @@ def models_of(line: TaskLine, chains: Sequence[Chain]) -> dict[str, Any] | None:
     }
 
 
-def configuration_of(line: TaskLine, calibrated: Thresholds, weights: PoolWeights = EQUAL) -> str:
+def inputs_of(indices: Iterable[int], verdicts: Iterable[tuple[str, str, str]]) -> str:
+    """Return the fingerprint of which rows a decision rests on.
+
+    It names rows and not what they say: that is for the seals, and nothing of a redacted answer may be guessed from it.
+
+    Args:
+        indices: Of the chains.
+        verdicts: Candidate, verifier and version of each.
+    """
+    facts = [sorted(indices), sorted(map(list, verdicts))]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def keys_of(judged: Iterable[Judged]) -> list[tuple[str, str, str]]:
+    """Return what names each verdict of a task."""
+    return [(one.candidate, one.verdict.verifier, one.verdict.version) for one in judged]
+
+
+def configuration_of(
+    line: TaskLine,
+    calibrated: Thresholds,
+    weights: PoolWeights = EQUAL,
+    *,
+    code_version: str = CODE_VERSION,
+) -> str:
     """Return the fingerprint of everything but chains and verdicts that the decision depends on."""
     facts: dict[str, Any] = {
         "rules": asdict(rules_of(line)),
@@ -133,7 +160,7 @@ def configuration_of(line: TaskLine, calibrated: Thresholds, weights: PoolWeight
         "equivalence": equivalence_of(line),
         "cosine": line.options.cosine if equivalence_of(line) == "embedding" else None,
         "kind": line.kind,
-        "code_version": CODE_VERSION,
+        "code_version": code_version,
     }
     if weights.fitted is not None:
         fitted = weights.fitted

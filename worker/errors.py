@@ -103,6 +103,10 @@ class PlotsUnavailableError(CalibrationError):
     """Raised when plots are asked for and the extra that draws them is not installed; never retried."""
 
 
+class ReplayError(WorkerError):
+    """Raised when a replay could not go on, whatever it was about to find."""
+
+
 class SealError(WorkerError):
     """Root of what can go wrong with seals; raised when what is asked for cannot be done as the record stands."""
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from reasoner.bounds import consensus_bound, measure
+import numpy as np
+from numpy.typing import NDArray
+
+from reasoner.bounds import consensus_bound, measure_counts
 from reasoner.candidate import Candidate, Fit
 from reasoner.drift import exchangeability
 from reasoner.errors import ReasonerError
 from reasoner.reliability import calibration_error
 from worker.refitting import Refitted
 from worker.store.calibrations import Calibration
-from worker.store.gradings import GradedRow
+from worker.store.gradings import GradedTable
 from worker.weights import weights_json
 
 
@@ -34,8 +36,8 @@ def curve_of(fit: Fit | None) -> dict[str, Any]:
     if fit is None:
         return {}
     return {
-        "lambda": [asdict(point) for point in fit.curve],
-        "risk": [asdict(point) for point in fit.risk_curve],
+        "lambda": [point.to_json() for point in fit.curve],
+        "risk": [point.to_json() for point in fit.risk_curve],
     }
 
 
@@ -50,7 +52,7 @@ def report_of(
     candidate: Candidate,
     refitted: Refitted,
     active: Calibration,
-    rows: Sequence[GradedRow],
+    table: GradedTable,
     without: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return everything else: guards, promises, performance before and after on the held-out part."""
@@ -62,7 +64,7 @@ def report_of(
         "left_out": dict(without),
         "guards": [asdict(alarm) for alarm in candidate.alarms],
         "in_force": {"id": str(active.id), **asdict(active.thresholds)},
-        "consensus": _consensus(rows[: refitted.n_for_weights + candidate.n_fit]),
+        "consensus": _consensus(table, refitted.n_for_weights + candidate.n_fit),
     }
     if fit is None:
         return found
@@ -88,13 +90,19 @@ def report_of(
     }
 
 
-def _consensus(rows: Sequence[GradedRow]) -> dict[str, Any] | None:
-    """Return p and rho of a chain, and what they promise of a majority; ``None`` when they can't be told."""
-    told = [[True] * len(row.right_chains) + [False] * len(row.wrong_chains) for row in rows]
+def _consensus(table: GradedTable, n_tasks: int) -> dict[str, Any] | None:
+    """Return p and rho of a chain of the oldest tasks, and what they promise of a majority; ``None`` without any."""
+    right = table.n_right[:n_tasks]
+    chains = right + table.n_wrong[:n_tasks]
     try:
-        measured = measure(told)
-        n = Counter(len(task) for task in told if task).most_common(1)[0][0]
-        bound = consensus_bound(n, p=measured.p, rho=measured.rho)
+        measured = measure_counts(right, chains)
+        bound = consensus_bound(_most_common(chains[chains > 0]), p=measured.p, rho=measured.rho)
     except ReasonerError:
         return None
     return {**asdict(bound), "n_tasks": measured.n_tasks, "verdict": bound.verdict}
+
+
+def _most_common(numbers: NDArray[np.int32]) -> int:
+    """Return the commonest; of several, the one that came first."""
+    values, firsts, counts = np.unique(numbers, return_index=True, return_counts=True)
+    return int(values[np.lexsort((firsts, -counts))[0]])

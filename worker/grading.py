@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from itertools import zip_longest
+from typing import Any
 from uuid import UUID
 
 from reasoner.decisions import AbstainReason
+from reasoner.outcomes import Outcome
+from reasoner.verifier_rates import measure_verifier
 from verifiers.errors import VerifierError
 from worker.claims import normaliser_of
 from worker.judging.table import Judges
@@ -23,12 +27,19 @@ from worker.store.gradings import (
     due_tasks,
     save_gradings,
 )
+from worker.store.texts import digest
 from worker.store.transactions import Store
 
 BY_THRESHOLDS = {AbstainReason.VOTE_MARGIN, AbstainReason.CONFIDENCE, AbstainReason.EMPTY_SET}
 """Reasons to abstain that thresholds decide; any other stands whatever they are."""
 
 CONFLICTING = Grade(grade="conflicting")
+SPREAD = Grade(grade="spread")
+
+WHY_NOT_SPREAD = (
+    "a label names a truth, and does not say that the other explanations explain nothing; so no error rate of SPREAD "
+    "can be told from it. Set tau_score and tau_conf in the tasks' options"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +61,10 @@ class Pass:
     ungradable: int = 0
     """Tasks whose answers could not be compared because the comparison broke; the next pass tries them again."""
 
+    pruned: int = 0
+    """Looks at tasks whose chains are not on record any more; they keep the grading they had. One with both a new
+    label and a new decision is looked at twice."""
+
 
 def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:
     """Grade every task with a new decision or label, a page at a time; what was graded stays if we are stopped."""
@@ -58,6 +73,9 @@ def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:
         done: list[DueTask] = []
         found: list[Grading] = []
         for task in page:
+            if not task.chains:
+                made.pruned += 1
+                continue
             try:
                 found += gradings_of(task, judges)
             except VerifierError:
@@ -78,7 +96,9 @@ def gradings_of(task: DueTask, judges: Judges) -> Iterator[Grading]:
     known: dict[tuple[UUID, UUID], Grade] = {}
     for span in spans(task.decisions, task.labels):
         key = (span.decision.id, span.label.id)
-        if span.conflicting:
+        if task.line.mode == "spread":
+            found = SPREAD
+        elif span.conflicting:
             found = CONFLICTING
         else:
             if key not in known:
@@ -167,7 +187,19 @@ def grade(task: DueTask, decision: DecisionRecord, right: Mapping[str, bool | No
         ),
         models=sorted({chain.model for chain in task.chains}),
         weighted=document["weights"] == "fitted",
+        verdicts=_verdicts(task, decision, right),
     )
+
+
+def _verdicts(task: DueTask, decision: DecisionRecord, right: Mapping[str, bool | None]) -> list[list[Any]]:
+    """Return per verifier its name, version and counts, of the verdicts that were there when it was decided."""
+    by_digest = {digest(form): is_right for form, is_right in right.items()}
+    found: dict[tuple[str, str], list[tuple[Outcome, bool]]] = defaultdict(list)
+    for one in task.verdicts:
+        is_right = by_digest.get(one.form)
+        if is_right is not None and one.created_at <= decision.created_at:
+            found[one.verifier, one.version].append((one.outcome, is_right))
+    return [[*key, *astuple(measure_verifier(said))] for key, said in sorted(found.items())]
 
 
 def _known(said: Sequence[bool | None]) -> bool | None:

@@ -7,20 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from reasoner.outcomes import Outcome
 from reasoner.verifier_rates import VerifierRates, measure_verifier
-from worker.claims import judged_form, normaliser_of
+from worker.claims import judged_form
 from worker.judging.table import Judges
 from worker.labelling import right_by
 from worker.store.chains import each_explanation
-from worker.store.gradings import GradedRow
 from worker.store.labelled import LabelledLine, LabelledRecord
 from worker.store.rates import Measured
 from worker.store.texts import digest
+
+Rates = dict[Measured, VerifierRates]
 
 Found = tuple[str, str, Outcome, bool]
 """Verifier, its version, what it said of an answer, and whether the answer is right."""
 
 
-def rate_verifiers(records: Iterable[LabelledRecord], judges: Judges) -> dict[Measured, VerifierRates]:
+def rate_verifiers(records: Iterable[LabelledRecord], judges: Judges) -> Rates:
     """Return the rates of every version of every verifier, per domain and over all domains.
 
     Raises:
@@ -29,12 +30,17 @@ def rate_verifiers(records: Iterable[LabelledRecord], judges: Judges) -> dict[Me
     return _rates((record.domain, _compared(record, judges)) for record in records)
 
 
-def rate_graded(graded: Iterable[tuple[GradedRow, LabelledLine]]) -> dict[Measured, VerifierRates]:
-    """Return the same from answers that were compared with labels before."""
-    return _rates((line.domain, _told(row, line)) for row, line in graded)
+def add_up(counts: Iterable[tuple[str, str, str, VerifierRates]]) -> Rates:
+    """Return the same from domain, verifier, version and counts that gradings hold."""
+    found: Rates = {}
+    for of, verifier, version, rates in counts:
+        for domain in (of, ""):
+            key = Measured(verifier=verifier, version=version, domain=domain)
+            found[key] = found.get(key, VerifierRates()) + rates
+    return dict(sorted(found.items()))
 
 
-def _rates(found: Iterable[tuple[str, Iterable[Found]]]) -> dict[Measured, VerifierRates]:
+def _rates(found: Iterable[tuple[str, Iterable[Found]]]) -> Rates:
     collected: dict[Measured, list[tuple[Outcome, bool]]] = defaultdict(list)
     for of, verdicts in found:
         for verifier, version, outcome, is_right in verdicts:
@@ -49,19 +55,6 @@ def _compared(record: LabelledRecord, judges: Judges) -> Iterator[Found]:
         yield from _verdicts(
             record, right_by(record.line, each_explanation(record.chains), record.truth, judges)
         )
-
-
-def _told(row: GradedRow, line: LabelledLine) -> Iterator[Found]:
-    normal_form = normaliser_of(line.line)
-    told = dict.fromkeys(row.wrong_chains, False) | dict.fromkeys(row.right_chains, True)
-    return _verdicts(
-        line,
-        {
-            normal_form(chain.answer): told.get(chain.index)
-            for chain in each_explanation(line.chains)
-            if chain.answer is not None
-        },
-    )
 
 
 def _verdicts(line: LabelledLine, right: Mapping[str, bool | None]) -> Iterator[Found]:

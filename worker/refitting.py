@@ -10,11 +10,12 @@ from reasoner.decisions import AbstainReason, Cluster, Decision, Thresholds
 from reasoner.errors import InsufficientCalibrationDataError
 from reasoner.fitted import FittedMerge, LabelledTask, fit_merge
 from reasoner.labelled_decision import LabelledDecision
+from reasoner.labelled_table import LabelledTable
 from reasoner.model_weights import Record, fit_model_weights
 from worker.deciding import decide_task, weights_for
 from worker.grading import BY_THRESHOLDS
 from worker.store.chains import each_explanation
-from worker.store.gradings import GradedRow, labelled_lines
+from worker.store.gradings import GradedRow, GradedTable, Window, graded_rows, labelled_lines
 from worker.store.labelled import LabelledLine
 from worker.store.transactions import Store
 from worker.weights import EQUAL, PoolWeights
@@ -32,45 +33,36 @@ class Refitted:
     """A domain's window as the thresholds are to see it."""
 
     weights: PoolWeights
-    decisions: list[LabelledDecision]
+    decisions: LabelledTable
     n_for_weights: int
     """Tasks, the oldest ones, that went into the weights."""
 
 
-def refit(store: Store, rows: Sequence[GradedRow], *, min_labels: int) -> Refitted:
+def refit(store: Store, window: Window, table: GradedTable, *, domain: str, min_labels: int) -> Refitted:
     """Return the weights and the rest of the window decided under them.
 
     A window of one model keeps the decisions as they were made: no weight can change them.
 
     Args:
         store: The database.
-        rows: In the order of decision.
+        window: Which gradings ``table`` was read from.
+        table: In the order of decision.
+        domain: Whose they are.
         min_labels: Fewer tasks of several models teach no weights.
 
     Raises:
         StoreUnavailableError: The database is away.
     """
-    several = any(row.n_models > 1 for row in rows)
-    if not several and not any(row.weighted for row in rows):
-        return Refitted(weights=EQUAL, decisions=[as_labelled(row) for row in rows], n_for_weights=0)
+    several = table.n_models > 1
+    if not several and not table.weighted:
+        return Refitted(weights=EQUAL, decisions=table.labelled, n_for_weights=0)
+    rows = graded_rows(store, window, domain=domain)
     cut = int(len(rows) * FIRST_PART)
     weights = fit_weights(store, rows[:cut]) if several and cut >= min_labels else EQUAL
     if weights is EQUAL:
         cut = 0
     decisions = [_labelled(row, _decided(line, weights)) for row, line in labelled_lines(store, rows[cut:])]
-    return Refitted(weights=weights, decisions=decisions, n_for_weights=cut)
-
-
-def as_labelled(row: GradedRow) -> LabelledDecision:
-    """Return the stored decision as thresholds see it."""
-    return LabelledDecision(
-        posterior=tuple(row.masses),
-        truth=row.truth,
-        confidence=row.confidence,
-        margin=row.vote_margin,
-        right=row.correct,
-        answerable=row.answerable,
-    )
+    return Refitted(weights=weights, decisions=LabelledTable.of(decisions), n_for_weights=cut)
 
 
 def fit_weights(store: Store, rows: Sequence[GradedRow]) -> PoolWeights:

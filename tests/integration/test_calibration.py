@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -33,6 +34,7 @@ from worker.stages.generate import generate_given
 from worker.stages.reconcile import reconcile
 from worker.store.batches import results
 from worker.store.calibrations import FIRST
+from worker.store.gradings import Window, graded_rows, graded_table
 from worker.store.nights import activate, list_calibrations, only_run, roll_back
 from worker.store.transactions import Store
 
@@ -309,3 +311,43 @@ def test_weights_of_models_are_fitted_apart_and_used_by_the_queue(
     assert found["weights"] == "votes"  # a fit says nothing of a model that it has not seen
     again = reproduce(store, judges, tenant="default", plan=PLAN, as_of=made.as_of)
     assert numbers(again) == numbers(made)
+
+
+def test_the_columns_of_a_window_say_what_its_rows_say(
+    desk: Desk, outbox: Outbox, store: Store, judges: Judges
+) -> None:
+    silent = {**task(0, random.Random(0), domain="d"), "custom_id": "silent", "candidates": ["?", "??"]}
+    decided(desk, outbox, *tasks(30), *tasks(5, domain="other", seed=1), silent)
+    made = night(store, judges)
+    for domain, n in (("", 36), ("d", 31), ("other", 5), ("none", 0)):
+        for most in (4, 100):
+            window = Window(
+                tenant="default", as_of=made.as_of, starts_at=made.as_of - timedelta(days=1), max_labels=most
+            )
+            rows = graded_rows(store, window, domain=domain)
+            table = graded_table(store, window, domain=domain)
+            labelled = table.labelled
+            assert len(table) == len(rows) == min(n, most)
+            assert labelled.masses.tolist() == [p for row in rows for p in row.masses]
+            assert np.diff(labelled.starts).tolist() == [len(row.masses) for row in rows]
+            assert labelled.confidence.tolist() == [row.confidence for row in rows]
+            assert labelled.margin.tolist() == [row.vote_margin for row in rows]
+            assert labelled.right.tolist() == [row.correct for row in rows]
+            assert labelled.answerable.tolist() == [row.answerable for row in rows]
+            of_truth = [0.0 if row.truth is None else row.masses[row.truth] for row in rows]
+            assert labelled.of_truth.tolist() == of_truth
+            assert table.n_right.tolist() == [len(row.right_chains) for row in rows]
+            assert table.n_wrong.tolist() == [len(row.wrong_chains) for row in rows]
+            assert table.ids == b"".join(row.decision_id.bytes + row.label_id.bytes for row in rows)
+
+
+def test_decisions_of_spread_teach_nothing_and_are_told(
+    desk: Desk, outbox: Outbox, store: Store, judges: Judges
+) -> None:
+    spread = [{**one, "mode": "spread", "custom_id": f"s{i}"} for i, one in enumerate(tasks(12, seed=2))]
+    decided(desk, outbox, *tasks(20), *spread)
+    made = night(store, judges)
+    assert (made.counts["spread"], made.counts["left_out"]) == (12, {})
+    assert {json.dumps(one.report["left_out"]) for one in made.calibrations} == {"{}"}
+    assert {one.n_labels for one in made.calibrations} == {20}
+    assert night(store, judges).counts["graded"] == 0  # nothing is due twice

@@ -80,6 +80,10 @@ def test_labels_thresholds_figures_and_back(run: Run, batch: str, tmp_path: Path
     again = answer(run("calibrate", "run", "--as-of", made["as_of"], "--json"))
     assert [one["as_recorded"] for one in again["calibrations"]] == [True, True]
     assert again["plan"]["alpha"] == 0.8
+    assert (again["verifiers"], again["verifiers_as_recorded"], again["not_calibrated"]) == ([], True, {})
+    told = run("calibrate", "run", "--as-of", made["as_of"]).stdout
+    assert "d: as it stands on record" in told
+    assert "verifiers: as it stands on record" in told
 
     shown = run("calibrate", "show", by_domain["d"]["id"])
     assert shown.exit_code == 0

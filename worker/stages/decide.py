@@ -6,7 +6,16 @@ import time
 from collections.abc import Sequence
 from uuid import UUID
 
-from worker.deciding import CODE_VERSION, configuration_of, decide_task, models_of, weights_for
+from worker.deciding import (
+    CODE_VERSION,
+    METHOD_VERSION,
+    configuration_of,
+    decide_task,
+    inputs_of,
+    keys_of,
+    models_of,
+    weights_for,
+)
 from worker.messages import DECIDE
 from worker.stages.desk import Desk, patiently
 from worker.store.calibrations import active_calibrations, calibration_for
@@ -54,6 +63,8 @@ def _decided(desk: Desk, held: Sequence[HeldTask]) -> list[Decided]:
                 calibration_id=calibration.id,
                 configuration=configuration_of(task.line, calibration.thresholds, weights),
                 code_version=CODE_VERSION,
+                method_version=METHOD_VERSION,
+                inputs=inputs_of((chain.index for chain in sampled), keys_of(verdicts[task.id])),
                 models=None if task.line.is_given else models_of(task.line, sampled),
             )
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, RowMapping, or_, select
+from sqlalchemy import Engine, or_, select
 
 from db.calibrations import IN_FORCE
 from db.ledger import CalibrationRow
@@ -89,7 +91,7 @@ def calibration_for(
     )
 
 
-def as_calibration(row: RowMapping) -> Calibration:
+def as_calibration(row: Mapping[str, Any]) -> Calibration:
     """Return a row as decisions use it."""
     return Calibration(
         id=row["id"],

@@ -70,15 +70,29 @@ class StoredChain:
 
     def as_chain(self) -> Chain:
         """Return what the method needs of it; of a chain with explanations, after ``each_explanation``."""
-        has_logprob = self.logprob is not None and bool(self.n_tokens)
-        return Chain(
+        return as_chain(
             index=self.index,
             part=self.part,
             answer=self.answer,
-            logprob=self.logprob if has_logprob else None,
-            n_tokens=self.n_tokens if has_logprob else None,
+            logprob=self.logprob,
+            n_tokens=self.n_tokens,
             model=self.model,
         )
+
+
+def as_chain(
+    *, index: int, part: int, answer: str | None, logprob: float | None, n_tokens: int | None, model: str
+) -> Chain:
+    """Return a row's columns as the method sees them: a logprob over no known tokens is none."""
+    has_logprob = logprob is not None and bool(n_tokens)
+    return Chain(
+        index=index,
+        part=part,
+        answer=answer,
+        logprob=logprob if has_logprob else None,
+        n_tokens=n_tokens if has_logprob else None,
+        model=model,
+    )
 
 
 def each_explanation(chains: Iterable[StoredChain]) -> list[StoredChain]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, insert
 from uuid_utils.compat import uuid7
 
 from db.ledger import ClusterRow, DecisionRow
-from reasoner.decisions import Decision
+from reasoner.decisions import Cluster, Decision
 from worker.store.entries import write_entries
 from worker.store.leases import HeldTask, Move, Moved, move
 from worker.store.texts import storable
@@ -27,6 +27,10 @@ class Decided:
     calibration_id: UUID
     configuration: str
     code_version: str
+    method_version: int
+    inputs: str
+    """Fingerprint of which chains and verdicts it rests on."""
+
     models: dict[str, Any] | None = None
     """Of a pool's task: which models were asked, and which were missing."""
 
@@ -57,16 +61,7 @@ def _write(connection: Connection, decided: Sequence[tuple[UUID, Decided]]) -> N
         return
     connection.execute(insert(DecisionRow), [_decision_values(id_, d) for id_, d in decided])
     clusters = [
-        {
-            "decision_id": id_,
-            "number": cluster.id,
-            "members": list(cluster.members),
-            "answer": storable(cluster.answer),
-            "score": cluster.score,
-            "posterior": cluster.posterior,
-            "in_set": cluster.in_set,
-            "outcome": None if cluster.outcome is None else cluster.outcome.value,
-        }
+        {"decision_id": id_, **cluster_columns(cluster)}
         for id_, d in decided
         for cluster in d.decision.clusters
     ]
@@ -75,12 +70,22 @@ def _write(connection: Connection, decided: Sequence[tuple[UUID, Decided]]) -> N
     write_entries(connection, [id_ for id_, _ in decided])
 
 
-def _decision_values(id_: UUID, decided: Decided) -> dict[str, object]:
-    decision = decided.decision
+def cluster_columns(cluster: Cluster) -> dict[str, Any]:
+    """Return a cluster as its row has it."""
     return {
-        "id": id_,
-        "task_id": decided.task.id,
-        "tenant": decided.task.tenant,
+        "number": cluster.id,
+        "members": list(cluster.members),
+        "answer": storable(cluster.answer),
+        "score": cluster.score,
+        "posterior": cluster.posterior,
+        "in_set": cluster.in_set,
+        "outcome": None if cluster.outcome is None else cluster.outcome.value,
+    }
+
+
+def decision_columns(decision: Decision, models: dict[str, Any] | None) -> dict[str, Any]:
+    """Return those columns of a decision's row that the method decides."""
+    return {
         "answer": decision.answer,
         "abstain_flag": decision.abstain,
         "abstain_reasons": [reason.value for reason in decision.abstain_reasons],
@@ -89,9 +94,20 @@ def _decision_values(id_: UUID, decided: Decided) -> dict[str, object]:
         "merge_degree": decision.merge_degree,
         "set_size": sum(cluster.in_set for cluster in decision.clusters),
         "best_cluster": decision.best.id if decision.best is not None else None,
-        "document": decision.to_json() | ({} if decided.models is None else {"models": decided.models}),
+        "document": decision.to_json() | ({} if models is None else {"models": models}),
+    }
+
+
+def _decision_values(id_: UUID, decided: Decided) -> dict[str, object]:
+    return {
+        "id": id_,
+        "task_id": decided.task.id,
+        "tenant": decided.task.tenant,
+        **decision_columns(decided.decision, decided.models),
         "calibration_id": decided.calibration_id,
         "configuration": decided.configuration,
         "code_version": decided.code_version,
+        "method_version": decided.method_version,
+        "inputs": decided.inputs,
         "attempt": decided.task.attempt,
     }

@@ -8,10 +8,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, Engine, TextClause, insert
 
 from db import calibrations, entries, gradings
-from db.nights import GradingRow
+from db.measurements import COUNTS
+from db.nights import FORM, GradingRow
+from reasoner.labelled_table import LabelledTable
+from reasoner.outcomes import Outcome
+from reasoner.verifier_rates import VerifierRates
 from worker.store.chains import StoredChain, load_chains
 from worker.store.labelled import LabelledLine, Truth, task_lines
 from worker.store.transactions import statements, transaction
@@ -42,6 +49,19 @@ class LabelRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRecord:
+    """One verdict on one answer of a task."""
+
+    form: str
+    """Digest of the answer's normal form."""
+
+    verifier: str
+    version: str
+    outcome: Outcome
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DueTask:
     """A task that is to be graded, with every decision and label it ever had."""
 
@@ -51,6 +71,7 @@ class DueTask:
     chains: list[StoredChain]
     decisions: list[DecisionRecord]
     labels: list[LabelRecord]
+    verdicts: list[VerdictRecord]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +89,8 @@ class Grade:
     wrong_chains: list[int] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     weighted: bool = False
+    verdicts: list[list[Any]] = field(default_factory=list)
+    """Per verifier: name, version and the six counts of ``VerifierRates``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +129,8 @@ class GradedRow:
 def due_tasks(engine: Engine, *, tenant: str) -> Iterator[list[DueTask]]:
     """Yield pages of the tenant's tasks with news since they were last graded, the longest-known first."""
     with statements(engine) as connection:
-        since = connection.execute(calibrations.GRADED_THROUGH, {"tenant": tenant}).scalar_one()
+        values = {"tenant": tenant, "form": FORM}
+        since = connection.execute(calibrations.GRADED_THROUGH, values).scalar_one()
     yield from _pages(engine, gradings.DUE_BY_LABEL, tenant=tenant, since=since)
     if since is not None:  # before the first complete pass every labelled task is looked at anyway
         yield from _pages(engine, gradings.DUE_BY_DECISION, tenant=tenant, since=since)
@@ -117,7 +141,7 @@ def _pages(
 ) -> Iterator[list[DueTask]]:
     after = NOBODY
     while True:
-        values = {"tenant": tenant, "since": since, "after": after, "n": PAGE}
+        values = {"tenant": tenant, "since": since, "after": after, "n": PAGE, "form": FORM}
         with statements(engine) as connection:
             ids = list(connection.execute(due, values).scalars())
             if not ids:
@@ -143,6 +167,17 @@ def _load(connection: Connection, engine: Engine, ids: Sequence[UUID]) -> list[D
         labels[row.task_id].append(
             LabelRecord(id=row.id, at=row.at, recorded_at=row.recorded_at, truth=truth)
         )
+    verdicts: dict[UUID, list[VerdictRecord]] = {id_: [] for id_ in ids}
+    for row in connection.execute(gradings.VERDICTS_OF, values):
+        verdicts[row.task_id].append(
+            VerdictRecord(
+                form=row.candidate.rpartition(":")[2],
+                verifier=row.verifier,
+                version=row.version,
+                outcome=Outcome(row.outcome),
+                created_at=row.created_at,
+            )
+        )
     chains = load_chains(engine, ids)
     return [
         DueTask(
@@ -152,6 +187,7 @@ def _load(connection: Connection, engine: Engine, ids: Sequence[UUID]) -> list[D
             chains=chains[row.id],
             decisions=decisions[row.id],
             labels=labels[row.id],
+            verdicts=verdicts[row.id],
         )
         for row in connection.execute(gradings.TASKS, values)
     ]
@@ -178,6 +214,7 @@ def _values(one: Grading, tenant: str) -> dict[str, object]:
         "decided_at": one.decision.created_at,
         "n_decisions": len(one.task.decisions),
         "n_labels": len(one.task.labels),
+        "form": FORM,
         **asdict(one.grade),
     }
 
@@ -215,6 +252,102 @@ def graded_rows(engine: Engine, window: Window, *, domain: str) -> list[GradedRo
     with statements(engine) as connection:
         rows = connection.execute(statement, {**window.values, "domain": domain}).all()
     return [GradedRow(**row._mapping) for row in reversed(rows)]  # noqa: SLF001 (SQLAlchemy's public name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GradedTable:
+    """The newest gradings of a domain, column by column in the order of decision."""
+
+    labelled: LabelledTable
+    n_right: NDArray[np.int32]
+    """Chains of each task that are known to be right."""
+
+    n_wrong: NDArray[np.int32]
+    n_models: int
+    """Most models of one task."""
+
+    weighted: bool
+    """Whether weights that an earlier calibration had fitted went into any decision."""
+
+    ids: bytes
+    """Of each decision and its label."""
+
+    def __len__(self) -> int:
+        return len(self.labelled)
+
+
+def graded_table(engine: Engine, window: Window, *, domain: str) -> GradedTable:
+    """Return the newest gradings of a domain; an empty domain is all of them."""
+    statement = gradings.COLUMNS_OF_DOMAIN if domain else gradings.COLUMNS_OF_ALL
+    row = _in_binary(engine, statement, {**window.values, "domain": domain})
+    sizes = _oldest_first(row.n_masses, ">i4")
+    return GradedTable(
+        labelled=LabelledTable.from_columns(
+            masses=_masses_oldest_first(row.masses or b"", sizes),
+            sizes=sizes,
+            truth=_oldest_first(row.truth, ">i4"),
+            confidence=_oldest_first(row.confidence, ">f8"),
+            margin=_oldest_first(row.vote_margin, ">f8"),
+            right=_oldest_first(row.correct, "?"),
+            answerable=_oldest_first(row.answerable, "?"),
+        ),
+        n_right=_oldest_first(row.n_right, ">i4"),
+        n_wrong=_oldest_first(row.n_wrong, ">i4"),
+        n_models=row.n_models,
+        weighted=row.weighted,
+        ids=np.frombuffer(row.ids or b"", dtype="V32")[::-1].tobytes(),
+    )
+
+
+def _in_binary(engine: Engine, statement: TextClause, values: dict[str, object]) -> Any:  # noqa: ANN401 (a row)
+    """Return the statement's one row, asked for in the binary form: a text of columns is twice as long."""
+    compiled = str(statement.compile(dialect=engine.dialect))
+    with statements(engine) as connection:
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor(binary=True, row_factory=namedtuple_row) as cursor:
+            return cursor.execute(compiled, values).fetchone()
+
+
+# An array in Postgres' binary form: number of dimensions, whether there are nulls, type, size and lower bound, of four
+# bytes each; then each element behind its length. An array without elements ends after the type.
+HEAD_BYTES, HEAD_OF_EMPTY_BYTES, LENGTH_BYTES = 20, 12, 4
+
+
+def _oldest_first(raw: bytes | None, kind: str) -> NDArray[Any]:
+    """Return the elements of an array whose newest is first."""
+    if raw is None:
+        return np.zeros(0, dtype=np.dtype(kind).newbyteorder("="))
+    elements = np.frombuffer(raw, dtype=[("length", ">i4"), ("value", kind)], offset=HEAD_BYTES)["value"]
+    return elements[::-1].astype(np.dtype(kind).newbyteorder("="))
+
+
+def _masses_oldest_first(raw: bytes, sizes: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the elements of arrays of doubles that stand one behind the other, the newest decision's first.
+
+    Args:
+        raw: The arrays.
+        sizes: How many elements each has, the oldest decision's first.
+    """
+    sizes = sizes.astype(np.int64)
+    step = LENGTH_BYTES + 8
+    lengths = np.where(sizes > 0, HEAD_BYTES + step * sizes, HEAD_OF_EMPTY_BYTES)
+    begins = len(raw) - np.cumsum(lengths)
+    nth = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    at = np.repeat(begins, sizes) + HEAD_BYTES + step * nth + LENGTH_BYTES
+    octets = np.frombuffer(raw, dtype=np.uint8)[at[:, None] + np.arange(8)]
+    return octets.view(">f8").ravel().astype(np.float64)
+
+
+def verdict_counts(
+    engine: Engine, window: Window, domains: Sequence[str]
+) -> list[tuple[str, str, str, VerifierRates]]:
+    """Return domain, verifier, version and counts of the verdicts on the newest graded tasks of each domain."""
+    values = {**window.values, "domains": list(domains)}
+    with statements(engine) as connection:
+        return [
+            (row.domain, row.verifier, row.version, VerifierRates(**dict(zip(COUNTS, row[3:], strict=True))))
+            for row in connection.execute(gradings.VERDICT_COUNTS, values)
+        ]
 
 
 def left_out(engine: Engine, window: Window) -> dict[str, dict[str, int]]:

@@ -17,8 +17,10 @@ from db import calibrations
 from db.ledger import CalibrationRow
 from db.nights import CalibrationRunRow
 from reasoner.decisions import Thresholds
+from reasoner.verifier_rates import VerifierRates
 from worker.errors import CalibrationBusyError, UnknownCalibrationError
 from worker.store.calibrations import FIRST
+from worker.store.rates import Measured, write_rates
 from worker.store.texts import storable_json
 from worker.store.transactions import statements, transaction
 
@@ -96,18 +98,20 @@ def finish_run(
     engine: Engine,
     run_id: UUID,
     new: Sequence[NewCalibration],
+    rates: Mapping[Measured, VerifierRates],
     *,
     tenant: str,
     who: str,
     counts: Mapping[str, Any],
     activate: bool,
 ) -> None:
-    """Write the run's calibrations and put in force those that nothing speaks against: all of it or nothing.
+    """Write what the run found and put in force the calibrations that nothing speaks against: all of it or nothing.
 
     Args:
         engine: The database.
         run_id: From ``begin_run``.
         new: One for each domain.
+        rates: Of the verifiers.
         tenant: Whose they are.
         who: Stands in the events.
         counts: What was looked at.
@@ -121,6 +125,7 @@ def finish_run(
                 _set_status(connection, one.id, "rejected", who=who, why=one.why)
             elif activate:
                 _put_in_force(connection, one.id, tenant=tenant, domain=one.domain, who=who, why="calibrated")
+        write_rates(connection, rates, tenant=tenant, run_id=run_id)
         values = {"id": run_id, "error": None, "counts": json.dumps(storable_json(dict(counts)))}
         connection.execute(calibrations.FINISH_RUN, values)
 

@@ -30,6 +30,18 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that only reads, and whose statements all see one state of the database.
+
+    Raises:
+        StoreUnavailableError: As for ``transaction``.
+    """
+    options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with _translated(), engine.connect().execution_options(**options) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
 def statements(engine: Engine) -> Iterator[Connection]:
     """Open a connection on which each statement is a transaction of its own, sparing BEGIN and COMMIT.
 
@@ -40,6 +52,11 @@ def statements(engine: Engine) -> Iterator[Connection]:
     """
     with _translated(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         yield connection
+
+
+def address(engine: Engine) -> str:
+    """Return the URL for another process that is to open the same database; it may hold a password."""
+    return engine.url.render_as_string(hide_password=False)
 
 
 @contextmanager
