@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -32,7 +32,7 @@ class ReplayedPage:
 
 def replay_all(
     store: Store, selection: Selection, *, processes: int = 1, tolerance: float = 0.0
-) -> Iterator[ReplayedPage]:
+) -> Generator[ReplayedPage, None, None]:
     """Yield page after page of the replay, in the order of the decisions.
 
     Args:

@@ -191,7 +191,7 @@ def _graded(
 ) -> list[tuple[str, Grade]]:
     """Return the grades that the product gives for a few labels; the first number is the truth most often."""
     forms = list(distinct_answers(line, [chain.answer for chain in chains]))
-    task = DueTask(id=NOBODY, domain="", line=line, chains=list(chains), decisions=[], labels=[])
+    task = DueTask(id=NOBODY, domain="", line=line, chains=list(chains), decisions=[], labels=[], verdicts=[])
     decided = DecisionRecord(id=NOBODY, created_at=EPOCH, answer=document["answer"], document=document)
     labels: list[tuple[str, Grade]] = []
     for number in (NUMBERS[0], NUMBERS[0], NUMBERS[1], 7199999):

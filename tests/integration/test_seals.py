@@ -286,8 +286,8 @@ def test_seals_and_kept_hashes_cannot_be_forged_piecemeal(desk: Desk) -> None:
         says = """replace(header, '"who":"test"', '"who":"me"')"""
         whole = f"header = {says}, hash = sha256('\\x02'::bytea || convert_to({says}, 'UTF8')), who = 'me'"
         attack(store, "seals", f"UPDATE seals SET {whole} WHERE number = 1")
-        (found,) = found_by(store)[0]
-        assert (found.what.value, found.seal) == ("broken", 2)
+        (broken,) = found_by(store)[0]
+        assert (broken.what.value, broken.seal) == ("broken", 2)
     with restored(store, "seals"):
         attack(store, "seals", "DELETE FROM seals WHERE number = 1")
         assert ("removed", "seal", ()) in differences(store)

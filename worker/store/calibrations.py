@@ -55,7 +55,7 @@ def active_calibrations(engine: Engine, tenants: set[str]) -> Calibrations:
     found: Calibrations = {}
     with statements(engine) as connection:
         for row in connection.execute(statement).mappings():
-            calibration = as_calibration(row)
+            calibration = as_calibration(dict(row))
             if row["status"] == "active":
                 found[row["tenant"], row["domain"]] = calibration
             if row["id"] == FIRST:
@@ -68,7 +68,7 @@ def calibrations_in_force(engine: Engine, *, tenant: str, as_of: datetime) -> Ca
     values = {"tenants": [tenant, EVERYBODY], "as_of": as_of}
     with statements(engine) as connection:
         rows = connection.execute(IN_FORCE, values).mappings().all()
-    return {(row["tenant"], row["domain"]): as_calibration(row) for row in rows}
+    return {(row["tenant"], row["domain"]): as_calibration(dict(row)) for row in rows}
 
 
 def calibration_for(

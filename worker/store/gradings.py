@@ -335,7 +335,8 @@ def _masses_oldest_first(raw: bytes, sizes: NDArray[Any]) -> NDArray[np.float64]
     nth = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     at = np.repeat(begins, sizes) + HEAD_BYTES + step * nth + LENGTH_BYTES
     octets = np.frombuffer(raw, dtype=np.uint8)[at[:, None] + np.arange(8)]
-    return octets.view(">f8").ravel().astype(np.float64)
+    values: NDArray[np.float64] = octets.view(">f8").ravel().astype(np.float64)
+    return values
 
 
 def verdict_counts(

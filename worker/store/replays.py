@@ -114,7 +114,7 @@ def load_page(engine: Engine, ids: Sequence[UUID], *, tenant: str) -> list[OnRec
         }
     return [
         OnRecord(
-            row=row,
+            row=dict(row),
             clusters=clusters[row["id"]],
             chains=chains[row["task_id"]],
             verdicts=verdicts[row["task_id"]],
@@ -165,6 +165,6 @@ def _judged(row: Any) -> list[Judged]:  # noqa: ANN401 (a row)
 
 def _readable(row: RowMapping) -> Calibration | None:
     try:
-        return as_calibration(row)
+        return as_calibration(dict(row))
     except (ReasonerError, WeightsError):
         return None

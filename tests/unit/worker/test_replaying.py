@@ -126,7 +126,7 @@ def test_a_changed_chain_is_no_longer_the_decision_on_record(record: OnRecord, w
     (chain, at), *rest = record.chains
     if chain.answer is None or (what == "logprob" and chain.logprob is None):
         return
-    values = {"logprob": -99.0, "answer": "another answer", "model": chain.model}
+    values: dict[str, Any] = {"logprob": -99.0, "answer": "another answer", "model": chain.model}
     found = made_again(replace(record, chains=[(replace(chain, **{what: values[what]}), at), *rest]))
     assert found.result == ("same" if what == "model" else "different") or record.row["mode"] == "spread"
 
