@@ -54,7 +54,7 @@ from worker.store.verdicts import Judged
 from worker.submission.lines import ReferenceDocument
 
 LEDGER = Path(__file__).parent / "data" / "golden" / "decisions.jsonl.gz"
-RECORDING = Path(__file__).parents[1] / "benchmarks" / "accuracy" / "data" / "chains.jsonl.gz"
+RECORDING = LEDGER.with_name("chains.jsonl.gz")
 
 FLU = "Influenza starts suddenly. Fever is common in influenza. A rash is not common in influenza."
 RIGHT = "def double(x):\n    return 2 * x"
@@ -210,7 +210,7 @@ def sampled_lines() -> tuple[list[dict[str, Any]], dict[str, list[RecordedChain]
         for i, prompt in enumerate(sums)
         for policy in ("paper", "lossless", "adaptive")
     ]
-    for raw in gzip.decompress(RECORDING.read_bytes()).decode().splitlines()[:12]:
+    for raw in gzip.decompress(RECORDING.read_bytes()).decode().splitlines():
         row = json.loads(raw)
         task = row["task"]
         prompt = task["prompt"]
