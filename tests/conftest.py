@@ -19,13 +19,6 @@ settings.register_profile("default", deadline=None, derandomize=True)
 settings.load_profile("default")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes (``-n 2 --dist loadgroup``), keep in one a file's tests, and all that use Docker."""
-    for item in items:
-        shared = any(item.get_closest_marker(name) for name in ("docker", "soak"))
-        item.add_marker(pytest.mark.xdist_group("docker" if shared else str(item.path)))
-
-
 def _missing(what: str) -> None:
     """End the test for want of something: a skip on a laptop, a failure in CI."""
     if os.environ.get("REQUIRE_SERVICES") == "1":
