@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
+from cli.batches import find_batch_called
 from cli.connection import current_settings, reading
-from cli.console import JsonFlag, fail, out, plain, print_json, told
+from cli.console import JsonFlag, out, plain, print_json, told
 from cli.times import age
 from worker.months import id_at
 from worker.store.entries import reindex
@@ -23,7 +23,7 @@ def export_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Is made; compressed when it ends in .gz.", dir_okay=False)
     ],
-    batch: Annotated[str | None, typer.Option(help="Only this batch.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Only this batch, an id or `last`.")] = None,
     since: Annotated[
         str | None, typer.Option(help="Submitted at this time or later: 2026-05-03, or an age like 3mo.")
     ] = None,
@@ -41,13 +41,11 @@ def export_command(
     with told():
         settings = current_settings()
         now = datetime.now(UTC)
-        wanted = Wanted(
-            tenant=settings.tenant,
-            from_id=LOWEST if since is None else id_at(age(since, now=now, option="--since")),
-            until_id=HIGHEST if until is None else id_at(age(until, now=now, option="--until")),
-            batch=_batch(batch),
-        )
+        from_id = LOWEST if since is None else id_at(age(since, now=now, option="--since"))
+        until_id = HIGHEST if until is None else id_at(age(until, now=now, option="--until"))
         with reading(settings) as store:
+            only = None if batch is None else find_batch_called(store, batch, tenant=settings.tenant).id
+            wanted = Wanted(tenant=settings.tenant, from_id=from_id, until_id=until_id, batch=only)
             made = export(store, wanted, output)
     n_tasks = made.counts.get("task", 0)
     if as_json:
@@ -82,12 +80,3 @@ def import_command(
     out.print(f"{made.n_tasks} tasks in the file, {n_new} of them new here")
     if made.import_id is not None:
         out.print("the next seal takes them in; until then they are told as imported")
-
-
-def _batch(text: str | None) -> UUID | None:
-    if text is None:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        raise fail(f"{text!r} is no batch id; `merge-reasoner status` lists them") from None

@@ -123,12 +123,12 @@ def _of_messages(by_state: dict[str, list[UUID]]) -> Iterator[Hot]:
     yield hot(
         "read chains",
         select(chains).where(chains.c.task_id.in_(by_state["deciding"])).order_by(chains.c.task_id),
-        "chains_default_pkey",
+        "chains_*_pkey",  # of the partition
     )
     yield hot(
         "read verdicts",
         select(verdicts).where(verdicts.c.task_id.in_(by_state["deciding"])).order_by(verdicts.c.task_id),
-        "verdicts_default_pkey",
+        "verdicts_*_pkey",
     )
 
 
