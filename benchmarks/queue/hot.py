@@ -109,7 +109,7 @@ def _of_messages(by_state: dict[str, list[UUID]]) -> Iterator[Hot]:
     yield hot("tokens", SET_TOKENS, TASK, ids=moves, spent=[1] * len(moves), saved=[0] * len(moves))
     yield hot("renew tasks", leases.RENEW_TASKS, TASK, **held)
     yield hot("renew turns", leases.RENEW_VERIFICATIONS, TURN, **held, verifier="math")
-    yield hot("lock what is verified", leases.LOCK_VERIFYING, TASK, ids=ids)
+    yield hot("lock what is verified", leases.LOCK_VERIFYING, "*tasks*", ids=ids)
     yield hot(
         "end turns",
         leases.END_VERIFICATIONS,
@@ -118,7 +118,7 @@ def _of_messages(by_state: dict[str, list[UUID]]) -> Iterator[Hot]:
         verifier="math",
         verifying=ids,
     )
-    yield hot("decide when verified", leases.DECIDE_WHEN_VERIFIED, TASK, ids=ids, who="w")
+    yield hot("decide when verified", leases.DECIDE_WHEN_VERIFIED, "*tasks*", ids=ids, who="w")
     chains, verdicts = ChainRow.__table__, VerdictRow.__table__
     yield hot(
         "read chains",
