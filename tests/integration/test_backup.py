@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.pool import NullPool
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -70,7 +71,9 @@ def url(store: Engine, name: str) -> str:
 
 
 def administering(store: Engine) -> Any:
-    engine = create_engine(store.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    engine = create_engine(
+        store.url.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool
+    )
     return engine.connect()
 
 

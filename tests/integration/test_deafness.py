@@ -200,7 +200,7 @@ def test_rubbish_and_other_versions_are_parked_and_the_worker_goes_on(
     app.send_task("no such stage", queue="decide")
     until(lambda: len(parked_messages(rig.store, n=10)) == 4, "all are parked", patience_s=90)
     reasons = " | ".join(sorted(message.reason for message in parked_messages(rig.store, n=10)))
-    for word in ("no UTF-8", "no message envelope", "not a message of version 1", "unknown stage"):
+    for word in ("no JSON", "no message envelope", "not a message of version 1", "unknown stage"):
         assert word in reasons
     until(direct.send(2), "the tasks after it", patience_s=90)
     assert process.poll() is None
