@@ -27,7 +27,7 @@ from worker.supervisor import worker_environment
 
 pytestmark = pytest.mark.services
 ROOT = Path(__file__).parents[2]
-ROLES = ("generate", "verify.math,generate.given", "decide,reconcile", "beat")
+ROLES = ("beat", "generate", "verify.math,generate.given", "decide,reconcile")
 ALL = "generate,verify.math,decide,reconcile"
 N_TASKS = 40
 
@@ -36,7 +36,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
-    """Start a worker of some queues, each as if on a machine of its own; ready when it takes messages."""
+    """Start a worker of some queues as if on a machine of its own; its file ``ready`` says when it takes messages."""
     started: list[subprocess.Popen[bytes]] = []
 
     def run(queues: str, **changes: str) -> subprocess.Popen[bytes]:
@@ -96,18 +96,24 @@ def n_finished(store: Store) -> int:
     return int(query(store, "SELECT count(*) FROM tasks WHERE finished_at IS NOT NULL")[0][0])
 
 
+def n_ready(folder: Path) -> int:
+    """Return how many workers have ever been ready; beat does not say so, and is started first."""
+    return len(list(folder.glob("machine */ready")))
+
+
 def n_again(store: Store) -> int:
     return int(query(store, "SELECT count(*) FROM task_events WHERE why LIKE 'taken again%'")[0][0])
 
 
 def test_every_role_stopped_in_each_way_loses_nothing_and_does_nothing_twice(
-    start: Start, send: Callable[..., None], store: Store, settings: Settings
+    start: Start, send: Callable[..., None], store: Store, tmp_path: Path
 ) -> None:
     send(*(line(i, f"number {i}") for i in range(N_TASKS)))
     for n, (how, codes) in enumerate(
         [(signal.SIGTERM, {0}), (signal.SIGQUIT, {0}), (signal.SIGKILL, {-signal.SIGKILL})]
     ):
         processes = [start(role, MERGEREASONER_MESSAGE_TASKS="1") for role in ROLES]
+        until(lambda n=n: n_ready(tmp_path) == 3 * (n + 1), "all are ready", patience_s=90)  # type: ignore[misc]
         until(lambda n=n: n_finished(store) > 8 * n, "some are done", patience_s=90)  # type: ignore[misc]
         before = n_again(store)
         for process in processes:
