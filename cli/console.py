@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import getpass
 import json
 import re
 import sys
@@ -42,6 +43,22 @@ class Exit(IntEnum):
 def print_json(value: object) -> None:
     """Write one JSON line to standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+
+
+def tell(as_json: bool, text: str, **facts: object) -> None:
+    """Print what was done: ``facts`` for programs, ``text`` for people."""
+    if as_json:
+        print_json(facts)
+    else:
+        out.print(plain(text), soft_wrap=True)
+
+
+def me() -> str:
+    """Return who calls, for the record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name
+        return "unknown"
 
 
 def fail(message: str, code: Exit = Exit.USAGE) -> typer.Exit:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from rich.table import Table
 from uuid_utils.compat import uuid7
 
 from cli.connection import NO_BROKER, current_settings, reading
-from cli.console import JsonFlag, err, fail, out, plain, print_json, shown, told
+from cli.console import JsonFlag, err, fail, me, out, plain, print_json, shown, told
 from cli.times import age
 from db.retention import EVIDENCE, TASK, WHAT
 from worker.backup import back_up, restore
@@ -146,7 +145,7 @@ def prune_command(
             done = prune(
                 store,
                 rules,
-                who=getuser(),
+                who=me(),
                 unsealed=unsealed,
                 dry_run=dry_run,
                 progress=lambda line: err.print(plain(line)),
@@ -247,7 +246,7 @@ def retention_command(
             evidence_months=_span(evidence, option="--evidence"),
             task_months=_span(tasks, option="--tasks"),
             keep_labelled=keep_labelled,
-            who=getuser(),
+            who=me(),
         )
         is_set = policy.evidence_months is not None or policy.task_months is not None
         if is_set and forever:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from cli.batches import find_batch_called
 from cli.connection import current_settings, reading
-from cli.console import JsonFlag, out, plain, print_json, told
+from cli.console import JsonFlag, me, out, plain, print_json, told
 from cli.times import age
 from worker.months import id_at
 from worker.store.entries import reindex
@@ -70,7 +69,7 @@ def import_command(
     with told():
         settings = current_settings()
         with reading(settings) as store:
-            made = import_file(store, file, tenant=settings.tenant, who=getuser())
+            made = import_file(store, file, tenant=settings.tenant, who=me())
             reindex(store, tenant=settings.tenant)  # so that what came can be found
     n_new = made.rows.get("tasks", 0)
     if as_json:

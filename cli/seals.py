@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.connection import current_settings, reading
-from cli.console import Exit, JsonFlag, fail, out, plain, print_json, told
+from cli.console import Exit, JsonFlag, fail, me, out, plain, print_json, tell, told
 from cli.times import point_in_time
 from worker.seals.checking import Tally, verify, verify_task
 from worker.seals.findings import Finding
@@ -57,7 +56,7 @@ def seal_command(
             _tell_seal(last, as_json)
             return
         n = 0
-        for seal in seal_due(store, who=_me(), everything=everything, processes=processes):
+        for seal in seal_due(store, who=me(), everything=everything, processes=processes):
             _tell_seal(seal, as_json)
             n += 1
         if n == 0 and not as_json:
@@ -141,7 +140,7 @@ def proof_command(
             output.write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise fail(f"cannot write {output}: {error.strerror}") from error
-    _tell(as_json, f"{output}: decision {proof['decision']}", file=str(output), decision=proof["decision"])
+    tell(as_json, f"{output}: decision {proof['decision']}", file=str(output), decision=proof["decision"])
 
 
 def redact_command(
@@ -177,9 +176,9 @@ def redact_command(
             task_id = find_task(store, task, tenant=settings.tenant, batch=batch)
             if not yes and not typer.confirm(f"take {', '.join(parts)} out of task {task_id} for good?"):
                 raise typer.Exit(Exit.SOME_FAILED)
-            gone = redact(store, task_id, tenant=settings.tenant, parts=parts, who=_me(), why=why)
+            gone = redact(store, task_id, tenant=settings.tenant, parts=parts, who=me(), why=why)
     text = ", ".join(f"{n} of {name}" for name, n in gone.items())
-    _tell(as_json, f"redacted task {task_id}: sealed texts gone: {text}", task_id=str(task_id), texts=gone)
+    tell(as_json, f"redacted task {task_id}: sealed texts gone: {text}", task_id=str(task_id), texts=gone)
 
 
 def _anchor(text: str | None) -> bytes | None:
@@ -206,7 +205,7 @@ def _tell_seal(seal: Seal, as_json: bool) -> None:
     }
     sealed_at = seal.sealed_at.isoformat(timespec="seconds")
     text = f"seal {seal.number} of {sealed_at}: {seal.n_entries} entries, hash {seal.hash.hex()}"
-    _tell(as_json, text, **facts)
+    tell(as_json, text, **facts)
 
 
 def _tell_finding(finding: Finding, as_json: bool) -> None:
@@ -243,7 +242,7 @@ def _tell_tally(tally: Tally, as_json: bool, *, differs: bool) -> None:
         "last_hash": None if last is None else last.hash.hex(),
     }
     if last is None:
-        _tell(as_json, f"nothing is sealed yet; {tally.n_unsealed} decisions wait for a seal", **facts)
+        tell(as_json, f"nothing is sealed yet; {tally.n_unsealed} decisions wait for a seal", **facts)
         return
     counts = ", ".join(f"{n} {what}" for what, n in sorted(tally.counts.items()))
     text = (
@@ -252,18 +251,4 @@ def _tell_tally(tally: Tally, as_json: bool, *, differs: bool) -> None:
         f"{'; ' + counts if counts else ''}; {tally.n_unsealed} newer decisions wait for a seal\n"
         f"last seal {last.number}, hash {last.hash.hex()}"
     )
-    _tell(as_json, text, **facts)
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name
-        return "unknown"
-
-
-def _tell(as_json: bool, text: str, **facts: object) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        out.print(plain(text), soft_wrap=True)
+    tell(as_json, text, **facts)

@@ -20,7 +20,7 @@ from typing import Annotated, TextIO
 import typer
 
 from cli.connection import current_settings, open_store
-from cli.console import Exit, JsonFlag, err, out, plain, print_json, told
+from cli.console import Exit, JsonFlag, err, out, plain, print_json, tell, told
 from cli.models import ensure_model
 from worker.embedded.directory import StateDirectory
 from worker.errors import ConfigurationError, ServiceError
@@ -63,7 +63,7 @@ def up(
             _supervise(settings)
             return
         if _pid(settings) is not None:
-            _tell(
+            tell(
                 as_json,
                 "already running; `merge-reasoner down` stops it",
                 running=True,
@@ -73,7 +73,7 @@ def up(
         if loads_a_file(settings):
             ensure_model(settings.model, settings.models_dir)
         _start_in_background(settings)
-        _tell(
+        tell(
             as_json,
             f"running; data and logs are in {settings.state_dir}. Stop with: merge-reasoner down",
             running=True,
@@ -92,7 +92,7 @@ def down(as_json: JsonFlag = False) -> None:
         settings = Settings.from_env(os.environ)
         pid = _pid(settings, starting=True)
         if pid is None:
-            _tell(as_json, "nothing is running", running=False)
+            tell(as_json, "nothing is running", running=False)
             return
         with _watched(pid) as is_gone:
             os.kill(pid, signal.SIGTERM)
@@ -101,7 +101,7 @@ def down(as_json: JsonFlag = False) -> None:
                 if time.monotonic() > deadline:
                     raise ServiceError(f"process {pid} does not stop; its log is {_log(settings)}")
                 time.sleep(0.1)
-        _tell(as_json, "stopped", running=False)
+        tell(as_json, "stopped", running=False)
 
 
 def migrate_command(as_json: JsonFlag = False) -> None:
@@ -125,7 +125,7 @@ def migrate_command(as_json: JsonFlag = False) -> None:
             )
         except PermissionError as error:
             raise ConfigurationError(str(error)) from error
-        _tell(as_json, "the schema is up to date", migrated=True)
+        tell(as_json, "the schema is up to date", migrated=True)
 
 
 def worker(
@@ -173,13 +173,6 @@ def health(as_json: JsonFlag = False) -> None:
             err.print("no worker process runs here")
     ill = not reports or any(report.faults for report in reports)
     raise typer.Exit(Exit.SOME_FAILED if ill else Exit.OK)
-
-
-def _tell(as_json: bool, text: str, **facts: object) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        out.print(plain(text), soft_wrap=True)
 
 
 def _supervise(settings: Settings) -> None:

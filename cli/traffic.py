@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import math
 from dataclasses import asdict
 from enum import StrEnum
@@ -12,7 +11,7 @@ import typer
 from rich.table import Table
 
 from cli.connection import current_settings, opened_store, reading
-from cli.console import Exit, JsonFlag, fail, out, plain, print_json, shown, told
+from cli.console import Exit, JsonFlag, fail, me, out, plain, print_json, shown, tell, told
 from worker.messages import STAGE_QUEUES
 from worker.store.traffic import all_limits, pause, queue_states, remove_limit, resume, set_limit
 
@@ -75,8 +74,8 @@ def pause_queue(
     with told():
         _known(name)
         with opened_store(current_settings()) as store:
-            pause(store, name, who=_me(), why=why)
-        _tell(as_json, f"{name} is paused", queue=name, paused=True)
+            pause(store, name, who=me(), why=why)
+        tell(as_json, f"{name} is paused", queue=name, paused=True)
 
 
 @queue.command("resume")
@@ -91,7 +90,7 @@ def resume_queue(name: QueueArgument, as_json: JsonFlag = False) -> None:
         _known(name)
         with opened_store(current_settings()) as store:
             was_paused = resume(store, name)
-        _tell(as_json, f"{name} runs" if was_paused else f"{name} was not paused", queue=name, paused=False)
+        tell(as_json, f"{name} runs" if was_paused else f"{name} was not paused", queue=name, paused=False)
 
 
 @limit.command("list")
@@ -145,7 +144,7 @@ def set_one(
         with opened_store(current_settings()) as store:
             set_limit(store, scope=scope.value, name=name, per_s=per_s, burst=at_once)
         text = f"{scope.value} {name}: {per_s:g} tasks/s, {at_once:g} at once"
-        _tell(as_json, text, scope=scope.value, name=name, per_s=per_s, burst=at_once)
+        tell(as_json, text, scope=scope.value, name=name, per_s=per_s, burst=at_once)
 
 
 @limit.command("remove")
@@ -163,24 +162,10 @@ def remove_one(
     with told():
         with opened_store(current_settings()) as store:
             existed = remove_limit(store, scope=scope.value, name=name)
-        _tell(as_json, "lifted" if existed else "there was no such limit", removed=existed)
+        tell(as_json, "lifted" if existed else "there was no such limit", removed=existed)
     raise typer.Exit(Exit.OK if existed else Exit.SOME_FAILED)
 
 
 def _known(name: str) -> None:
     if name not in STAGE_QUEUES:
         raise fail(f"unknown queue {name!r}; the queues are {', '.join(STAGE_QUEUES)}")
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name
-        return "unknown"
-
-
-def _tell(as_json: bool, text: str, **facts: object) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        out.print(plain(text), soft_wrap=True)

@@ -5,13 +5,12 @@ python -m benchmarks.audit.page
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.method.page import table
+from benchmarks.pages import fill
 
 PAGE = Path(__file__).parents[2] / "docs" / "audit.md"
 NUMBERS = Path("build/audit")
@@ -35,17 +34,5 @@ def queries(of: dict[str, Any]) -> str:
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"queries": queries}
 
 
-def main() -> None:
-    """Fill the page from whatever numbers there are."""
-    page = PAGE.read_text(encoding="utf-8")
-    for name, render in TABLES.items():
-        source = NUMBERS / f"{name}.json"
-        if source.exists():
-            marker = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-            told = render(json.loads(source.read_text(encoding="utf-8")))
-            page = marker.sub(lambda found, told=told: f"{found[1]}\n{told}\n\n{found[2]}", page)  # type: ignore[misc]
-    PAGE.write_text(page, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    fill(PAGE, NUMBERS, TABLES)

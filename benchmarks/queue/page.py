@@ -5,13 +5,12 @@ python -m benchmarks.queue.page
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.method.page import table
+from benchmarks.pages import fill
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 NUMBERS = Path("build/queue")
@@ -112,17 +111,5 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def main() -> None:
-    """Fill the page from whatever numbers there are."""
-    page = PAGE.read_text(encoding="utf-8")
-    for name, render in TABLES.items():
-        source = NUMBERS / f"{name}.json"
-        if source.exists():
-            marker = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-            text = render(json.loads(source.read_text(encoding="utf-8")))
-            page = marker.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", page)  # type: ignore[misc]
-    PAGE.write_text(page, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    fill(PAGE, NUMBERS, TABLES)
