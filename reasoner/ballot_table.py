@@ -19,6 +19,7 @@ Flags = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 
 NONE = -1
+LARGEST = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -164,11 +165,10 @@ class BallotTable:
 
     def _utilities(self, fitted: FittedMerge) -> tuple[Floats, Counts]:
         """Return u_c of each cluster, and a number that clusters of equal shares have in common."""
-        forms, form = np.unique(self.shares, axis=0, return_inverse=True)
-        form = form.reshape(-1)
+        example, form = _distinct(np.column_stack([self.given, self.sampled[self._task]]))
         utilities = [
             fitted.utility({m: float(s) for m, s in zip(self.models, row, strict=True) if s > 0.0})
-            for row in forms
+            for row in self.shares[example]
         ]
         return np.array(utilities, dtype=np.float64)[form], form
 
@@ -218,10 +218,23 @@ def _posteriors(task: Counts, utility: Floats, form: Counts, fitted: FittedMerge
     row = np.repeat(np.arange(len(begins)), sizes)
     patterns = np.full((len(begins), sizes.max()), NONE, dtype=np.int64)
     patterns[row, nth] = form
-    _, example, pattern = np.unique(patterns, axis=0, return_index=True, return_inverse=True)
+    example, pattern = _distinct(patterns - NONE)
     found = np.zeros(patterns.shape)
     for i, at in enumerate(example):
         utilities = utility[begins[at] : begins[at] + sizes[at]]
         found[i, : sizes[at]] = fitted.shares_of(utilities.tolist())
-    values: Floats = found[pattern.reshape(-1)[row], nth]
+    values: Floats = found[pattern[row], nth]
     return values
+
+
+def _distinct(rows: Counts) -> tuple[Counts, Counts]:
+    """Return where each distinct row of small whole numbers first stands, and of each row which of those it is."""
+    code, n_codes = np.zeros(len(rows), dtype=np.int64), 1
+    for column in rows.T:  # numbers are far quicker to sort than rows
+        n_values = int(column.max(initial=0)) + 1
+        if n_codes * n_values > LARGEST:
+            _, code = np.unique(code, return_inverse=True)
+            n_codes = len(rows)
+        code, n_codes = code * n_values + column, n_codes * n_values
+    _, example, inverse = np.unique(code, return_index=True, return_inverse=True)
+    return example, inverse

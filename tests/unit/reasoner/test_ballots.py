@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasoner.ballot_table import BallotTable
+from reasoner.ballot_table import BallotTable, _distinct
 from reasoner.ballots import Ballot, ballot_of
 from reasoner.chains import Chain
 from reasoner.decisions import AbstainReason, Decision, Judgement, Rules, Thresholds
@@ -150,3 +151,12 @@ def test_a_table_of_ballots_is_fitted_as_its_tasks_would_be(tasks: list[Task]) -
     assert {m: (r.right, r.labelled) for m, r in table.records().items()} == {
         m: (sum(c.answer == TRUTH for c in of), len(of)) for m, of in counted.items()
     }
+
+
+@given(st.integers(1, 12), st.sampled_from([3, 1000, 2**20]), st.integers(0, 2**32 - 1))
+def test_equal_rows_are_found_however_wide_they_are(width: int, n_values: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, n_values, (3, width))[rng.integers(0, 3, 30)]
+    example, inverse = _distinct(rows)
+    assert rows[example][inverse].tolist() == rows.tolist()
+    assert len(example) == len({tuple(row) for row in rows.tolist()})
