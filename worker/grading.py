@@ -10,13 +10,16 @@ from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
-from reasoner.decisions import AbstainReason
+from reasoner.ballots import ballot_of
+from reasoner.decisions import AbstainReason, cluster_from_json
 from reasoner.outcomes import Outcome
 from reasoner.verifier_rates import measure_verifier
 from verifiers.errors import VerifierError
 from worker.claims import normaliser_of
+from worker.deciding import rules_of
 from worker.judging.table import Judges
 from worker.labelling import right_by
+from worker.store.ballots import to_numbers
 from worker.store.chains import each_explanation
 from worker.store.gradings import (
     DecisionRecord,
@@ -171,6 +174,18 @@ def grade(task: DueTask, decision: DecisionRecord, right: Mapping[str, bool | No
     best = rights[0] if clusters and not clusters[0]["refuted"] else False
     masses = [float(cluster["posterior"]) for cluster in clusters]
     reasons = {AbstainReason(reason) for reason in document["abstain_reasons"]}
+    right_chains = sorted(i for i, is_right in told.items() if is_right)
+    wrong_chains = sorted(
+        chain.index for chain in task.chains if chain.answer is None or told[chain.index] is False
+    )
+    ballot = ballot_of(
+        [cluster_from_json(cluster) for cluster in clusters],
+        [chain.as_chain() for chain in each_explanation(task.chains)],
+        rules=rules_of(task.line),
+        right=right_chains,
+        wrong=wrong_chains,
+    )
+    ballot_masses = [cluster.mass for cluster in ballot.clusters]
     return Grade(
         grade="unknown" if best is None else "graded",
         correct=best,
@@ -181,13 +196,13 @@ def grade(task: DueTask, decision: DecisionRecord, right: Mapping[str, bool | No
             (i for i, is_right in enumerate(rights) if is_right), key=lambda i: masses[i], default=None
         ),
         masses=masses,
-        right_chains=sorted(i for i, is_right in told.items() if is_right),
-        wrong_chains=sorted(
-            chain.index for chain in task.chains if chain.answer is None or told[chain.index] is False
-        ),
-        models=sorted({chain.model for chain in task.chains}),
+        right_chains=right_chains,
+        wrong_chains=wrong_chains,
+        models=list(ballot.models),
         weighted=document["weights"] == "fitted",
         verdicts=_verdicts(task, decision, right),
+        ballot=to_numbers(ballot),
+        ballot_masses=[] if ballot_masses == masses else ballot_masses,
     )
 
 

@@ -19,24 +19,34 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from reasoner.decisions import Thresholds
 from reasoner.guards import Policy
 from tests.integration.bench import Outbox, query, send
+from verifiers.math.verifier import MathVerifier
 from worker.calibrating import Night, Plan, as_recorded, reproduce, run_night
+from worker.deciding import decide_task
 from worker.errors import CalibrationBusyError, CalibrationError, UnknownCalibrationError
+from worker.judging.math import MathJudge
 from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
 from worker.labels import take_in_labels
-from worker.messages import DECIDE, GENERATE_GIVEN
+from worker.messages import DECIDE, GENERATE_GIVEN, VERIFY
+from worker.refitting import fit_weights
 from worker.stages.calibrate import calibrate
 from worker.stages.decide import decide
 from worker.stages.desk import Desk
 from worker.stages.generate import generate_given
 from worker.stages.reconcile import reconcile
+from worker.stages.verify import verify
+from worker.store.ballots import ballot_table
 from worker.store.batches import results
 from worker.store.calibrations import FIRST
-from worker.store.gradings import Window, graded_rows, graded_table
+from worker.store.chains import load_chains
+from worker.store.gradings import Window, graded_table
 from worker.store.nights import activate, list_calibrations, only_run, roll_back
 from worker.store.transactions import Store
+from worker.store.verdicts import load_verdicts
+from worker.submission.lines import TaskLine
 
 pytestmark = pytest.mark.services
 
@@ -313,6 +323,12 @@ def test_weights_of_models_are_fitted_apart_and_used_by_the_queue(
     assert numbers(again) == numbers(made)
 
 
+NEWEST = """
+SELECT * FROM gradings WHERE grade = 'graded' AND until_at IS NULL AND (:domain = '' OR domain = :domain)
+ORDER BY decided_at DESC, decision_id DESC LIMIT :n
+"""
+
+
 def test_the_columns_of_a_window_say_what_its_rows_say(
     desk: Desk, outbox: Outbox, store: Store, judges: Judges
 ) -> None:
@@ -324,7 +340,7 @@ def test_the_columns_of_a_window_say_what_its_rows_say(
             window = Window(
                 tenant="default", as_of=made.as_of, starts_at=made.as_of - timedelta(days=1), max_labels=most
             )
-            rows = graded_rows(store, window, domain=domain)
+            rows = query(store, NEWEST, domain=domain, n=most)[::-1]
             table = graded_table(store, window, domain=domain)
             labelled = table.labelled
             assert len(table) == len(rows) == min(n, most)
@@ -339,6 +355,49 @@ def test_the_columns_of_a_window_say_what_its_rows_say(
             assert table.n_right.tolist() == [len(row.right_chains) for row in rows]
             assert table.n_wrong.tolist() == [len(row.wrong_chains) for row in rows]
             assert table.ids == b"".join(row.decision_id.bytes + row.label_id.bytes for row in rows)
+
+
+def test_ballots_in_the_database_decide_as_the_chains_do(
+    desk: Desk, outbox: Outbox, store: Store, judges: Judges
+) -> None:
+    rng = random.Random(6)
+    decided(desk, outbox, *(pooled(i, rng) for i in range(300)))
+    night(store, judges)
+    mixed = [
+        {**one, "custom_id": f"later-{i}", "verify": [{"verifier": "math", "reference": "7"}], "kind": "math"}
+        for i, one in enumerate(pooled(i, rng) for i in range(40))
+    ]
+    decided(desk, outbox, *mixed, *tasks(20, domain="one model"))
+    verifier = MathVerifier()
+    verify(desk, outbox.take(VERIFY["math"]), verifier="math", judge=MathJudge(verifier).judge)
+    verifier.close()
+    decide(desk, outbox.take(DECIDE))
+    made = night(store, judges)
+    window = Window(
+        tenant="default", as_of=made.as_of, starts_at=made.as_of - timedelta(days=1), max_labels=200
+    )
+    fitted = fit_weights(ballot_table(store, window.values, domain="pool")).fitted
+    newest = query(store, NEWEST, domain="", n=200)[::-1]
+    assert {row.weighted for row in newest} == {True, False}
+    ids = [row.task_id for row in newest]
+    chains, verdicts = load_chains(store, ids), load_verdicts(store, ids)
+    lines = {
+        row.id: TaskLine.model_validate(row.spec)
+        for row in query(store, "SELECT id, spec FROM tasks WHERE id = ANY(:ids)", ids=ids)
+    }
+    for weights in (None, fitted):
+        table = ballot_table(store, window.values, domain="").decided(weights)
+        again = []
+        for id_ in ids:
+            sampled = [chain.as_chain() for chain in chains[id_]]
+            known = weights if {chain.model for chain in sampled} <= {"a", "b", "c"} else None
+            again.append(
+                decide_task(lines[id_], sampled, verdicts[id_], calibrated=Thresholds(), fitted=known)
+            )
+        assert table.masses.tolist() == [one.posterior for decision in again for one in decision.clusters]
+        assert table.confidence.tolist() == [decision.confidence for decision in again]
+        assert table.margin.tolist() == [decision.vote_margin for decision in again]
+    assert any(cluster.refuted for decision in again for cluster in decision.clusters)
 
 
 def test_decisions_of_spread_teach_nothing_and_are_told(
