@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import resource
 import tempfile
 import time
@@ -19,8 +18,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.method.page import table
 from benchmarks.method.results import save
+from benchmarks.pages import fill, table
 from db.session import connect
 from tests.golden import drawn_lines, system
 from worker.replay_pool import replay_all
@@ -103,11 +102,7 @@ def main() -> None:
     numbers = {"runs": runs, "cores": os.cpu_count(), "load": load}
     save(given.out, "replay", numbers)
     print(json.dumps(numbers))
-    text = PAGE.read_text(encoding="utf-8")
-    marker = re.compile(r"(<!-- replay -->\n).*?(<!-- end -->)", re.DOTALL)
-    PAGE.write_text(
-        marker.sub(lambda found: f"{found[1]}\n{page(numbers)}\n\n{found[2]}", text), encoding="utf-8"
-    )
+    fill(PAGE, {"replay": (given.out / "replay.json", page)})
 
 
 if __name__ == "__main__":
