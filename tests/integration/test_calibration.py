@@ -398,6 +398,11 @@ def test_ballots_in_the_database_decide_as_the_chains_do(
         assert table.confidence.tolist() == [decision.confidence for decision in again]
         assert table.margin.tolist() == [decision.vote_margin for decision in again]
     assert any(cluster.refuted for decision in again for cluster in decision.clusters)
+    fitted_before = [one.model_weights for one in made.calibrations]
+    assert any(fitted_before)
+    assert query(store, "DELETE FROM chains RETURNING 1")  # as retention does
+    again_fitted = night(store, judges, dry_run=True).calibrations
+    assert [one.model_weights for one in again_fitted] == fitted_before
 
 
 def test_decisions_of_spread_teach_nothing_and_are_told(
