@@ -21,7 +21,8 @@ from typing import Any
 from benchmarks.method.results import save
 from benchmarks.pages import fill, table
 from db.session import connect
-from tests.golden import drawn_lines, system
+from tests.golden import system
+from tests.golden_lines import drawn_lines
 from worker.replay_pool import replay_all
 from worker.store.replays import Selection
 from worker.store.transactions import Store
