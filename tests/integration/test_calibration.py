@@ -212,6 +212,17 @@ def test_conflicting_and_untold_labels_teach_nothing_and_are_counted(
     assert next(one for one in made.calibrations if one.domain == "d").n_labels == 2
 
 
+def test_a_decision_that_cannot_be_read_costs_the_night_nothing_but_itself(
+    desk: Desk, outbox: Outbox, store: Store, judges: Judges
+) -> None:
+    decided(desk, outbox, *tasks(30))
+    broken = "UPDATE decisions SET document = jsonb_set(document, '{clusters,0,members}', '[0, 99]')"
+    assert query(store, f"{broken} WHERE id IN (SELECT id FROM decisions ORDER BY id LIMIT 2) RETURNING id")
+    for _ in range(2):
+        counts = night(store, judges).counts
+        assert (counts["ungradable"], counts["labelled"]) == (2, 28)
+
+
 def test_decisions_of_spread_teach_nothing_and_are_told(
     desk: Desk, outbox: Outbox, store: Store, judges: Judges
 ) -> None:
