@@ -129,6 +129,21 @@ def math() -> Iterator[MathVerifier]:
     verifier.close()
 
 
+@pytest.fixture
+def other(store: Store) -> Iterator[Store]:
+    """Another installation: an empty database."""
+    name = f"other_{store.url.database}"
+    server = create_engine(store.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE migrated"))
+    engine = create_engine(store.url.set(database=name))
+    yield engine
+    engine.dispose()
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name}"))
+    server.dispose()
+
+
 def _url(services: Services, name: str) -> str:
     base, _, query = services.database_url.partition("?")
     return f"{base.rpartition('/')[0]}/{name}?{query}"

@@ -20,8 +20,10 @@ from worker.stages.decide import decide
 from worker.stages.desk import Desk
 from worker.stages.generate import generate_given
 from worker.stages.verify import verify
+from worker.store.exporting import Wanted
 from worker.store.replays import Selection, decision_pages
 from worker.store.transactions import Store
+from worker.transfer import export, import_file
 
 pytestmark = pytest.mark.services
 
@@ -38,9 +40,9 @@ def run(desk: Desk, tmp_path: Path) -> Run:
         "COLUMNS": "200",
     }
 
-    def invoke(*arguments: object, tenant: str = "default") -> Any:
+    def invoke(*arguments: object, tenant: str = "default", **changes: str) -> Any:
         words = ["audit", "replay", *map(str, arguments)]
-        return CliRunner().invoke(app, words, env=environment | {"MERGEREASONER_TENANT": tenant})
+        return CliRunner().invoke(app, words, env=environment | {"MERGEREASONER_TENANT": tenant} | changes)
 
     return invoke
 
@@ -165,6 +167,17 @@ def test_pruned_chains_are_told_apart_from_differences(run: Run, batch: str, sto
     assert (code, summary["same"], summary["different"], summary["unreplayable"]) == (0, 40, 0, 1)
     assert "none of its 4 chains" in other["why"]
     assert "unreplayable, 1: none of its 4 chains" in run("half").stdout
+
+
+def test_imported_decisions_are_decided_again(
+    run: Run, batch: str, store: Store, other: Store, tmp_path: Path
+) -> None:
+    file = export(store, Wanted(tenant="default"), tmp_path / "ledger.jsonl").path
+    import_file(other, file, tenant="default", who="auditor")
+    there = other.url.render_as_string(hide_password=False)
+    code, differing, summary = told(run("--all", "--json", DATABASE_URL=there))
+    assert (code, differing) == (0, [])
+    assert summary == told(run("--batch", batch, "--json"))[2]
 
 
 def test_a_tenant_replays_its_own_decisions_only(run: Run, batch: str, store: Store) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
 from tests.integration.history import fill
@@ -35,21 +35,6 @@ MONTH = month_of(datetime.now(UTC))
 LAST, OLD = MONTH.plus(-1), MONTH.plus(-14)
 OURS = Wanted(tenant="default")
 TABLES = ("tasks", "task_events", "chains", "verdicts", "decisions", "clusters", "labels", "batches")
-
-
-@pytest.fixture
-def other(store: Engine) -> Iterator[Engine]:
-    """Another installation: an empty database."""
-    name = f"other_{store.url.database}"
-    server = create_engine(store.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE migrated"))
-    engine = create_engine(store.url.set(database=name))
-    yield engine
-    engine.dispose()
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name}"))
-    server.dispose()
 
 
 def ask(engine: Engine, statement: str, **values: object) -> list[Any]:
