@@ -66,24 +66,43 @@ def keys_clause(keys: tuple[str, ...]) -> str:
     )
 
 
-def along_time(shape: Shape) -> TextClause:
-    """Return up to ``:n`` task ids among the newest ``:walk`` entries before a place."""
+def walk(shape: Shape) -> TextClause:
+    """Return which of the newest ``:walk`` entries before a place, of the wanted keys, fit: the newest ``:n``.
+
+    The last of them all is among the rows, too, as number ``i`` = ``:walk``, unless there were fewer or ``:n`` fit.
+    Profiles are looked up once for all entries that share them, and nothing is read but those, however many would fit.
+    """
     columns = "task_id, decided_at, profile" + ", vote_margin, merge_degree" * shape.by_numbers
-    newest = (
-        f"SELECT {columns} FROM search_entries e WHERE e.tenant = :tenant AND {_BEFORE} "  # noqa: S608 (fixed parts)
+    conditions = [_RANGES] if shape.by_numbers else []
+    if shape.by_profile:
+        conditions.append(
+            f"profile IN (SELECT p.id FROM search_profiles p WHERE {profiles_clause(shape)} "  # noqa: S608 (fixed parts)
+            "AND p.id IN (SELECT profile FROM newest))"
+        )
+    return text(
+        f"WITH newest AS MATERIALIZED ({_of_keys(shape, columns) if shape.keys else _of_tenant(columns)}), "  # noqa: S608 (fixed parts)
+        f"looked AS (SELECT task_id, decided_at, {' AND '.join(conditions) or 'true'} AS fits, "
+        f"row_number() OVER ({_NEWEST}) AS i FROM newest) "
+        f"SELECT task_id, decided_at, fits, i FROM looked WHERE fits OR i = :walk {_NEWEST} LIMIT :n + 1"
+    )
+
+
+def _of_tenant(columns: str) -> str:
+    return (
+        f"SELECT {columns} FROM search_entries e WHERE e.tenant = :tenant AND {_BEFORE} {_NEWEST} LIMIT :walk"  # noqa: S608 (fixed parts)
+    )
+
+
+def _of_keys(shape: Shape, columns: str) -> str:
+    """Return the entries of the keys, each value's by its index in the order of time."""
+    key, *others = shape.keys
+    also = f"AND {keys_clause(tuple(others))}" if others else ""
+    return (
+        f"SELECT e.* FROM (SELECT DISTINCT {_key(key, 'value')} AS key "  # noqa: S608 (fixed parts)
+        f"FROM unnest(CAST(:{key} AS text[])) AS value) wanted CROSS JOIN LATERAL (SELECT {columns} "
+        f"FROM search_entries e WHERE e.{key} = wanted.key AND {_BEFORE} {also} {_NEWEST} LIMIT :walk) e "
         f"{_NEWEST} LIMIT :walk"
     )
-    return text(
-        f"SELECT task_id, decided_at FROM ({newest}) e {_fits(shape)} "  # noqa: S608 (fixed parts)
-        f"{'WHERE ' + _RANGES if shape.by_numbers else ''} {_NEWEST} LIMIT :n"
-    )
-
-
-# The last entry that ``along_time`` looks at; none when it looks at all there are.
-END_OF_WALK = text(
-    f"SELECT decided_at, task_id FROM search_entries e WHERE e.tenant = :tenant AND {_BEFORE} {_NEWEST} "  # noqa: S608 (fixed parts)
-    "OFFSET CAST(:walk AS bigint) - 1 LIMIT 1"
-)
 
 
 def spans(shape: Shape) -> TextClause:
@@ -105,36 +124,8 @@ def by_profile(shape: Shape) -> TextClause:
     )
 
 
-def by_key(shape: Shape) -> TextClause:
-    """Return up to ``:n`` task ids that have the keys."""
-    key, *others = shape.keys
-    conditions = [f"e.{key} = wanted.key", _BEFORE]
-    conditions += [keys_clause(tuple(others))] if others else []
-    conditions += [_RANGES] if shape.by_numbers else []
-    return text(
-        f"SELECT e.task_id, e.decided_at FROM (SELECT DISTINCT {_key(key, 'value')} AS key "  # noqa: S608 (fixed parts)
-        f"FROM unnest(CAST(:{key} AS text[])) AS value) wanted CROSS JOIN LATERAL ("
-        f"SELECT e.task_id, e.decided_at FROM search_entries e {_fits(shape)} "
-        f"WHERE {' AND '.join(conditions)} {_NEWEST} LIMIT :n) e {_NEWEST} LIMIT :n"
-    )
-
-
 def _key(key: str, value: str) -> str:
     return f"hashtextextended(:tenant || E'\\n{key}=' || {value}, 0)"
-
-
-def _fits(shape: Shape) -> str:
-    """Return the join with the profile of an entry ``e``, if facets are asked for.
-
-    It is looked up for each entry and remembered (OFFSET 0 leaves the planner nothing else): so the order stays, and
-    nothing is read but the profiles of these entries, however many would fit.
-    """
-    if not shape.by_profile:
-        return ""
-    return (
-        "CROSS JOIN LATERAL (SELECT FROM search_profiles p "
-        f"WHERE p.id = e.profile AND {profiles_clause(shape)} OFFSET 0) p"
-    )
 
 
 FOUND = text("""

@@ -8,6 +8,8 @@ Revises: 0011_replay
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -155,7 +157,7 @@ def downgrade() -> None:
     op.execute(GRANT.replace("GRANT SELECT, INSERT ON search_profiles TO mergereasoner_worker;", ""))
 
 
-def _new_entries(*columns: sa.Column[object]) -> None:
+def _new_entries(*columns: sa.Column[Any]) -> None:
     op.create_table(
         "new_entries",
         sa.Column("task_id", sa.Uuid(), nullable=False),

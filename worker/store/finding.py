@@ -112,50 +112,70 @@ def _search(
         "degree_from": filters.degree.low,
         "degree_until": filters.degree.high,
         "n": n,
-        "walk": max(PROBE, 4 * n),
     }
     if after is not None and after.decided_at < values["before"]:
-        values |= {"before": after.decided_at, "before_id": after.task_id}
-    if shape.keys:
-        return _rows(connection, finding.by_key(shape), values)
-    found = _rows(connection, finding.along_time(shape), values)
-    if len(found) == n:
-        return found
-    end = connection.execute(finding.END_OF_WALK, values).one_or_none()
-    if end is None:
-        return found  # all there is was looked at
-    values |= {"before": end.decided_at, "before_id": end.task_id}
-    return found + _by_profile(connection, shape, values, n=n - len(found))
+        values |= _from(after)
+    found, end = _walk(connection, shape, values, length=max(PROBE, 4 * n))
+    if end is not None:
+        further = _by_key if shape.keys else _by_profile
+        found += further(connection, shape, values | _from(end) | {"n": n - len(found)})
+    return found
 
 
-def _by_profile(connection: Connection, shape: Shape, values: dict[str, Any], *, n: int) -> list[Found]:
+def _walk(
+    connection: Connection, shape: Shape, values: dict[str, Any], *, length: int
+) -> tuple[list[Found], Place | None]:
+    """Return up to ``n`` tasks among the next entries, and where the walk ended if neither they nor all entries did."""
+    n = values["n"]
+    rows = connection.execute(finding.walk(shape), values | {"walk": length}).all()
+    found = [(row.task_id, row.decided_at) for row in rows if row.fits][:n]
+    if len(found) == n or not rows or rows[-1].i < length:
+        return found, None
+    return found, Place(task_id=rows[-1].task_id, decided_at=rows[-1].decided_at)
+
+
+def _by_key(connection: Connection, shape: Shape, values: dict[str, Any]) -> list[Found]:
+    """Return up to ``n`` tasks of the keys, by longer and longer walks."""
+    found: list[Found] = []
+    length, end = WALK, values
+    while True:
+        of_walk, place = _walk(connection, shape, end | {"n": values["n"] - len(found)}, length=length)
+        found += of_walk
+        if place is None:
+            return found
+        length, end = 4 * length, end | _from(place)
+
+
+def _by_profile(connection: Connection, shape: Shape, values: dict[str, Any]) -> list[Found]:
     """Return up to ``n`` tasks whose profiles fit, some spans at a time: more and more while little is found."""
     times = {"first": _span(values["since"]), "last": _span(values["before"])}
     spans = list(connection.execute(finding.spans(shape), values | times))
     found: list[Found] = []
     at, most = 0, FEW
-    while at < len(spans) and len(found) < n:
+    while at < len(spans) and len(found) < values["n"]:
         end, n_profiles = at + 1, spans[at].n
         while end < len(spans) and n_profiles + spans[end].n <= most:
             n_profiles += spans[end].n
             end += 1
-        asked = values | {"first": spans[end - 1].span, "last": spans[at].span, "n": n - len(found)}
-        found += _of_spans(connection, shape, asked, walk=n_profiles > MANY and end == at + 1)
+        asked = values | {"first": spans[end - 1].span, "last": spans[at].span, "n": values["n"] - len(found)}
+        found += _of_spans(connection, shape, asked, is_dense=n_profiles > MANY and end == at + 1)
         at, most = end, min(2 * most, MOST)
     return found
 
 
-def _of_spans(connection: Connection, shape: Shape, values: dict[str, Any], *, walk: bool) -> list[Found]:
-    """Return up to ``n`` tasks of these spans; where many profiles fit, one meets them along the order of time."""
-    if walk:
+def _of_spans(connection: Connection, shape: Shape, values: dict[str, Any], *, is_dense: bool) -> list[Found]:
+    """Return up to ``n`` tasks of these spans; where many profiles of one fit, a walk soon meets them."""
+    if is_dense:
         end = EPOCH + timedelta(seconds=SPAN_S * (values["last"] + 1))
-        within = values | {"walk": WALK, "since": max(values["since"], end - timedelta(seconds=SPAN_S))}
+        within = values | {"since": max(values["since"], end - timedelta(seconds=SPAN_S))}
         if end < values["before"]:
             within |= {"before": end, "before_id": NOBODY}
-        found = _rows(connection, finding.along_time(shape), within)
-        if len(found) == values["n"]:
+        found, place = _walk(connection, shape, within, length=WALK)
+        if place is None:
             return found
-    return _rows(connection, finding.by_profile(shape), values)
+        values = values | _from(place)
+        return found + _rows(connection, shape, values | {"n": values["n"] - len(found)})
+    return _rows(connection, shape, values)
 
 
 def shape_of(filters: Filters) -> tuple[Shape, dict[str, list[str]]]:
@@ -168,8 +188,13 @@ def shape_of(filters: Filters) -> tuple[Shape, dict[str, list[str]]]:
     return shape, {"all": needed} | {f"any_{i}": group for i, group in enumerate(either)} | keys
 
 
-def _rows(connection: Connection, statement: Any, values: dict[str, Any]) -> list[Found]:  # noqa: ANN401 (SQLAlchemy's)
-    return [(row.task_id, row.decided_at) for row in connection.execute(statement, values)]
+def _rows(connection: Connection, shape: Shape, values: dict[str, Any]) -> list[Found]:
+    rows = connection.execute(finding.by_profile(shape), values)
+    return [(row.task_id, row.decided_at) for row in rows]
+
+
+def _from(place: Place) -> dict[str, Any]:
+    return {"before": place.decided_at, "before_id": place.task_id}
 
 
 def _span(time: datetime) -> int:
