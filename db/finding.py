@@ -70,14 +70,15 @@ def walk(shape: Shape) -> TextClause:
     """Return which of the newest ``:walk`` entries before a place, of the wanted keys, fit: the newest ``:n``.
 
     The last of them all is among the rows, too, as number ``i`` = ``:walk``, unless there were fewer or ``:n`` fit.
-    Profiles are looked up once for all entries that share them, and nothing is read but those, however many would fit.
+    Profiles are looked up once for all entries that share them (OFFSET 0 leaves the planner nothing else), so that no
+    others are read, however many would fit.
     """
     columns = "task_id, decided_at, profile" + ", vote_margin, merge_degree" * shape.by_numbers
     conditions = [_RANGES] if shape.by_numbers else []
     if shape.by_profile:
         conditions.append(
-            f"profile IN (SELECT p.id FROM search_profiles p WHERE {profiles_clause(shape)} "  # noqa: S608 (fixed parts)
-            "AND p.id IN (SELECT profile FROM newest))"
+            "profile IN (SELECT one.profile FROM (SELECT DISTINCT profile FROM newest) one CROSS JOIN LATERAL "  # noqa: S608 (fixed parts)
+            f"(SELECT FROM search_profiles p WHERE p.id = one.profile AND {profiles_clause(shape)} OFFSET 0) p)"
         )
     return text(
         f"WITH newest AS MATERIALIZED ({_of_keys(shape, columns) if shape.keys else _of_tenant(columns)}), "  # noqa: S608 (fixed parts)

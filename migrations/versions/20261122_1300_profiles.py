@@ -20,6 +20,8 @@ depends_on = None
 
 SPAN_S = 2_419_200
 WEEK_S = 604_800
+MARGIN_EDGES = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0"
+DEGREE_EDGES = "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16"
 KEYS = ("batch", "calibration", "answer")
 
 # Of the facets that an entry has as hashes, those that stand in no column.
@@ -36,34 +38,49 @@ FROM (SELECT DISTINCT tenant FROM search_entries) tenants CROSS JOIN (
 ) words GROUP BY tenant
 """
 
-MADE = rf"""
-SELECT *, hashtextextended(span || E'\n' || words::text, 0) AS profile FROM (
-    SELECT e.*, floor(extract(epoch FROM e.decided_at) / {SPAN_S})::int AS span,
+COLUMNS = (
+    "task_id, decision_id, tenant, decided_at, kind, domain, models, abstained, reasons, vote_margin, merge_degree, "
+    "set_size, tokens_spent, tokens_saved, label"
+)
+
+# Entries of a span with the same hashes but for the keys, and in one bucket of the margin, have the same profile: its
+# words are found once for all.
+MOVED = rf"""
+CREATE UNLOGGED TABLE moved AS
+SELECT {", ".join("e." + name for name in COLUMNS.split(", "))}, x.*, hash_array_extended(
+           array_remove(array_remove(array_remove(array_remove(e.facets, x.week), x.batch), x.calibration), x.answer),
+           x.span * 16 + x.margin) AS alike
+FROM search_entries e JOIN tasks t ON t.id = e.task_id JOIN decisions d ON d.id = e.decision_id
+CROSS JOIN LATERAL (
+    SELECT floor(extract(epoch FROM e.decided_at) / {SPAN_S})::int AS span,
+           hashtextextended(e.tenant || E'\nweek=' || floor(extract(epoch FROM e.decided_at) / {WEEK_S})::int, 0)
+               AS week,
+           width_bucket(e.vote_margin, CAST('{{{MARGIN_EDGES}}}' AS float8[])) AS margin,
            hashtextextended(e.tenant || E'\nbatch=' || t.batch_id, 0) AS batch,
            hashtextextended(e.tenant || E'\ncalibration=' || d.calibration_id, 0) AS calibration,
-           hashtextextended(e.tenant || E'\nanswer=' || lower(btrim(d.answer, E' \t\r\n')), 0) AS answer,
-           ARRAY(SELECT f FROM unnest(
+           hashtextextended(e.tenant || E'\nanswer=' || lower(btrim(d.answer, E' \t\r\n')), 0) AS answer
+    OFFSET 0) x
+ORDER BY e.task_id
+"""  # noqa: S608 (fixed parts)
+
+ALIKE = rf"""
+CREATE UNLOGGED TABLE alike AS
+SELECT *, hashtextextended(span || E'\n' || facets::text, 0) AS profile FROM (
+    SELECT one.alike, e.tenant, one.span, ARRAY(SELECT f FROM unnest(
                ARRAY['tenant=' || e.tenant, 'kind=' || e.kind, 'domain=' || e.domain, 'mode=' || t.mode,
                      'state=' || CASE WHEN e.abstained THEN 'abstained' ELSE 'answered' END,
-                     'margin=' || width_bucket(e.vote_margin,
-                                               CAST('{{{{0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0}}}}' AS float8[])),
-                     'degree=' || width_bucket(e.merge_degree,
-                                               CAST('{{{{1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16}}}}' AS float8[])),
+                     'margin=' || one.margin,
+                     'degree=' || width_bucket(e.merge_degree, CAST('{{{DEGREE_EDGES}}}' AS float8[])),
                      'label=' || e.label, CASE WHEN e.label <> 'none' THEN 'label=any' END]
                || ARRAY(SELECT 'why=' || r FROM unnest(string_to_array(nullif(e.reasons, ''), ',')) r)
                || ARRAY(SELECT 'model=' || m FROM unnest(string_to_array(nullif(e.models, ''), ',')) m)
                || ARRAY(SELECT k.facet FROM unnest(known.facets, known.hashes) AS k (facet, hash)
                         WHERE k.hash = ANY(e.facets))
-           ) AS f WHERE f IS NOT NULL ORDER BY f COLLATE "C") AS words
-    FROM search_entries e JOIN known USING (tenant)
-    JOIN tasks t ON t.id = e.task_id JOIN decisions d ON d.id = e.decision_id {{where}}
+           ) AS f WHERE f IS NOT NULL ORDER BY f COLLATE "C") AS facets
+    FROM (SELECT alike, span, margin, min(task_id::text)::uuid AS task_id FROM moved GROUP BY alike, span, margin) one
+    JOIN search_entries e USING (task_id) JOIN known USING (tenant) JOIN tasks t ON t.id = e.task_id
 ) made
 """  # noqa: S608 (fixed parts)
-
-COLUMNS = (
-    "task_id, decision_id, tenant, decided_at, kind, domain, models, abstained, reasons, vote_margin, merge_degree, "
-    "set_size, tokens_spent, tokens_saved, label"
-)
 
 GRANT = """
 DO $$ BEGIN
@@ -101,18 +118,21 @@ def upgrade() -> None:
         *(sa.Column(key, sa.BigInteger(), nullable=True) for key in KEYS),
     )
     op.execute(KNOWN)
+    op.execute("SET LOCAL maintenance_work_mem = '256MB'")
     # Read in the order of ids, which is nearly that of time, so that a day's entries lie together.
-    op.execute("SET LOCAL enable_hashjoin = off; SET LOCAL maintenance_work_mem = '256MB'")
+    op.execute("SET LOCAL enable_hashjoin = off")
+    op.execute(MOVED)
+    op.execute("SET LOCAL enable_hashjoin = on")
+    op.execute(ALIKE)
     op.execute(
-        f"INSERT INTO new_entries SELECT {COLUMNS}, profile, {', '.join(KEYS)} "  # noqa: S608 (fixed parts)
-        f"FROM ({MADE.format(where='ORDER BY e.task_id')}) made"
+        f"INSERT INTO new_entries SELECT {COLUMNS}, profile, {', '.join(KEYS)} FROM moved JOIN "  # noqa: S608 (fixed parts)
+        "(SELECT alike, profile FROM alike) alike USING (alike)"
     )
-    one_of_each = "SELECT min(task_id::text)::uuid FROM new_entries GROUP BY profile"
     op.execute(
-        "INSERT INTO search_profiles (id, tenant, span, facets) SELECT profile, tenant, span, words "  # noqa: S608 (fixed parts)
-        f"FROM ({MADE.format(where=f'WHERE e.task_id IN ({one_of_each})')}) made"
+        "INSERT INTO search_profiles (id, tenant, span, facets) "
+        "SELECT DISTINCT profile, tenant, span, facets FROM alike"
     )
-    op.execute("RESET enable_hashjoin")
+    op.execute("DROP TABLE moved, alike")
     _put_in_place()
     op.create_index(
         "ix_search_profiles_facets",
