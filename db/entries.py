@@ -157,6 +157,7 @@ _ADD_PROFILES = """
     ORDER BY profile ON CONFLICT (id) DO NOTHING
 """
 
+# OFFSET 0: what is read once is not planned and read again wherever it is named; planning is most of what it costs.
 WRITE = text(rf"""
 WITH found AS (
     SELECT d.task_id, d.id AS decision_id, d.tenant, d.created_at AS decided_at, t.kind, t.domain,
@@ -172,11 +173,11 @@ WITH found AS (
     FROM decisions d JOIN tasks t ON t.id = d.task_id
     CROSS JOIN LATERAL (SELECT coalesce(
         (SELECT array_agg(DISTINCT c.model) FROM chains c WHERE c.task_id = d.task_id),
-        string_to_array(nullif(t.model, ''), ','), '{{}}') AS models) m
+        string_to_array(nullif(t.model, ''), ','), '{{}}') AS models OFFSET 0) m
     CROSS JOIN LATERAL (SELECT coalesce(
         (SELECT CASE WHEN g.correct THEN 'right' WHEN NOT g.correct THEN 'wrong'
                      WHEN g.grade = 'conflicting' THEN g.grade ELSE 'unknown' END
-         FROM gradings g WHERE g.task_id = d.task_id AND g.until_at IS NULL), 'none') AS label) l
+         FROM gradings g WHERE g.task_id = d.task_id AND g.until_at IS NULL), 'none') AS label OFFSET 0) l
     WHERE d.id = ANY(:ids) AND d.is_current
 ), made AS MATERIALIZED (SELECT *, {_PROFILE} FROM found), profiles AS ({_ADD_PROFILES})
 INSERT INTO search_entries (task_id, decision_id, tenant, decided_at, kind, domain, models, abstained, reasons,
