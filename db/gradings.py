@@ -65,16 +65,6 @@ FROM gradings WHERE tenant = :tenant AND grade = 'graded'
 
 _NEWEST = "ORDER BY decided_at DESC, decision_id DESC"
 
-_ROWS = f"""
-SELECT task_id, decision_id, label_id, decided_at, domain, correct, answerable, confidence, vote_margin, truth, masses,
-       right_chains, wrong_chains, jsonb_array_length(models) AS n_models, weighted
-{_GRADED}
-"""
-
-WINDOW_OF_DOMAIN = text(f"{_ROWS} AND domain = :domain {_NEWEST} LIMIT :n")
-
-WINDOW_OF_ALL = text(f"{_ROWS} {_NEWEST} LIMIT :n")
-
 
 def _column(of: str) -> str:
     return f"array_send(array_agg({of} {_NEWEST}))"
@@ -97,6 +87,20 @@ FROM (SELECT decided_at, decision_id, label_id, correct, answerable, confidence,
 COLUMNS_OF_DOMAIN = text(f"{_COLUMNS} {_GRADED} AND domain = :domain {_NEWEST} LIMIT :n) newest")
 
 COLUMNS_OF_ALL = text(f"{_COLUMNS} {_GRADED} {_NEWEST} LIMIT :n) newest")
+
+# What was graded in an older form, and pruned since, has no ballot. JSON has no line feeds of its own.
+_BALLOTS = f"""
+SELECT string_agg(models::text, E'\\n' {_NEWEST}) AS models,
+       {_column("cardinality(ballot)")} AS n_ballots, string_agg(array_send(ballot), ''::bytea {_NEWEST}) AS ballots,
+       {_column("cardinality(masses)")} AS n_masses, string_agg(array_send(masses), ''::bytea {_NEWEST}) AS masses
+FROM (SELECT decided_at, decision_id, models, ballot, coalesce(nullif(ballot_masses, '{{}}'), masses) AS masses
+"""  # noqa: S608 (made of constants)
+
+BALLOTS_OF_DOMAIN = text(
+    f"{_BALLOTS} {_GRADED} AND domain = :domain {_NEWEST} LIMIT :n) newest WHERE ballot <> '{{}}'"
+)
+
+BALLOTS_OF_ALL = text(f"{_BALLOTS} {_GRADED} {_NEWEST} LIMIT :n) newest WHERE ballot <> '{{}}'")
 
 VERDICT_COUNTS = text(
     f"""

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import At, Base, CreatedAt, Id, Json, Tenant
 from db.models import one_of
 
-FORM = 2
+FORM = 3
 """Of gradings as they are made; what was graded in an older form is graded once more."""
 
 GRADES = ("graded", "unknown", "conflicting", "spread")
@@ -47,7 +47,7 @@ class CalibrationRunRow(Base):
     finished_at: Mapped[At | None]
     error: Mapped[str | None]
     counts: Mapped[Json] = mapped_column(server_default=sql("'{}'::jsonb"))
-    form: Mapped[int] = mapped_column(SmallInteger, server_default=sql("2"))
+    form: Mapped[int] = mapped_column(SmallInteger, server_default=sql("3"))
     """Of the gradings it made."""
 
 
@@ -119,7 +119,13 @@ class GradingRow(Base):
     verdicts: Mapped[list[Any]] = mapped_column(JSONB, server_default=sql("'[]'::jsonb"))
     """Per verifier: name, version and the six counts of ``VerifierRates``, of the verdicts the decision rests on."""
 
-    form: Mapped[int] = mapped_column(SmallInteger, server_default=sql("2"))
+    ballot: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default=sql("'{}'"))
+    """How many chains of each model gave which answer, so that other weights can decide again."""
+
+    ballot_masses: Mapped[list[float]] = mapped_column(ARRAY(Double), server_default=sql("'{}'"))
+    """Of the ballot's clusters under equal weights; empty where they are ``masses``."""
+
+    form: Mapped[int] = mapped_column(SmallInteger, server_default=sql("3"))
     """Of this row; what was graded in an older form is due again."""
 
     n_decisions: Mapped[int] = mapped_column(Integer)

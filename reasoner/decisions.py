@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -276,3 +277,19 @@ def _cluster_json(cluster: Cluster) -> dict[str, Any]:
         "disputed": cluster.disputed,
         "in_set": cluster.in_set,
     }
+
+
+def cluster_from_json(value: Mapping[str, Any]) -> Cluster:
+    """Return a cluster of ``to_json``."""
+    return Cluster(
+        id=value["id"],
+        answer=value["answer"],
+        members=tuple(value["members"]),
+        score=value["score"],
+        posterior=value["posterior"],
+        outcome=None if value["outcome"] is None else Outcome(value["outcome"]),
+        confirmed_by=tuple(value["confirmed_by"]),
+        refuted=value["refuted"],
+        disputed=value["disputed"],
+        in_set=value["in_set"],
+    )

@@ -51,6 +51,30 @@ class LabelledTask:
     """Position of the right answer; ``None`` when none was."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelledAnswers:
+    """Labelled tasks column by column; each has an answer at least."""
+
+    models: tuple[str, ...]
+    """Sorted; each gave an answer somewhere."""
+
+    shares: Floats  # (answers, models), s_mc, one task's answers after the other's
+    sizes: NDArray[np.int64]  # (tasks,): how many answers each has
+    right: NDArray[np.int64]  # (tasks,): position of the right one, -1 when none was
+
+    @classmethod
+    def of(cls, tasks: Sequence[LabelledTask]) -> LabelledAnswers:
+        """Return tasks that have answers as columns."""
+        models = tuple(sorted({model for task in tasks for support in task.supports for model in support}))
+        rows = [[support.get(model, 0.0) for model in models] for task in tasks for support in task.supports]
+        return cls(
+            models=models,
+            shares=np.array(rows, dtype=np.float64).reshape(len(rows), len(models)),
+            sizes=np.array([len(task.supports) for task in tasks], dtype=np.int64),
+            right=np.array([-1 if task.right is None else task.right for task in tasks], dtype=np.int64),
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedMerge:
     """Weights of models and of pairs of models, in nats."""
@@ -62,7 +86,10 @@ class FittedMerge:
 
     def posterior(self, supports: Sequence[Support]) -> list[float]:
         """Return P(c) of each answer; what is missing to 1 is the chance that none is right."""
-        utilities = [self.utility(support) for support in supports]
+        return self.shares_of([self.utility(support) for support in supports])
+
+    def shares_of(self, utilities: Sequence[float]) -> list[float]:
+        """Return P(c) of answers from their utilities."""
         top = max([self.none, *utilities])
         masses = [math.exp(u - top) for u in utilities]
         total = math.fsum([*masses, math.exp(self.none - top)])
@@ -103,10 +130,21 @@ def fit_merge(
     usable = [task for task in tasks if task.supports]
     if not usable:
         raise InsufficientCalibrationDataError("no labelled task has an answer")
-    models = tuple(sorted({model for task in usable for support in task.supports for model in support}))
+    return fit_answers(LabelledAnswers.of(usable), ridge=ridge, pair_ridge=pair_ridge, known=known)
+
+
+def fit_answers(
+    answers: LabelledAnswers,
+    *,
+    ridge: float = RIDGE,
+    pair_ridge: float = PAIR_RIDGE,
+    known: FittedMerge | None = None,
+) -> FittedMerge:
+    """Return the fit of ``fit_merge``."""
+    models = answers.models
     n_pairs = math.comb(len(models), 2)
     strengths = np.array([ridge] * len(models) + [pair_ridge] * n_pairs + [0.0])
-    theta = _minimise(_Design.of(usable, models), _penalty(strengths, len(models)), _fixed(models, known))
+    theta = _minimise(_Design.of(answers), _penalty(strengths, len(models)), _fixed(models, known))
     values = [float(value) for value in theta]
     return FittedMerge(
         models=models,
@@ -134,19 +172,20 @@ class _Design:
     right: Floats  # (rows,): 1 for what was right
 
     @classmethod
-    def of(cls, tasks: Sequence[LabelledTask], models: Sequence[str]) -> _Design:
-        sizes = np.array([len(task.supports) + 1 for task in tasks])
-        none = [0.0] * (len(models) + math.comb(len(models), 2)) + [1.0]
-        rows = [row for t in tasks for row in ([_features(s, models) for s in t.supports] + [none])]
-        right = [len(task.supports) if task.right is None else task.right for task in tasks]
-        return cls(
-            features=np.array(rows),
-            starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]),
-            sizes=sizes,
-            right=np.array(
-                [float(i == at) for at, size in zip(right, sizes, strict=True) for i in range(size)]
-            ),
-        )
+    def of(cls, answers: LabelledAnswers) -> _Design:
+        n_models = len(answers.models)
+        sizes = answers.sizes + 1
+        starts = np.cumsum(sizes) - sizes
+        none = starts + answers.sizes
+        is_answer = np.ones(int(sizes.sum()), dtype=np.bool_)
+        is_answer[none] = False
+        pairs = [answers.shares[:, m] * answers.shares[:, n] for m, n in combinations(range(n_models), 2)]
+        features = np.zeros((len(is_answer), n_models + len(pairs) + 1))
+        features[is_answer, :-1] = np.column_stack([answers.shares, *pairs])
+        features[none, -1] = 1.0
+        right = np.zeros(len(is_answer))
+        right[starts + np.where(answers.right < 0, answers.sizes, answers.right)] = 1.0
+        return cls(features=features, starts=starts, sizes=sizes, right=right)
 
     def loss(self, theta: Floats) -> tuple[float, Floats]:
         """Return the negative log-likelihood and each row's probability."""
@@ -168,11 +207,6 @@ class _Design:
         means = np.add.reduceat(weighted, self.starts, axis=0)
         hessian: Floats = self.features.T @ weighted - means.T @ means
         return hessian
-
-
-def _features(support: Support, models: Sequence[str]) -> list[float]:
-    single = [support.get(model, 0.0) for model in models]
-    return [*single, *(a * b for a, b in combinations(single, 2)), 0.0]
 
 
 def _penalty(strengths: Floats, n_models: int) -> Floats:

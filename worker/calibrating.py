@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from reasoner.ballot_table import BallotTable
 from reasoner.candidate import fit_candidate
 from reasoner.guards import Policy
 from worker.errors import CalibrationError, UnknownCalibrationError
@@ -22,8 +23,9 @@ from worker.findings import curve_of, drift_of, report_of, weights_of
 from worker.grading import Pass, grade_due
 from worker.judging.table import Judges
 from worker.rating import Rates, add_up
-from worker.refitting import refit
+from worker.refitting import need_ballots, refit
 from worker.settings import Settings
+from worker.store.ballots import ballot_table
 from worker.store.calibrations import Calibrations, calibration_for, calibrations_in_force
 from worker.store.gradings import (
     GradedTable,
@@ -245,9 +247,9 @@ def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: 
     found = []
     with ThreadPoolExecutor(2, thread_name_prefix="read-window") as reader:
         told = reader.submit(verdict_counts, store, newest, rated)
-        for one, table in _tables(reader, store, window, wanted):
-            if len(table) or domain is not None:
-                found.append(_fit(place, one, table, without.get(one, {})))
+        for one, read in _windows(reader, store, window, wanted):
+            if len(read.table) or domain is not None:
+                found.append(_fit(place, one, read, without.get(one, {})))
         rates = add_up(told.result())
     counts: dict[str, Any] = {
         "domains": len(found),
@@ -262,23 +264,36 @@ def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: 
     )
 
 
-def _tables(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What is on record of one domain's window."""
+
+    table: GradedTable
+    ballots: BallotTable | None
+
+
+def _read(store: Store, window: Window, domain: str) -> _Read:
+    table = graded_table(store, window, domain=domain)
+    again = need_ballots(table)
+    return _Read(table=table, ballots=ballot_table(store, window.values, domain=domain) if again else None)
+
+
+def _windows(
     reader: Executor, store: Store, window: Window, domains: Sequence[str]
-) -> Iterator[tuple[str, GradedTable]]:
+) -> Iterator[tuple[str, _Read]]:
     """Yield each domain's window; the next one is read while one is worked on."""
-    coming = [reader.submit(graded_table, store, window, domain=one) for one in domains[:1]]
+    coming = [reader.submit(_read, store, window, one) for one in domains[:1]]
     for i, one in enumerate(domains):
-        table = coming.pop().result()
-        coming = [
-            reader.submit(graded_table, store, window, domain=after) for after in domains[i + 1 : i + 2]
-        ]
-        yield one, table
+        found = coming.pop().result()
+        coming = [reader.submit(_read, store, window, after) for after in domains[i + 1 : i + 2]]
+        yield one, found
 
 
-def _fit(place: _Place, domain: str, table: GradedTable, without: Mapping[str, int]) -> NewCalibration:
-    plan, active = place.plan, calibration_for(place.in_force, tenant=place.tenant, domain=domain)
+def _fit(place: _Place, domain: str, read: _Read, without: Mapping[str, int]) -> NewCalibration:
+    plan, table = place.plan, read.table
+    active = calibration_for(place.in_force, tenant=place.tenant, domain=domain)
     own = place.in_force.get((place.tenant, domain))
-    refitted = refit(place.store, place.window, table, domain=domain, min_labels=plan.policy.min_labels)
+    refitted = refit(table, read.ballots, min_labels=plan.policy.min_labels)
     candidate = fit_candidate(
         refitted.decisions,
         plan.policy,

@@ -91,6 +91,10 @@ class CalibrationError(WorkerError):
     """Root of what can go wrong with a calibration."""
 
 
+class UnreadableDecisionError(WorkerError):
+    """What stands in a decision's document is not what a decision is made of, or does not go with its chains."""
+
+
 class CalibrationBusyError(CalibrationError):
     """Raised when another run of the same tenant is at work; worth a retry."""
 

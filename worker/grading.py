@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -10,13 +11,17 @@ from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
-from reasoner.decisions import AbstainReason
+from reasoner.ballots import ballot_of
+from reasoner.decisions import AbstainReason, cluster_from_json
 from reasoner.outcomes import Outcome
 from reasoner.verifier_rates import measure_verifier
 from verifiers.errors import VerifierError
 from worker.claims import normaliser_of
+from worker.deciding import rules_of
+from worker.errors import UnreadableDecisionError
 from worker.judging.table import Judges
 from worker.labelling import right_by
+from worker.store.ballots import to_numbers
 from worker.store.chains import each_explanation
 from worker.store.gradings import (
     DecisionRecord,
@@ -32,6 +37,8 @@ from worker.store.transactions import Store
 
 BY_THRESHOLDS = {AbstainReason.VOTE_MARGIN, AbstainReason.CONFIDENCE, AbstainReason.EMPTY_SET}
 """Reasons to abstain that thresholds decide; any other stands whatever they are."""
+
+logger = logging.getLogger(__name__)
 
 CONFLICTING = Grade(grade="conflicting")
 SPREAD = Grade(grade="spread")
@@ -59,7 +66,8 @@ class Pass:
 
     graded: int = 0
     ungradable: int = 0
-    """Tasks whose answers could not be compared because the comparison broke; the next pass tries them again."""
+    """Tasks whose answers could not be compared because the comparison broke, or whose decision can't be read; the
+    next pass tries them again."""
 
     pruned: int = 0
     """Looks at tasks whose chains are not on record any more; they keep the grading they had. One with both a new
@@ -77,10 +85,12 @@ def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:
                 made.pruned += 1
                 continue
             try:
-                found += gradings_of(task, judges)
-            except VerifierError:
+                of_task = list(gradings_of(task, judges))
+            except (VerifierError, UnreadableDecisionError) as error:
+                logger.warning("not graded", extra={"task_id": str(task.id), "error": str(error)})
                 made.ungradable += 1
                 continue
+            found += of_task
             done.append(task)
         save_gradings(store, done, found, tenant=tenant)
         made.graded += len(done)
@@ -92,6 +102,7 @@ def gradings_of(task: DueTask, judges: Judges) -> Iterator[Grading]:
 
     Raises:
         VerifierError: What compares answers broke, or is missing.
+        UnreadableDecisionError: A decision's document does not go with the task's chains.
     """
     known: dict[tuple[UUID, UUID], Grade] = {}
     for span in spans(task.decisions, task.labels):
@@ -153,7 +164,17 @@ def grade(task: DueTask, decision: DecisionRecord, right: Mapping[str, bool | No
         task: Whose chains the decision's clusters are made of.
         decision: As it was stored.
         right: Of each answer's normal form whether it is right.
+
+    Raises:
+        UnreadableDecisionError: Its document lacks something, or does not go with the chains.
     """
+    try:
+        return _grade(task, decision, right)
+    except (LookupError, TypeError, ValueError) as error:
+        raise UnreadableDecisionError(f"decision {decision.id}: {error!r}") from error
+
+
+def _grade(task: DueTask, decision: DecisionRecord, right: Mapping[str, bool | None]) -> Grade:
     document, normal_form = decision.document, normaliser_of(task.line)
     said: dict[int, list[bool | None]] = {}
     for one in each_explanation(task.chains):
@@ -171,6 +192,18 @@ def grade(task: DueTask, decision: DecisionRecord, right: Mapping[str, bool | No
     best = rights[0] if clusters and not clusters[0]["refuted"] else False
     masses = [float(cluster["posterior"]) for cluster in clusters]
     reasons = {AbstainReason(reason) for reason in document["abstain_reasons"]}
+    right_chains = sorted(i for i, is_right in told.items() if is_right)
+    wrong_chains = sorted(
+        chain.index for chain in task.chains if chain.answer is None or told[chain.index] is False
+    )
+    ballot = ballot_of(
+        [cluster_from_json(cluster) for cluster in clusters],
+        [chain.as_chain() for chain in each_explanation(task.chains)],
+        rules=rules_of(task.line),
+        right=right_chains,
+        wrong=wrong_chains,
+    )
+    ballot_masses = [cluster.mass for cluster in ballot.clusters]
     return Grade(
         grade="unknown" if best is None else "graded",
         correct=best,
@@ -181,13 +214,13 @@ def grade(task: DueTask, decision: DecisionRecord, right: Mapping[str, bool | No
             (i for i, is_right in enumerate(rights) if is_right), key=lambda i: masses[i], default=None
         ),
         masses=masses,
-        right_chains=sorted(i for i, is_right in told.items() if is_right),
-        wrong_chains=sorted(
-            chain.index for chain in task.chains if chain.answer is None or told[chain.index] is False
-        ),
-        models=sorted({chain.model for chain in task.chains}),
+        right_chains=right_chains,
+        wrong_chains=wrong_chains,
+        models=list(ballot.models),
         weighted=document["weights"] == "fitted",
         verdicts=_verdicts(task, decision, right),
+        ballot=to_numbers(ballot),
+        ballot_masses=[] if ballot_masses == masses else ballot_masses,
     )
 
 

@@ -26,7 +26,7 @@ from worker.health import Check, DeafnessWatch, Ears, HealthReporter, check_ears
 from worker.messages import CALIBRATE, GENERATE, RECONCILE
 from worker.roles import open_workplace, register
 from worker.settings import Settings
-from worker.stopping import Stopping
+from worker.stopping import STOP_SIGNALS, Stopping
 from worker.telemetry.metrics import serve
 
 BEAT = "beat"
@@ -70,6 +70,8 @@ def run_worker(settings: Settings, queues: Sequence[str]) -> int:
         ConfigurationError: A URL, a queue or a stage's setting is missing or wrong.
     """
     set_up_logging(settings.log_level)
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: sys.exit(0))  # until something can be at work
     if settings.broker_url is None:
         raise ConfigurationError("BROKER_URL is missing; `merge-reasoner up` starts a broker and says where")
     if settings.database_url is None:
@@ -139,15 +141,20 @@ def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
             let_go=partial(place.desk.keeper.let_go, who=place.desk.holder),
         )
 
-        def begin(**_: object) -> None:
-            stopping.install()
+        def ready(**_: object) -> None:
             if settings.ready_file is not None:
                 settings.ready_file.touch()
 
-        worker_ready.connect(begin, weak=False)
+        worker_ready.connect(ready, weak=False)
+
+        class Worker(app.Worker):  # type: ignore[name-defined, misc]  # a property that makes a class
+            def install_platform_tweaks(self, _worker: object) -> None:
+                # Celery's handlers lose a SIGQUIT that comes before it listens.
+                stopping.install()
+
         # Threads: an engine batches what they hand in, verifiers run children of their own, and a prefork child
         # could start neither (FACTS.md).
-        worker = app.Worker(
+        worker = Worker(
             pool_cls="threads",
             concurrency=threads,
             queues=list(queues),

@@ -20,6 +20,8 @@ from worker.errors import StoreUnavailableError
 
 logger = logging.getLogger(__name__)
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+
 CUT_SHORT = 1
 """The exit code of a process that ended with stages at work."""
 
@@ -54,7 +56,7 @@ class Stopping:
         self._leaving = threading.Event()
 
     def install(self) -> None:
-        """Take the signals over; from the main thread, after Celery has set up its own."""
+        """Take the signals over; from the main thread."""
         remapped = os.environ.get("REMAP_SIGTERM") == "SIGQUIT"
         first = {
             signal.SIGINT: Haste.WARM,

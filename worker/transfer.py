@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from db.migrate import knows
+from reasoner.decisions import AbstainReason, cluster_from_json
 from worker.deciding import CODE_VERSION
 from worker.errors import KeeperRefusedError, LedgerFileError, StoreBusyError, StoreRightsError
 from worker.ledger_file import FORMAT, HEADER, VERSION, Line, new_file, read_lines
@@ -19,6 +20,7 @@ from worker.store.exporting import Wanted, snapshot
 from worker.store.importing import Imported, import_lines
 from worker.store.partitions import make_partitions
 from worker.store.transactions import Store
+from worker.submission.lines import TaskLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,7 @@ def _of_tenant(line: Line, tenant: str) -> Line:
             *(row for name in OF_TENANT for row in _objects(line, name)),
         ]
         _check_owned(line)
+        _check_readable(line)
     if any(row.get("tenant") != tenant for row in rows):
         raise LedgerFileError(f"line {line.number}: a row is of another tenant than the file")
     return line
@@ -172,3 +175,23 @@ def _check_owned(line: Line) -> None:
             )
             if not is_own:
                 raise LedgerFileError(f"line {line.number}: one of the {name} is not of this task")
+
+
+def _check_readable(line: Line) -> None:
+    """Refuse what the night, a replay and the audit could not read once it is on record."""
+    try:
+        TaskLine.model_validate(line.value["task"]["spec"])
+        indices = {row["index"] for row in _objects(line, "chains")}
+        for row in _objects(line, "decisions"):
+            _check_document(row["document"], indices)
+    except (LookupError, TypeError, ValueError) as error:
+        raise LedgerFileError(f"line {line.number}: the task cannot be read: {error!r}"[:1000]) from error
+
+
+def _check_document(document: Mapping[str, Any], indices: set[Any]) -> None:
+    for reason in document["abstain_reasons"]:
+        AbstainReason(reason)
+    for one in map(cluster_from_json, document["clusters"]):
+        float(one.posterior)
+        if indices and not indices.issuperset(one.members):  # a pruned task has no chains
+            raise ValueError(f"cluster {one.id} has a chain that is none of the task's")

@@ -5,13 +5,10 @@ python -m benchmarks.accuracy.page
 
 from __future__ import annotations
 
-import json
-import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.method.page import table
+from benchmarks.pages import Render, fill, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 NUMBERS = Path("build/accuracy")
@@ -154,28 +151,12 @@ def _exits(of: Numbers) -> str:
     return table(head, rows)
 
 
-def _filled(text: str, found: re.Match[str]) -> str:
-    return f"{found[1]}\n{text}\n\n{found[2]}"
-
-
-def main() -> None:
-    """Fill the page from whatever numbers there are."""
-    page = PAGE.read_text(encoding="utf-8")
-    found = [(f"accuracy {kind}", NUMBERS / f"{kind}.json", accuracy) for kind in ("math", "code")]
-    found += [
-        (f"worker path {e}", ENGINES / f"worker_path_{e}.json", worker_path) for e in ("vllm", "llamacpp")
-    ]
-    found += [
-        (f"early exit {kind}", ENGINES / f"early_exit_{kind}.json", early_exit) for kind in ("math", "code")
-    ]
-    for name, path, render in found:
-        if path.exists():
-            text = render(json.loads(path.read_text(encoding="utf-8")))
-            block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-            page = block.sub(partial(_filled, text), page)
-            print(f"filled {name}")
-    PAGE.write_text(page, encoding="utf-8")
+TABLES: dict[str, tuple[Path, Render]] = {
+    **{f"accuracy {kind}": (NUMBERS / f"{kind}.json", accuracy) for kind in ("math", "code")},
+    "worker path vllm": (ENGINES / "worker_path_vllm.json", worker_path),
+    **{f"early exit {kind}": (ENGINES / f"early_exit_{kind}.json", early_exit) for kind in ("math", "code")},
+}
 
 
 if __name__ == "__main__":
-    main()
+    fill(PAGE, TABLES)

@@ -5,12 +5,10 @@ python -m benchmarks.audit.page
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.method.page import table
-from benchmarks.pages import fill
+from benchmarks.pages import Render, fill, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "audit.md"
 NUMBERS = Path("build/audit")
@@ -31,8 +29,8 @@ def queries(of: dict[str, Any]) -> str:
     )
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"queries": queries}
+TABLES: dict[str, Render] = {"queries": queries}
 
 
 if __name__ == "__main__":
-    fill(PAGE, NUMBERS, TABLES)
+    fill(PAGE, {name: (NUMBERS / f"{name}.json", render) for name, render in TABLES.items()})

@@ -33,12 +33,18 @@ from worker.store.transactions import Store
 # not checked while it is loaded, since the tasks are not needed.
 MAKE = text("""
 INSERT INTO gradings (task_id, known_at, tenant, domain, decision_id, label_id, decided_at, grade, correct, answerable,
-                      confidence, vote_margin, truth, masses, right_chains, wrong_chains, models, n_decisions, n_labels)
+                      confidence, vote_margin, truth, masses, right_chains, wrong_chains, models, ballot, n_decisions,
+                      n_labels)
 SELECT gen_random_uuid(), at, 'default', 'domain-' || (i % :domains), gen_random_uuid(), gen_random_uuid(), at,
        'graded', is_right, true, top, round(top * 8) / 8, CASE WHEN is_right THEN 0 WHEN other < 0.9 THEN 1 END,
        ARRAY[top, (1 - top) * 0.7, (1 - top) * 0.3],
        CASE WHEN is_right THEN '{0,1,2,3,4}'::smallint[] ELSE '{}'::smallint[] END,
-       CASE WHEN is_right THEN '{5,6,7}'::smallint[] ELSE '{0,1,2,3,4,5,6,7}'::smallint[] END, '["default"]', 1, 1
+       CASE WHEN is_right THEN '{5,6,7}'::smallint[] ELSE '{0,1,2,3,4,5,6,7}'::smallint[] END,
+       CASE WHEN i % :domains < :pools THEN '["a", "b"]' ELSE '["default"]' END::jsonb,
+       CASE WHEN i % :domains < :pools AND is_right THEN '{4,4,3,2,1,2, 4,0,3,2, 0,1,1,1, 0,2,0,1}'
+            WHEN i % :domains < :pools THEN '{4,4,0,0,4,4, 0,0,1,3, 0,1,2,0, 0,2,1,1}'
+            WHEN is_right THEN '{8,5,3, 4,0,5, 0,1,2, 0,2,1}' ELSE '{8,0,8, 0,0,5, 0,1,2, 0,2,1}' END::smallint[],
+       1, 1
 FROM (SELECT i, top, random() < top AS is_right, random() AS other,
              now() - interval '80 days' * (1 - i / (:n + 1.0)) AS at
       FROM (SELECT i, 0.4 + 0.6 * sqrt(random()) AS top FROM generate_series(1, :n) i) drawn) made
@@ -88,6 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--decisions", type=int, default=1_000_000)
     parser.add_argument("--domains", type=int, default=20)
+    parser.add_argument("--pools", type=int, default=5, help="domains whose tasks two models answer")
     parser.add_argument("--database", help="URL of a ledger that is there")
     parser.add_argument("--tenant", default="default")
     parser.add_argument("--repeats", type=int, default=3)
@@ -107,7 +114,9 @@ def main() -> None:
             with store.begin() as connection:
                 connection.execute(text("SET LOCAL session_replication_role = replica"))
                 connection.execute(text("SELECT setseed(0.5)"))
-                connection.execute(MAKE, {"n": given.decisions, "domains": given.domains})
+                connection.execute(
+                    MAKE, {"n": given.decisions, "domains": given.domains, "pools": given.pools}
+                )
             with store.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text("VACUUM ANALYZE gradings"))
             save(given.out, "nights", measure(store, Path(folder), given))
@@ -155,6 +164,7 @@ def measure(store: Store, folder: Path, given: argparse.Namespace) -> dict[str, 
         "decisions": n_gradings,
         "domains": len(domains),
         "rows read": n_rows,
+        "pools": sum(bool(one.model_weights) for one in made.calibrations),
         "would pass": n_in_force,
         "night s": min(nights),
         "numpy s": min(reads),

@@ -5,12 +5,10 @@ python -m benchmarks.calibration.page
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.method.page import table
-from benchmarks.pages import fill
+from benchmarks.pages import Render, fill, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 NUMBERS = Path("build/calibration")
@@ -102,7 +100,7 @@ def _with_interval(share: float | None, interval: list[float] | None) -> str:
     return f"{share:.3f} ({interval[0]:.2f} to {interval[1]:.2f})"
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+TABLES: dict[str, Render] = {
     "four_models": four_models,
     "recorded": recorded,
     "nights": nights,
@@ -110,4 +108,4 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 if __name__ == "__main__":
-    fill(PAGE, NUMBERS, TABLES)
+    fill(PAGE, {name: (NUMBERS / f"{name}.json", render) for name, render in TABLES.items()})

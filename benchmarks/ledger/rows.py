@@ -86,7 +86,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
             "wrong_chains",
             "models",
         ),
-        *("weighted", "n_decisions", "n_labels"),
+        *("weighted", "n_decisions", "n_labels", "ballot", "ballot_masses"),
     ),
 }
 """Per table, the columns that are written; the others keep their defaults."""
@@ -298,5 +298,5 @@ def _grading(grade: Grade) -> tuple[object, ...]:
             grade.masses,
             grade.right_chains,
         ),
-        *(grade.wrong_chains, as_json(grade.models), grade.weighted, 1, 1),
+        *(grade.wrong_chains, as_json(grade.models), grade.weighted, 1, 1, grade.ballot, grade.ballot_masses),
     )

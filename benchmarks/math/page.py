@@ -5,13 +5,10 @@ python -m benchmarks.math.page
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.method.page import table
+from benchmarks.pages import Render, fill, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "verifiers.md"
 NUMBERS = Path("build/math")
@@ -71,7 +68,7 @@ def hostile(of: dict[str, Any]) -> str:
     return table(["claim", "outcome", "wall s", "CPU s of the asking process"], rows)
 
 
-TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+TABLES: dict[str, tuple[str, Render]] = {
     "math-equality": ("equality", equality),
     "math-satisfies": ("satisfies", satisfies),
     "math-steps": ("steps", steps),
@@ -80,17 +77,5 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 }
 
 
-def main() -> None:
-    """Fill the page from whatever numbers there are."""
-    page = PAGE.read_text(encoding="utf-8")
-    for name, (source, render) in TABLES.items():
-        numbers = NUMBERS / f"{source}.json"
-        if numbers.exists():
-            text = render(json.loads(numbers.read_text(encoding="utf-8")))
-            marker = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-            page = marker.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", page)  # type: ignore[misc]
-    PAGE.write_text(page, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    fill(PAGE, {name: (NUMBERS / f"{source}.json", render) for name, (source, render) in TABLES.items()})

@@ -8,21 +8,14 @@ Each table stands between ``<!-- name -->`` and ``<!-- end -->``; everything bet
 from __future__ import annotations
 
 import argparse
-import json
-import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.pages import Render, fill, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "method.md"
 
 Numbers = dict[str, Any]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 def f3(value: float) -> str:
@@ -188,7 +181,7 @@ def mutants(of: Numbers) -> str:
     )
 
 
-TABLES: dict[str, tuple[str, Callable[[Numbers], str]]] = {
+TABLES: dict[str, tuple[str, Render]] = {
     "four models": ("four_models", methods),
     "four models: facts": ("four_models", facts),
     "four models: reliability": ("four_models", reliability),
@@ -205,31 +198,12 @@ TABLES: dict[str, tuple[str, Callable[[Numbers], str]]] = {
 }
 
 
-def fill(page: str, numbers: dict[str, Numbers]) -> str:
-    """Return the page with every table whose numbers are known replaced.
-
-    Raises:
-        ValueError: The page lacks a table's markers.
-    """
-    for name, (source, render) in TABLES.items():
-        marker = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-        found = marker.search(page)
-        if found is None:
-            raise ValueError(f"the page has no markers for {name!r}")
-        if source in numbers:
-            text = f"{found[1]}\n{render(numbers[source])}\n\n{found[2]}"
-            page = page[: found.start()] + text + page[found.end() :]
-    return page
-
-
 def main() -> None:
     """Fill the page from whatever numbers there are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/method"))
     given = parser.parse_args()
-    numbers = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in given.out.glob("*.json")}
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), numbers), encoding="utf-8")
-    print(f"filled {PAGE.name} from {', '.join(sorted(numbers))}")
+    fill(PAGE, {name: (given.out / f"{source}.json", render) for name, (source, render) in TABLES.items()})
 
 
 if __name__ == "__main__":

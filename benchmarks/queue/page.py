@@ -5,12 +5,10 @@ python -m benchmarks.queue.page
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.method.page import table
-from benchmarks.pages import fill
+from benchmarks.pages import Render, fill, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 NUMBERS = Path("build/queue")
@@ -102,7 +100,7 @@ def recovery(of: dict[str, Any]) -> str:
     )
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+TABLES: dict[str, Render] = {
     "overhead": overhead,
     "submission": submission,
     "recovery": recovery,
@@ -112,4 +110,4 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 if __name__ == "__main__":
-    fill(PAGE, NUMBERS, TABLES)
+    fill(PAGE, {name: (NUMBERS / f"{name}.json", render) for name, render in TABLES.items()})

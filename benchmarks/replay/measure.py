@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import resource
 import tempfile
 import time
@@ -19,10 +18,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.method.page import table
 from benchmarks.method.results import save
+from benchmarks.pages import fill, table
 from db.session import connect
-from tests.golden import drawn_lines, system
+from tests.golden import system
+from tests.golden_lines import drawn_lines
 from worker.replay_pool import replay_all
 from worker.store.replays import Selection
 from worker.store.transactions import Store
@@ -103,11 +103,7 @@ def main() -> None:
     numbers = {"runs": runs, "cores": os.cpu_count(), "load": load}
     save(given.out, "replay", numbers)
     print(json.dumps(numbers))
-    text = PAGE.read_text(encoding="utf-8")
-    marker = re.compile(r"(<!-- replay -->\n).*?(<!-- end -->)", re.DOTALL)
-    PAGE.write_text(
-        marker.sub(lambda found: f"{found[1]}\n{page(numbers)}\n\n{found[2]}", text), encoding="utf-8"
-    )
+    fill(PAGE, {"replay": (given.out / "replay.json", page)})
 
 
 if __name__ == "__main__":

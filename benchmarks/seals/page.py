@@ -5,12 +5,10 @@ python -m benchmarks.seals.page
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.method.page import table
+from benchmarks.pages import fill, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "audit.md"
 NUMBERS = Path("build/seals/seals.json")
@@ -42,16 +40,5 @@ def seals(of: dict[str, Any]) -> str:
     return table([head, "seconds", "entries/s", "rows/s", "times the peer"], lines) + "\n\n" + kept
 
 
-def main() -> None:
-    """Fill the page if there are numbers."""
-    if NUMBERS.exists():
-        found = seals(json.loads(NUMBERS.read_text(encoding="utf-8")))
-        marker = re.compile(r"(<!-- seals -->\n).*?(<!-- end -->)", re.DOTALL)
-        page = marker.sub(
-            lambda place: f"{place[1]}\n{found}\n\n{place[2]}", PAGE.read_text(encoding="utf-8")
-        )
-        PAGE.write_text(page, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    fill(PAGE, {"seals": (NUMBERS, seals)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from sqlalchemy import create_engine, text
 from db.migrate import migrate
 from db.session import connect
 from tests.integration.bench import Outbox, Rig
+from verifiers.math.verifier import MathVerifier
 from worker.embedded.services import Services
 from worker.errors import ServiceError
+from worker.judging.protocol import Surroundings
+from worker.judging.table import Judges
 from worker.keeper import LeaseKeeper
 from worker.settings import Settings
 from worker.stages.desk import Desk
@@ -95,12 +99,34 @@ def desk(store: Store, settings: Settings, outbox: Outbox) -> Iterator[Desk]:
 
 
 @pytest.fixture
+def judges(desk: Desk) -> Iterator[Judges]:
+    """Those who compare answers with labels."""
+    with Judges(Surroundings(settings=desk.settings, store=desk.store)) as opened:
+        yield opened
+
+
+@pytest.fixture
 def rig(store: Store, settings: Settings) -> Iterator[Rig]:
     """Stages driven by hand, on a database of the test's own."""
     keeper = LeaseKeeper(store, lease_s=settings.lease_s)
     keeper.start()
     yield Rig(store, settings, keeper)
     keeper.stop()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads that chains are sampled in."""
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
+
+
+@pytest.fixture(scope="module")
+def math() -> Iterator[MathVerifier]:
+    """The math verifier, its children started once."""
+    verifier = MathVerifier()
+    yield verifier
+    verifier.close()
 
 
 def _url(services: Services, name: str) -> str:

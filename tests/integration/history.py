@@ -38,7 +38,9 @@ WITH decided AS (
                            merge_degree, set_size, best_cluster, document, calibration_id, configuration, code_version,
                            attempt, created_at)
     SELECT id, id, :tenant, '2', false, '[]', 0.1 + 0.2, 1, 'Infinity', 1, 0,
-           '{"answer": "2", "x": 0.1, "clusters": []}', :calibration, 'c', '1', 1, :at
+           '{"answer": "2", "x": 0.1, "abstain_reasons": [], "clusters": [
+             {"id": 0, "answer": "2", "members": [0, 1], "size": 2, "score": -0.5, "posterior": 1.0, "outcome": null,
+              "confirmed_by": [], "refuted": false, "disputed": false, "in_set": true}]}', :calibration, 'c', '1', 1, :at
     FROM unnest(CAST(:ids AS uuid[])) AS t (id) RETURNING id
 )
 INSERT INTO clusters (decision_id, number, members, answer, score, posterior, in_set)

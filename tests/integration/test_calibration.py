@@ -4,81 +4,29 @@ from __future__ import annotations
 
 import io
 import json
-import random
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
-import numpy as np
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from reasoner.guards import Policy
-from tests.integration.bench import Outbox, query, send
-from worker.calibrating import Night, Plan, as_recorded, reproduce, run_night
+from tests.integration.bench import Outbox, query
+from tests.integration.nights import PLAN, decided, night, numbers, results_of, tasks
+from worker.calibrating import as_recorded, reproduce
 from worker.errors import CalibrationBusyError, CalibrationError, UnknownCalibrationError
-from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
 from worker.labels import take_in_labels
-from worker.messages import DECIDE, GENERATE_GIVEN
 from worker.stages.calibrate import calibrate
-from worker.stages.decide import decide
 from worker.stages.desk import Desk
-from worker.stages.generate import generate_given
-from worker.stages.reconcile import reconcile
-from worker.store.batches import results
 from worker.store.calibrations import FIRST
-from worker.store.gradings import Window, graded_rows, graded_table
 from worker.store.nights import activate, list_calibrations, only_run, roll_back
 from worker.store.transactions import Store
 
 pytestmark = pytest.mark.services
-
-PLAN = Plan(policy=Policy(alpha=0.8, target_risk=0.2, max_change=1.0))
-
-
-@pytest.fixture
-def judges(desk: Desk) -> Iterator[Judges]:
-    with Judges(Surroundings(settings=desk.settings, store=desk.store)) as opened:
-        yield opened
-
-
-def task(number: int, rng: random.Random, *, domain: str, label: bool = True) -> dict[str, object]:
-    """Eight votes; the more agree, the more often they are right."""
-    n_agree = rng.choice([5, 6, 7])
-    is_right = rng.random() < n_agree * 0.14
-    answers = ["yes" if is_right else "no"] * n_agree + ["no" if is_right else "yes"] * (8 - n_agree)
-    made: dict[str, object] = {
-        "custom_id": f"{domain}-{number}",
-        "kind": "qa",
-        "candidates": answers,
-        "domain": domain,
-    }
-    return made | ({"label": "yes"} if label else {})
-
-
-def decided(desk: Desk, outbox: Outbox, *lines: object) -> str:
-    made = send(desk, *lines)
-    while waiting := outbox.take(GENERATE_GIVEN):  # more than a window's tasks are published bit by bit
-        generate_given(desk, waiting)
-        decide(desk, outbox.take(DECIDE))
-        reconcile(desk, outbox)
-    return str(made.batch_id)
-
-
-def tasks(n: int, *, domain: str = "d", seed: int = 0, label: bool = True) -> list[dict[str, object]]:
-    rng = random.Random(seed)
-    return [task(i, rng, domain=domain, label=label) for i in range(n)]
-
-
-def night(store: Store, judges: Judges, plan: Plan = PLAN, **values: Any) -> Night:
-    return run_night(store, judges, tenant="default", plan=plan, who="test", **values)
 
 
 def statuses(store: Store) -> dict[str, str]:
@@ -113,10 +61,6 @@ def test_a_night_puts_thresholds_in_force_that_later_decisions_name(
     assert report["certified"]["risk_bound"] <= 0.2
 
 
-def results_of(store: Store, batch: str) -> list[dict[str, Any]]:
-    return list(results(store, UUID(batch)))
-
-
 def test_a_past_night_is_had_again_to_the_last_digit_whatever_came_since(
     desk: Desk, outbox: Outbox, store: Store, judges: Judges, tmp_path: Path
 ) -> None:
@@ -145,15 +89,6 @@ def give_labels(desk: Desk, tmp_path: Path, *lines: object) -> None:
         file="labels",
         error_file=tmp_path / "errors",
         settings=desk.settings,
-    )
-
-
-def numbers(made: Night) -> str:
-    return json.dumps(
-        [
-            [str(one.id), one.domain, one.why, one.report, one.curve, one.drift, str(one.thresholds)]
-            for one in made.calibrations
-        ]
     )
 
 
@@ -277,68 +212,15 @@ def test_conflicting_and_untold_labels_teach_nothing_and_are_counted(
     assert next(one for one in made.calibrations if one.domain == "d").n_labels == 2
 
 
-def pooled(number: int, rng: random.Random) -> dict[str, object]:
-    """Three models; the third copies the second, and the first is the best."""
-    truth = str(number)
-    first = truth if rng.random() < 0.9 else "wrong"
-    second = truth if rng.random() < 0.5 else "wrong too"
-    chains = [
-        {"text": answer, "answer": answer, "model": model}
-        for model, answer in (("a", first), ("b", second), ("c", second))
-    ]
-    return {"custom_id": truth, "kind": "qa", "chains": chains, "domain": "pool", "label": truth}
-
-
-def test_weights_of_models_are_fitted_apart_and_used_by_the_queue(
+def test_a_decision_that_cannot_be_read_costs_the_night_nothing_but_itself(
     desk: Desk, outbox: Outbox, store: Store, judges: Judges
 ) -> None:
-    rng = random.Random(5)
-    decided(desk, outbox, *(pooled(i, rng) for i in range(300)))
-    made = night(store, judges)
-    of_pool = next(one for one in made.calibrations if one.domain == "pool")
-    assert of_pool.why == ""
-    assert of_pool.report["n_for_weights"] == 100
-    weights = of_pool.model_weights["fitted"]["weights"]
-    assert weights["a"] > weights["b"]
-    chains = [
-        {"text": x, "answer": x, "model": m} for m, x in (("a", "left"), ("b", "right"), ("c", "right"))
-    ]
-    line = {"custom_id": "new", "kind": "qa", "chains": chains, "domain": "pool"}
-    (found,) = results_of(store, decided(desk, outbox, line))
-    assert (found["answer"], found["weights"]) == ("left", "fitted")  # the best model outweighs two that copy
-    chains[2]["model"] = "unheard of"
-    (found,) = results_of(store, decided(desk, outbox, {**line, "custom_id": "newer"}))
-    assert found["weights"] == "votes"  # a fit says nothing of a model that it has not seen
-    again = reproduce(store, judges, tenant="default", plan=PLAN, as_of=made.as_of)
-    assert numbers(again) == numbers(made)
-
-
-def test_the_columns_of_a_window_say_what_its_rows_say(
-    desk: Desk, outbox: Outbox, store: Store, judges: Judges
-) -> None:
-    silent = {**task(0, random.Random(0), domain="d"), "custom_id": "silent", "candidates": ["?", "??"]}
-    decided(desk, outbox, *tasks(30), *tasks(5, domain="other", seed=1), silent)
-    made = night(store, judges)
-    for domain, n in (("", 36), ("d", 31), ("other", 5), ("none", 0)):
-        for most in (4, 100):
-            window = Window(
-                tenant="default", as_of=made.as_of, starts_at=made.as_of - timedelta(days=1), max_labels=most
-            )
-            rows = graded_rows(store, window, domain=domain)
-            table = graded_table(store, window, domain=domain)
-            labelled = table.labelled
-            assert len(table) == len(rows) == min(n, most)
-            assert labelled.masses.tolist() == [p for row in rows for p in row.masses]
-            assert np.diff(labelled.starts).tolist() == [len(row.masses) for row in rows]
-            assert labelled.confidence.tolist() == [row.confidence for row in rows]
-            assert labelled.margin.tolist() == [row.vote_margin for row in rows]
-            assert labelled.right.tolist() == [row.correct for row in rows]
-            assert labelled.answerable.tolist() == [row.answerable for row in rows]
-            of_truth = [0.0 if row.truth is None else row.masses[row.truth] for row in rows]
-            assert labelled.of_truth.tolist() == of_truth
-            assert table.n_right.tolist() == [len(row.right_chains) for row in rows]
-            assert table.n_wrong.tolist() == [len(row.wrong_chains) for row in rows]
-            assert table.ids == b"".join(row.decision_id.bytes + row.label_id.bytes for row in rows)
+    decided(desk, outbox, *tasks(30))
+    broken = "UPDATE decisions SET document = jsonb_set(document, '{clusters,0,members}', '[0, 99]')"
+    assert query(store, f"{broken} WHERE id IN (SELECT id FROM decisions ORDER BY id LIMIT 2) RETURNING id")
+    for _ in range(2):
+        counts = night(store, judges).counts
+        assert (counts["ungradable"], counts["labelled"]) == (2, 28)
 
 
 def test_decisions_of_spread_teach_nothing_and_are_told(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import sys
-from collections.abc import Iterator
 from xml.etree import ElementTree
 
 import pytest
@@ -15,7 +14,6 @@ from tests.integration.bench import Outbox, send
 from worker.calibrating import Night, Plan, run_night
 from worker.errors import PlotsUnavailableError
 from worker.figures import FIGURES, draw
-from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
 from worker.messages import DECIDE, GENERATE_GIVEN
 from worker.reporting import run_page
@@ -28,12 +26,6 @@ from worker.store.transactions import Store
 pytestmark = pytest.mark.services
 
 HOSTILE = "<script>alert(1)</script> $x_{ \"'&"
-
-
-@pytest.fixture
-def judges(desk: Desk) -> Iterator[Judges]:
-    with Judges(Surroundings(settings=desk.settings, store=desk.store)) as opened:
-        yield opened
 
 
 @pytest.fixture

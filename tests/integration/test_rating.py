@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -12,7 +11,6 @@ from tests.integration.bench import Outbox, query, send
 from verifiers.math.verifier import MathVerifier
 from worker.calibrating import Plan, rates_as_recorded, reproduce, run_night
 from worker.judging.math import MathJudge
-from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
 from worker.messages import DECIDE, GENERATE_GIVEN, VERIFY
 from worker.rating import rate_verifiers
@@ -25,12 +23,6 @@ from worker.store.rates import Measured, latest_rates, save_rates
 from worker.store.transactions import Store
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def judges(desk: Desk) -> Iterator[Judges]:
-    with Judges(Surroundings(settings=desk.settings)) as opened:
-        yield opened
 
 
 def task(

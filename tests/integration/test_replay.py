@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.golden import drawn_lines
+from tests.golden_lines import drawn_lines
 from tests.integration.bench import Outbox, query, send
 from verifiers.math.verifier import MathVerifier
 from worker.judging.math import MathJudge

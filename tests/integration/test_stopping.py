@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +161,27 @@ def test_each_further_signal_is_a_step_harder(
     assert process.wait(60) == 1
     assert not at_work(store)
     assert n_finished(store) == 0
+
+
+def test_a_worker_that_is_still_starting_can_be_stopped_at_any_moment(
+    start: Start, send: Callable[..., None], tmp_path: Path
+) -> None:
+    send(line(0, "number 0"))
+    began = time.time()
+    first = start(ALL)
+    log = tmp_path / "workers.log"
+    until(lambda: n_ready(tmp_path) == 1, "a worker is ready", patience_s=90)
+    took_s = (tmp_path / "machine 0" / "ready").stat().st_mtime - began
+    first.send_signal(signal.SIGQUIT)
+    assert first.wait(60) == 0
+    for share in (0.3, 0.6, 0.8, 0.9, 0.95, 1.0):
+        for how in (signal.SIGTERM, signal.SIGQUIT):
+            process = start(ALL)
+            signal.sigtimedwait([], share * took_s)
+            process.send_signal(how)
+            assert process.wait(60) in {0, -how}, (
+                log.read_text()
+            )  # by the signal itself, before Python was there
 
 
 def woken(publisher: CeleryPublisher, condition: Callable[[], object]) -> Callable[[], object]:

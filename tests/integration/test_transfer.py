@@ -229,8 +229,8 @@ def _set(place: str, value: object) -> Callable[[list[Any]], None]:
 
 
 IMPOSSIBLE = [
-    (_set("4.chains.0.index", "first"), "line 5: .*invalid input syntax"),
-    (_set("4.chains.1.index", 99999), "line 5: .*out of range"),
+    (_set("4.chains.0.index", "first"), "line 5: .*is none of the task's"),
+    (_set("4.chains.1.index", 99999), "line 5: .*is none of the task's"),
     (_set("4.chains.0.text", "a\x00b"), "line 5: "),
     (_set("4.chains.0.text", None), "line 5: .*null value"),
     (_set("4.verdicts.0.outcome", "maybe"), "line 5: .*outcome_known"),
@@ -249,6 +249,14 @@ IMPOSSIBLE = [
     (_set("0.ledger.columns.chains", []), "line 1: the columns of chains are missing"),
     (_set("0.ledger.columns", None), "line 1: the columns are missing"),
     (_set("4.verdicts.0.claim", None), "line 5: .*null value"),
+    (_set("4.chains.0.n_tokens", 2**40), "line 5: .*out of range"),
+    (_set("4.chains.0.n_tokens", "many"), "line 5: .*invalid input syntax"),
+    (_set("4.task.spec", {"custom_id": "x"}), "line 5: the task cannot be read"),
+    (_set("4.decisions.0.document", {}), "line 5: the task cannot be read: .*abstain_reasons"),
+    (_set("4.decisions.0.document.clusters", [{"id": 0}]), "line 5: the task cannot be read: .*answer"),
+    (_set("4.decisions.0.document.clusters.0.members", [0, 77]), "line 5: .*none of the task's"),
+    (_set("4.decisions.0.document.clusters.0.members", None), "line 5: the task cannot be read"),
+    (_set("4.decisions.0.document.abstain_reasons", ["moody"]), "line 5: the task cannot be read: .*moody"),
 ]
 
 

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, Engine, TextClause, insert
 
 from db import calibrations, entries, gradings
@@ -19,8 +18,9 @@ from db.nights import FORM, GradingRow
 from reasoner.labelled_table import LabelledTable
 from reasoner.outcomes import Outcome
 from reasoner.verifier_rates import VerifierRates
+from worker.store.binary import chained, elements, in_binary
 from worker.store.chains import StoredChain, load_chains
-from worker.store.labelled import LabelledLine, Truth, task_lines
+from worker.store.labelled import Truth
 from worker.store.transactions import statements, transaction
 from worker.submission.lines import TaskLine
 
@@ -92,6 +92,12 @@ class Grade:
     verdicts: list[list[Any]] = field(default_factory=list)
     """Per verifier: name, version and the six counts of ``VerifierRates``."""
 
+    ballot: list[int] = field(default_factory=list)
+    """Who gave which answer (``worker.store.ballots``)."""
+
+    ballot_masses: list[float] = field(default_factory=list)
+    """Of the ballot's clusters; empty where they are ``masses``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grading:
@@ -103,27 +109,6 @@ class Grading:
     decision: DecisionRecord
     label: LabelRecord
     grade: Grade
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GradedRow:
-    """A grading as a night reads it."""
-
-    task_id: UUID
-    decision_id: UUID
-    label_id: UUID
-    decided_at: datetime
-    domain: str
-    correct: bool
-    answerable: bool
-    confidence: float
-    vote_margin: float
-    truth: int | None
-    masses: list[float]
-    right_chains: list[int]
-    wrong_chains: list[int]
-    n_models: int
-    weighted: bool
 
 
 def due_tasks(engine: Engine, *, tenant: str) -> Iterator[list[DueTask]]:
@@ -246,14 +231,6 @@ def graded_domains(engine: Engine, window: Window) -> list[str]:
         return list(connection.execute(gradings.DOMAINS, window.values).scalars())
 
 
-def graded_rows(engine: Engine, window: Window, *, domain: str) -> list[GradedRow]:
-    """Return the newest gradings of a domain in the order of decision; an empty domain is all of them."""
-    statement = gradings.WINDOW_OF_DOMAIN if domain else gradings.WINDOW_OF_ALL
-    with statements(engine) as connection:
-        rows = connection.execute(statement, {**window.values, "domain": domain}).all()
-    return [GradedRow(**row._mapping) for row in reversed(rows)]  # noqa: SLF001 (SQLAlchemy's public name)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GradedTable:
     """The newest gradings of a domain, column by column in the order of decision."""
@@ -279,11 +256,12 @@ class GradedTable:
 def graded_table(engine: Engine, window: Window, *, domain: str) -> GradedTable:
     """Return the newest gradings of a domain; an empty domain is all of them."""
     statement = gradings.COLUMNS_OF_DOMAIN if domain else gradings.COLUMNS_OF_ALL
-    row = _in_binary(engine, statement, {**window.values, "domain": domain})
+    with statements(engine) as connection:
+        (row,) = in_binary(connection, statement, {**window.values, "domain": domain})
     sizes = _oldest_first(row.n_masses, ">i4")
     return GradedTable(
         labelled=LabelledTable.from_columns(
-            masses=_masses_oldest_first(row.masses or b"", sizes),
+            masses=chained(row.masses or b"", sizes, ">f8", backwards=True),
             sizes=sizes,
             truth=_oldest_first(row.truth, ">i4"),
             confidence=_oldest_first(row.confidence, ">f8"),
@@ -299,44 +277,9 @@ def graded_table(engine: Engine, window: Window, *, domain: str) -> GradedTable:
     )
 
 
-def _in_binary(engine: Engine, statement: TextClause, values: dict[str, object]) -> Any:  # noqa: ANN401 (a row)
-    """Return the statement's one row, asked for in the binary form: a text of columns is twice as long."""
-    compiled = str(statement.compile(dialect=engine.dialect))
-    with statements(engine) as connection:
-        driver: Any = connection.connection.driver_connection
-        with driver.cursor(binary=True, row_factory=namedtuple_row) as cursor:
-            return cursor.execute(compiled, values).fetchone()
-
-
-# An array in Postgres' binary form: number of dimensions, whether there are nulls, type, size and lower bound, of four
-# bytes each; then each element behind its length. An array without elements ends after the type.
-HEAD_BYTES, HEAD_OF_EMPTY_BYTES, LENGTH_BYTES = 20, 12, 4
-
-
 def _oldest_first(raw: bytes | None, kind: str) -> NDArray[Any]:
     """Return the elements of an array whose newest is first."""
-    if raw is None:
-        return np.zeros(0, dtype=np.dtype(kind).newbyteorder("="))
-    elements = np.frombuffer(raw, dtype=[("length", ">i4"), ("value", kind)], offset=HEAD_BYTES)["value"]
-    return elements[::-1].astype(np.dtype(kind).newbyteorder("="))
-
-
-def _masses_oldest_first(raw: bytes, sizes: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the elements of arrays of doubles that stand one behind the other, the newest decision's first.
-
-    Args:
-        raw: The arrays.
-        sizes: How many elements each has, the oldest decision's first.
-    """
-    sizes = sizes.astype(np.int64)
-    step = LENGTH_BYTES + 8
-    lengths = np.where(sizes > 0, HEAD_BYTES + step * sizes, HEAD_OF_EMPTY_BYTES)
-    begins = len(raw) - np.cumsum(lengths)
-    nth = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    at = np.repeat(begins, sizes) + HEAD_BYTES + step * nth + LENGTH_BYTES
-    octets = np.frombuffer(raw, dtype=np.uint8)[at[:, None] + np.arange(8)]
-    values: NDArray[np.float64] = octets.view(">f8").ravel().astype(np.float64)
-    return values
+    return elements(raw, kind)[::-1]
 
 
 def verdict_counts(
@@ -358,8 +301,3 @@ def left_out(engine: Engine, window: Window) -> dict[str, dict[str, int]]:
         for row in connection.execute(gradings.LEFT_OUT, window.values):
             found.setdefault(row.domain, {})[row.grade] = row.n
     return found
-
-
-def labelled_lines(engine: Engine, rows: Sequence[GradedRow]) -> Iterator[tuple[GradedRow, LabelledLine]]:
-    """Yield each row with its task's line, chains and verdicts, in order."""
-    yield from zip(rows, task_lines(engine, [row.task_id for row in rows]), strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -26,8 +26,6 @@ WHERE t.tenant = :tenant AND t.id > :after AND EXISTS (SELECT FROM labels WHERE 
   AND t.state IN ('answered', 'abstained')
 ORDER BY t.id LIMIT :n
 """)
-
-SPECS = text("SELECT id, domain, spec FROM tasks WHERE id = ANY(:ids)")
 
 NOBODY = UUID(int=0)
 
@@ -87,20 +85,3 @@ def labelled_tasks(engine: Engine, *, tenant: str) -> Iterator[LabelledRecord]:
                 verdicts=verdicts[row.id],
             )
         after = ids[-1]
-
-
-def task_lines(engine: Engine, ids: Sequence[UUID]) -> Iterator[LabelledLine]:
-    """Yield the tasks of these ids, in the order given, page by page."""
-    for start in range(0, len(ids), PAGE):
-        page = list(ids[start : start + PAGE])
-        with statements(engine) as connection:
-            rows = {row.id: row for row in connection.execute(SPECS, {"ids": page})}
-        chains, verdicts = load_chains(engine, page), load_verdicts(engine, page)
-        for id_ in page:
-            yield LabelledLine(
-                id=id_,
-                domain=rows[id_].domain,
-                line=TaskLine.model_validate(rows[id_].spec),
-                chains=chains[id_],
-                verdicts=verdicts[id_],
-            )

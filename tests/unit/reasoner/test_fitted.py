@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import approx_fprime, minimize
 
 from reasoner.errors import InsufficientCalibrationDataError
-from reasoner.fitted import LabelledTask, _Design, fit_merge
+from reasoner.fitted import LabelledAnswers, LabelledTask, _Design, fit_merge
 from reasoner.model_weights import Record, fit_model_weights
 
 records = st.dictionaries(
@@ -123,7 +123,7 @@ FITTED = fit_merge(sampled(60, accuracies={"a": 0.7, "b": 0.5, "c": 0.4}))
 
 
 def test_gradient_and_hessian_are_the_slopes_of_the_loss() -> None:
-    design = _Design.of(sampled(40, accuracies={"a": 0.7, "b": 0.5, "c": 0.4}), ["a", "b", "c"])
+    design = _Design.of(LabelledAnswers.of(sampled(40, accuracies={"a": 0.7, "b": 0.5, "c": 0.4})))
     theta = np.array([0.3, -0.2, 0.5, 0.1, -0.4, 0.2, 0.7])
     _, chance = design.loss(theta)
     slope = approx_fprime(theta, lambda at: design.loss(at)[0], 1e-6)
@@ -135,7 +135,7 @@ def test_gradient_and_hessian_are_the_slopes_of_the_loss() -> None:
 def test_no_other_weights_make_the_labels_more_probable() -> None:
     tasks = sampled(60, accuracies={"a": 0.7, "b": 0.5})
     fitted = fit_merge(tasks, ridge=0.5, pair_ridge=0.5)
-    design = _Design.of(tasks, fitted.models)
+    design = _Design.of(LabelledAnswers.of(tasks))
     theta = np.array([fitted.weights["a"], fitted.weights["b"], fitted.pairs["a", "b"], fitted.none])
 
     def penalised(at: NDArray[np.float64]) -> float:

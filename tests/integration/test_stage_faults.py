@@ -1,0 +1,199 @@
+"""Stages whose engine, verifier or task breaks, or whose batch is cancelled: nothing is lost, nothing guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Event
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.integration.bench import Outbox, query, send
+from tests.integration.stages import CHAINS, MATH_LINE, PROMPT, age_leases, run_all
+from verifiers.errors import SandboxUnavailableError
+from verifiers.math.verifier import MathVerifier
+from worker.engines.protocol import ChainRequest
+from worker.engines.replay import ReplayEngine
+from worker.errors import EngineUnavailableError
+from worker.messages import GENERATE, VERIFY
+from worker.stages.desk import Desk
+from worker.stages.generate import generate
+from worker.stages.reconcile import reconcile
+from worker.stages.verify import verify
+from worker.store.batches import cancel_batch, results
+from worker.store.leases import claim_tasks, note_fault
+from worker.store.transactions import Store
+
+pytestmark = pytest.mark.services
+
+
+def test_a_task_that_kills_its_workers_is_parked_with_the_reason(
+    desk: Desk, outbox: Outbox, store: Store
+) -> None:
+    made = send(desk, MATH_LINE)
+    ids = outbox.take(GENERATE)
+    for _ in range(desk.settings.max_deliveries):
+        held = claim_tasks(
+            store,
+            ids,
+            queue=GENERATE,
+            from_states=["queued", "generating"],
+            to_state="generating",
+            holder="doomed",
+            lease_s=60,
+            max_deliveries=desk.settings.max_deliveries,
+        )
+        assert held
+        age_leases(store)
+        reconcile(desk, outbox)
+    (line,) = results(store, made.batch_id)
+    assert line["state"] == "failed"
+    assert line["error"]["type"] == "DeadLetter"
+    assert "3 times" in line["error"]["message"]
+
+
+def test_what_broke_a_stage_is_tried_alone_so_that_its_neighbours_survive(
+    desk: Desk, outbox: Outbox, store: Store
+) -> None:
+    made = send(desk, *({**MATH_LINE, "custom_id": name} for name in ("poison", "neighbour")))
+    ids = outbox.take(GENERATE)
+    sent: list[list[UUID]] = []
+
+    class Messages(Outbox):
+        def publish(self, queue: str, tasks: Iterable[tuple[UUID, int]]) -> bool:
+            sent.append([task_id for task_id, _ in tasks])
+            return True
+
+    watched = replace(desk, publisher=Messages())
+    for _ in range(desk.settings.max_deliveries):
+        held = desk.claim(ids, queue=GENERATE, from_states=["queued", "generating"], to_state="generating")
+        note_fault(store, [task.id for task in held], OverflowError("too many tokens"), holder=desk.holder)
+        age_leases(store)
+        query(store, "UPDATE tasks SET published_at = now() - interval '2 hours' RETURNING 1")
+        reconcile(watched, outbox)
+        ids = ids[:1]  # from now on only the poison is begun
+    assert sent
+    assert all(len(message) == 1 for message in sent)
+    poison, neighbour = results(store, made.batch_id)
+    assert poison["state"] == "failed"
+    assert "too many tokens" in poison["error"]["message"]
+    assert neighbour["state"] == "generating"
+
+
+def test_an_engine_that_is_away_costs_a_task_nothing_but_time(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    class Away(ReplayEngine):
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            raise EngineUnavailableError("no GPU today")
+
+    send(desk, MATH_LINE)
+    ids = outbox.take(GENERATE)
+    for _ in range(desk.settings.max_deliveries + 2):
+        generate(desk, ids, engine=Away({}), pool=pool)
+        query(store, "UPDATE tasks SET not_before = NULL RETURNING 1")
+    (row,) = query(store, "SELECT state, deliveries, error ->> 'message' AS message FROM tasks")
+    assert (row.state, row.deliveries, row.message) == ("generating", 0, "no GPU today")
+    generate(desk, ids, engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
+    assert query(store, "SELECT state FROM tasks")[0][0] == "verifying"
+
+
+def test_an_engine_that_gives_too_few_chains_is_tried_again_but_not_for_ever(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    class Forgetful(ReplayEngine):
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            return super().sample(task_id, requests[1:])
+
+    send(desk, MATH_LINE)
+    ids = outbox.take(GENERATE)
+    for _ in range(desk.settings.max_deliveries):
+        generate(desk, ids, engine=Forgetful({PROMPT: CHAINS}), pool=pool)
+        query(store, "UPDATE tasks SET not_before = NULL RETURNING 1")
+    reconcile(desk, outbox)
+    (row,) = query(store, "SELECT state, error ->> 'message' AS message FROM tasks")
+    assert row.state == "failed"
+    assert "without the chains 0" in row.message
+
+
+def test_a_request_that_the_engine_refuses_fails_the_task_with_the_reason(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    made = send(desk, {**MATH_LINE, "prompt": "never recorded"})
+    generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
+    (line,) = results(store, made.batch_id)
+    assert (line["state"], line["error"]["type"]) == ("failed", "RequestRefusedError")
+
+
+def test_a_broken_verifier_is_tried_again_and_never_says_no(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    def broken(*_: object, **__: object) -> Any:
+        raise SandboxUnavailableError("the sandbox is gone")
+
+    made = send(desk, MATH_LINE)
+    generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
+    ids = outbox.take(VERIFY["math"])
+    for attempt in range(desk.settings.max_deliveries):
+        assert [line["state"] for line in results(store, made.batch_id)] == ["verifying"], attempt
+        verify(desk, ids, verifier="math", judge=broken)
+        query(store, "UPDATE verifications SET not_before = NULL RETURNING 1")
+    (line,) = results(store, made.batch_id)
+    assert (line["state"], line["error"]["type"]) == ("failed", "SandboxUnavailableError")
+    assert query(store, "SELECT count(*) FROM verdicts")[0][0] == 0
+
+
+def test_a_cancelled_batch_drops_what_is_under_way(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, math: MathVerifier, store: Store
+) -> None:
+    made = send(desk, MATH_LINE, {**MATH_LINE, "custom_id": "n"})
+    ids = outbox.take(GENERATE)
+    generate(desk, ids[:1], engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
+    assert cancel_batch(store, made.batch_id, tenant="default", who="test") == 2
+    outbox.queues[GENERATE] = ids[1:]
+    run_all(desk, outbox, pool, math)
+    assert [line["state"] for line in results(store, made.batch_id)] == ["cancelled", "cancelled"]
+    assert query(store, "SELECT count(*) FROM decisions")[0][0] == 0
+    assert cancel_batch(store, made.batch_id, tenant="somebody else", who="test") is None
+
+
+def test_a_cancelled_batch_aborts_the_chains_under_way(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    begun = Event()
+
+    class Slow(ReplayEngine):
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            begun.set()
+            return super().sample(task_id, requests)
+
+    made = send(desk, MATH_LINE)
+    engine = Slow({PROMPT: CHAINS}, latency_s=3600)  # nothing but an abort ends it within the test
+    stage = pool.submit(generate, desk, outbox.take(GENERATE), engine=engine, pool=pool)
+    begun.wait()
+    cancel_batch(store, made.batch_id, tenant=desk.settings.tenant, who="test")
+    stage.result(timeout=120)
+    (row,) = query(store, "SELECT state, tokens_spent, (SELECT count(*) FROM chains) AS n FROM tasks")
+    assert (row.state, row.tokens_spent, row.n) == ("cancelled", 0, 0)
+
+
+def test_a_task_that_another_worker_took_over_is_not_sampled_on(
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+) -> None:
+    begun = Event()
+
+    class Slow(ReplayEngine):
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            begun.set()
+            return super().sample(task_id, requests)
+
+    send(desk, MATH_LINE)
+    engine = Slow({PROMPT: CHAINS}, latency_s=3600)
+    stage = pool.submit(generate, desk, outbox.take(GENERATE), engine=engine, pool=pool)
+    begun.wait()
+    query(store, "UPDATE tasks SET attempt = attempt + 1, holder = 'heir' RETURNING 1")
+    stage.result(timeout=120)
+    assert query(store, "SELECT holder, state FROM tasks")[0] == ("heir", "generating")

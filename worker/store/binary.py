@@ -1,0 +1,54 @@
+"""Arrays in Postgres' binary form (``array_send``), which NumPy reads as they are.
+
+An array is: number of dimensions, whether there are nulls, type, size and lower bound, of four bytes each; then each
+element behind its length. An array without elements ends after the type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg.rows import namedtuple_row
+from sqlalchemy import Connection, TextClause
+
+HEAD_BYTES, HEAD_OF_EMPTY_BYTES, LENGTH_BYTES = 20, 12, 4
+
+
+def in_binary(connection: Connection, statement: TextClause, values: dict[str, object]) -> list[Any]:
+    """Return the statement's rows, asked for in the binary form: a text of columns is twice as long."""
+    compiled = str(statement.compile(dialect=connection.dialect))
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor(binary=True, row_factory=namedtuple_row) as cursor:
+        found: list[Any] = cursor.execute(compiled, values).fetchall()
+    return found
+
+
+def elements(raw: bytes | None, kind: str) -> NDArray[Any]:
+    """Return the elements of one array; ``kind`` is NumPy's, big-endian."""
+    if raw is None or len(raw) == HEAD_OF_EMPTY_BYTES:
+        return np.zeros(0, dtype=np.dtype(kind).newbyteorder("="))
+    found = np.frombuffer(raw, dtype=[("length", ">i4"), ("value", kind)], offset=HEAD_BYTES)["value"]
+    return found.astype(np.dtype(kind).newbyteorder("="))
+
+
+def chained(raw: bytes, sizes: NDArray[Any], kind: str, *, backwards: bool = False) -> NDArray[Any]:
+    """Return the elements of arrays that stand one behind the other.
+
+    Args:
+        raw: The arrays.
+        sizes: How many elements each has, in the order in which they are wanted.
+        kind: NumPy's type of the elements, big-endian.
+        backwards: Whether ``raw`` has them in the other order.
+    """
+    sizes, width = sizes.astype(np.int64), np.dtype(kind).itemsize
+    step = LENGTH_BYTES + width
+    lengths = np.where(sizes > 0, HEAD_BYTES + step * sizes, HEAD_OF_EMPTY_BYTES)
+    ends = np.cumsum(lengths)
+    begins = len(raw) - ends if backwards else ends - lengths
+    nth = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    at = np.repeat(begins, sizes) + HEAD_BYTES + step * nth + LENGTH_BYTES
+    octets = np.frombuffer(raw, dtype=np.uint8)[at[:, None] + np.arange(width)]
+    values: NDArray[Any] = octets.view(kind).ravel()
+    return values.astype(np.dtype(kind).newbyteorder("="))
