@@ -3,7 +3,7 @@
 Entries are made from the entries that are there, not from the record: verdicts may have been pruned since.
 
 Revision: 0013_profiles
-Revises: 0011_replay
+Revises: 0012_ballots
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013_profiles"
-down_revision = "0011_replay"
+down_revision = "0012_ballots"
 branch_labels = None
 depends_on = None
 
