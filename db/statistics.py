@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import TextClause, text
 
-from db.finding import facets_clause
+from db.finding import Shape, keys_clause, profiles_clause
 
 EVERY = ("day", "week", "month")
 BY = {"kind": "e.kind", "domain": "e.domain", "model": "m.model"}
@@ -13,18 +13,20 @@ BY = {"kind": "e.kind", "domain": "e.domain", "model": "m.model"}
 _MODELS = "CROSS JOIN LATERAL unnest(string_to_array({}, ',')) AS m (model)"
 
 
-def decided(n_groups: int, *, every: str | None, by: str | None, through_facets: bool) -> TextClause:
+def decided(shape: Shape, *, every: str | None, by: str | None) -> TextClause:
     """Return the counts of decisions, a row for each period, value, set of reasons and standing of the label.
 
     The caller adds them up: so many small counts cost no more to make than one, and tell everything.
 
     Args:
-        n_groups: See ``facets_clause``.
+        shape: What is asked; ranges of numbers as their buckets.
         every: One of ``EVERY``; none is all time as one period.
         by: One of ``BY``; none is everything together.
-        through_facets: Whether the facets are rare enough for their index; else the span of time is read.
     """
-    facets = "e.facets" if through_facets else "(e.facets || CAST('{}' AS bigint[]))"
+    conditions = [f" AND {keys_clause(shape.keys)}"] if shape.keys else []
+    if shape.by_profile:
+        profiles = f"SELECT p.id FROM search_profiles p WHERE {profiles_clause(shape)}"  # noqa: S608 (fixed parts)
+        conditions.append(f" AND e.profile IN ({profiles})")
     period = "NULL" if every is None else f"date_trunc('{every}', e.decided_at AT TIME ZONE 'UTC')::date"
     return text(
         f"SELECT {period} AS period, {BY[by] if by else 'NULL'} AS value, e.reasons, e.label, "  # noqa: S608 (fixed parts)
@@ -32,7 +34,7 @@ def decided(n_groups: int, *, every: str | None, by: str | None, through_facets:
         "sum(e.tokens_spent) AS tokens_spent, sum(e.tokens_saved) AS tokens_saved "
         f"FROM search_entries e {_MODELS.format('e.models') if by == 'model' else ''} "
         "WHERE e.tenant = :tenant AND e.decided_at >= :since AND e.decided_at < :before "
-        f"AND {facets_clause(n_groups, facets=facets)} GROUP BY 1, 2, 3, 4"
+        f"{''.join(conditions)} GROUP BY 1, 2, 3, 4"
     )
 
 

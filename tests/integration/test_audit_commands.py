@@ -269,7 +269,8 @@ def test_statistics_count_what_was_decided(run: Run, desk: Desk) -> None:
 
 def test_an_entry_that_is_made_again_is_the_same(run: Run, desk: Desk, batch: str) -> None:
     facets = (
-        "SELECT task_id, label, ARRAY(SELECT unnest(facets) ORDER BY 1) FROM search_entries ORDER BY task_id"
+        "SELECT task_id, label, facets, profile, batch, calibration, answer "
+        "FROM search_entries e JOIN search_profiles p ON p.id = e.profile ORDER BY task_id"
     )
     relabelled = query(desk.store, facets)
     assert {row.label for row in relabelled} == {"right", "wrong", "none"}

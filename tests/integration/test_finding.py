@@ -18,17 +18,21 @@ from sqlalchemy import TextClause, text
 
 from benchmarks.ledger.generate import Plan, generate
 from benchmarks.ledger.year import DOMAINS, MODELS, SECOND_MODEL, TENANTS
-from db import finding, statistics
+from db import finding as searching
+from db import statistics
+from db.entries import DEGREE_EDGES, MARGIN_EDGES
+from db.finding import Shape
 from db.migrate import downgrade, migrate
 from db.session import connect
 from worker.errors import QueryError
+from worker.store import finding
 from worker.store.filters import LABELS, OUTCOMES, REASONS, STATES, Filters, Range
-from worker.store.finding import NOBODY, Page, facet_values, find, find_all
+from worker.store.finding import NOBODY, Page, find, find_all, shape_of
 from worker.store.transactions import Store
 
 pytestmark = pytest.mark.services
 
-(MIGRATION,) = (Path(__file__).parents[2] / "migrations" / "versions").glob("*_search.py")
+VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
 UNTIL = datetime(2026, 9, 1, tzinfo=UTC)
 PLAN = Plan(
     n=1500,
@@ -67,12 +71,12 @@ def ledger(new_database: Callable[[], str]) -> Iterator[Store]:
 
 @pytest.fixture
 def short_walk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the walk along the order of time end early, so that the weeks have their turn."""
-    old, new, walk = str(finding.PROBE), "40", finding.along_time
-    monkeypatch.setattr(finding, "along_time", lambda n: text(walk(n).text.replace(old, new)))
-    end = finding.END_OF_PROBE.text.replace(str(finding.PROBE - 1), "39")
-    monkeypatch.setattr(finding, "END_OF_PROBE", text(end))
-    monkeypatch.setattr(finding, "MOST", 5)  # so that some weeks are dense
+    """Let the walks along the order of time end early, so that the profiles have their turn."""
+    monkeypatch.setattr(finding, "PROBE", 0)  # then the first walk is of four pages
+    monkeypatch.setattr(finding, "WALK", 15)
+    monkeypatch.setattr(finding, "FEW", 8)
+    monkeypatch.setattr(finding, "MOST", 40)
+    monkeypatch.setattr(finding, "MANY", 5)  # so that some spans are walked along
 
 
 def record(store: Store) -> list[Any]:
@@ -97,7 +101,7 @@ def is_meant(row: Any, filters: Filters) -> bool:
         "calibration": {row.calibration},
         "state": {"abstained" if row.abstain_flag else "answered"},
         "why": set(row.abstain_reasons),
-        "answer": {row.answer},
+        "answer": {row.answer and row.answer.lower()},
         "outcome": {row.outcome or "none"},
         "verdict": verdicts,
         "model": set(row.models),
@@ -117,7 +121,8 @@ def some(*values: str) -> st.SearchStrategy[tuple[str, ...]]:
 
 
 RANGES = st.tuples(
-    st.sampled_from([0.0, 0.25, 0.3, 0.5, 1.0]), st.sampled_from([0.0, 0.5, 0.75, 1.0, 2.0, 4.0, math.inf])
+    st.sampled_from([0.0, 0.25, 0.3, 0.5, 0.9, 1.0]),
+    st.sampled_from([0.0, 0.5, 0.75, 1.0, 2.0, 4.0, math.inf]),
 ).map(lambda ends: Range(low=min(ends), high=max(ends)))
 TIMES = st.one_of(st.none(), st.integers(0, 360).map(lambda days: UNTIL - timedelta(days=days)))
 VERDICTS = ("math", "code", "refuted", "confirmed", "code:refuted", "math:confirmed", "code:abstained")
@@ -148,8 +153,20 @@ def test_a_search_finds_what_reading_everything_finds(ledger: Store) -> None:
     sizes = set()
 
     @limits(max_examples=150, suppress_health_check=list(HealthCheck))
-    @given(wanted=filters(), limit=st.integers(1, 60), tenant=st.sampled_from(TENANTS))
-    def check(wanted: Filters, limit: int, tenant: str) -> None:
+    @given(
+        wanted=filters(),
+        limit=st.integers(1, 60),
+        tenant=st.sampled_from(TENANTS),
+        keys=st.dictionaries(
+            st.sampled_from(["batch", "calibration", "answer"]),
+            st.lists(st.sampled_from([row for row in everything if row.answer]), max_size=3),
+            max_size=2,
+        ),
+    )
+    def check(wanted: Filters, limit: int, tenant: str, keys: dict[str, list[Any]]) -> None:
+        for name, rows in keys.items():
+            values: dict[str, Any] = {name: [getattr(row, name).lower() for row in rows]}
+            wanted = replace(wanted, **values)
         expected = [row.task_id for row in everything if row.tenant == tenant and is_meant(row, wanted)]
         page = find(ledger, wanted, tenant=tenant, limit=limit)
         sizes.add(len(expected) > 0)
@@ -247,59 +264,96 @@ def test_a_value_that_cannot_be_is_told(values: dict[str, Any], told: str) -> No
         Filters(**values)
 
 
+SHAPE = Shape(n_groups=2, keys=("batch", "calibration"), by_numbers=True)
+
+
 def test_every_statement_names_the_tenant() -> None:
-    made = [finding.along_time(2), finding.in_weeks(2), statistics.failed(every=None, by="model")]
-    made.append(statistics.decided(1, every="week", by="kind", through_facets=True))
+    of_time = replace(SHAPE, keys=())
+    made = [searching.walk(of_time), searching.spans(SHAPE), searching.by_profile(SHAPE)]
+    made += [statistics.decided(SHAPE, every="week", by="kind"), statistics.failed(every=None, by="model")]
     fixed = [
-        one for one in vars(finding).values() if isinstance(one, TextClause) and one is not finding.PLANNING
+        one
+        for one in vars(searching).values()
+        if isinstance(one, TextClause) and one is not searching.PLANNING
     ]
-    assert len(fixed) >= 6
+    assert len(fixed) >= 5
     for statement in [*made, *fixed]:
         assert "tenant = :tenant" in statement.text or "VALUES (:tenant" in statement.text
+    # What is read by a key alone is a key of the tenant's.
+    by_key = searching.walk(replace(SHAPE, by_profile=False)).text
+    assert by_key.count(r"hashtextextended(:tenant || E'\n") == by_key.count("hashtextextended(") == 2
 
 
-def test_both_ways_of_searching_have_their_index(ledger: Store) -> None:
-    wanted = Filters(kind=["math"], label=["right", "wrong"])
+def test_each_way_of_searching_reads_its_index_and_nothing_else(ledger: Store) -> None:
+    shape, asked = shape_of(Filters(kind=["math"], label=["right", "wrong"], batch=[str(NOBODY)]))
     values = {
-        **facet_values(wanted)[0],
-        "weeks": ["week=1", "week=2"],
+        **asked,
         "tenant": "default",
         "since": UNTIL - timedelta(days=90),
         "before": UNTIL,
         "before_id": NOBODY,
-        "margin_from": 0,
-        "margin_until": 1,
-        "degree_from": 0,
-        "degree_until": math.inf,
         "n": 50,
-        "most": 2000,
+        "walk": 2000,
+        "first": 0,
+        "last": 1000,
     }
+    with ledger.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE search_entries"))
     for statement, index in (
-        (finding.along_time(1), "ix_search_entries_newest"),
-        (finding.END_OF_PROBE, "ix_search_entries_newest"),
-        (finding.in_weeks(1), "ix_search_entries_facets"),
+        (searching.walk(replace(shape, keys=())), "Index Only Scan Backward using ix_search_entries_newest"),
+        (searching.spans(shape), "ix_search_profiles_facets"),
+        (searching.by_profile(shape), "ix_search_profiles_facets"),
+        (searching.by_profile(shape), "Index Only Scan Backward using ix_search_entries_profile"),
+        (searching.walk(shape), "Index Only Scan Backward using ix_search_entries_batch"),
     ):
         with ledger.begin() as connection:
-            connection.execute(
-                text("SET LOCAL enable_seqscan = off")
-            )  # so few rows are read at once otherwise
-            plan = connection.execute(text("EXPLAIN " + statement.text), values).scalars().all()
-        assert index in "\n".join(plan)
+            connection.execute(searching.PLANNING)
+            plan = "\n".join(connection.execute(text("EXPLAIN " + statement.text), values).scalars())
+        assert index in plan
+        assert "Seq Scan" not in plan
 
 
-def test_the_migration_makes_the_entries_that_the_decide_stage_writes(ledger: Store) -> None:
-    facets = "ARRAY(SELECT unnest(facets) ORDER BY 1)"  # their order means nothing
-    every = text(
-        f"SELECT (to_jsonb(e) || jsonb_build_object('facets', {facets}))::text FROM search_entries e ORDER BY 1"
-    )
+def test_buckets_begin_where_the_database_says_they_do(ledger: Store) -> None:
+    query = text("SELECT width_bucket(CAST(:number AS float8), CAST(:edges AS float8[]))")
     with ledger.connect() as connection:
-        written = connection.execute(every).scalars().all()
-    assert len(written) == PLAN.n
+        for name, edges in (("margin", MARGIN_EDGES), ("degree", DEGREE_EDGES)):
+            for edge in (0.0, *edges):
+                for number in (math.nextafter(edge, 0), edge, math.nextafter(edge, math.inf)):
+                    bucket = connection.execute(query, {"number": number, "edges": list(edges)}).scalar_one()
+                    wanted = Filters(**{name: Range(low=edge)})  # type: ignore[arg-type]
+                    assert wanted.are_told_by_facets()
+                    found = [f"{name}={bucket}"] in [
+                        [one] for group in wanted.groups() for one in group
+                    ] or not wanted.groups()
+                    assert found == (number >= edge)
+    assert not Filters(margin=Range(low=0.05)).are_told_by_facets()
+    assert not Filters(margin=Range(low=0.5, high=0.6)).are_told_by_facets()
+
+
+ENTRIES = text("SELECT to_jsonb(e)::text FROM search_entries e ORDER BY 1")
+PROFILES = text(
+    "SELECT to_jsonb(p)::text FROM search_profiles p WHERE id IN (SELECT profile FROM search_entries) ORDER BY 1"
+)
+
+
+@pytest.mark.parametrize("name", ["profiles", "search"])
+def test_the_migrations_make_the_entries_that_the_decide_stage_writes(ledger: Store, name: str) -> None:
+    """Made from the record where there are none, and from the entries of another form where verdicts are gone."""
+    with ledger.begin() as connection:
+        written = [connection.execute(all_of_it).scalars().all() for all_of_it in (ENTRIES, PROFILES)]
+        assert len(written[0]) == PLAN.n
+        if name == "profiles":
+            connection.execute(text("CREATE TABLE kept AS SELECT * FROM verdicts"))
+            connection.execute(text("DELETE FROM verdicts"))
     ledger.dispose()
     url = ledger.url.render_as_string(hide_password=False)
-    before = re.search(r'^down_revision = "(.+)"$', MIGRATION.read_text(), re.MULTILINE)
+    (migration,) = VERSIONS.glob(f"*_{name}.py")
+    before = re.search(r'^down_revision = "(.+)"$', migration.read_text(), re.MULTILINE)
     assert before is not None
     downgrade(url, revision=before[1])
     migrate(url)
-    with ledger.connect() as connection:
-        assert connection.execute(every).scalars().all() == written
+    with ledger.begin() as connection:
+        if name == "profiles":
+            connection.execute(text("INSERT INTO verdicts SELECT * FROM kept"))
+            connection.execute(text("DROP TABLE kept"))
+        assert [connection.execute(all_of_it).scalars().all() for all_of_it in (ENTRIES, PROFILES)] == written

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from db.entries import DEGREE_EDGES, MARGIN_EDGES
+from db.finding import KEYS
 from reasoner.decisions import AbstainReason
 from reasoner.outcomes import Outcome
 from worker.errors import QueryError
@@ -30,8 +33,8 @@ KNOWN = {
     "outcome": (*OUTCOMES, "none"),
     "label": LABELS,
 }
-HIGHEST_BUCKET = 16
-"""Merge degrees from here on are one facet."""
+EDGES: Mapping[str, Sequence[float]] = {"margin": MARGIN_EDGES, "degree": DEGREE_EDGES}
+"""Where the buckets of numbers begin, but the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,31 +112,35 @@ class Filters:
             raise QueryError(f"nothing lies between {self.since.isoformat()} and {self.until.isoformat()}")
 
     def groups(self) -> list[list[str]]:
-        """Return the facets: of each list one at least must be there."""
+        """Return the facets of the profile: of each list one at least must be there."""
         groups = [
-            [f"{name}={_facet(name, value)}" for value in getattr(self, name)]
-            for name in (
-                *("kind", "domain", "mode", "batch", "calibration", "state", "why", "answer", "outcome"),
-                *("verdict", "model", "label"),
-            )
+            [f"{name}={storable(value)}" for value in getattr(self, name)]
+            for name in ("kind", "domain", "mode", "state", "why", "outcome", "verdict", "model", "label")
         ]
-        groups.append(_buckets("margin", self.margin, scale=10, highest=10))
-        groups.append(_buckets("degree", self.degree, scale=1, highest=HIGHEST_BUCKET))
+        for name, edges in EDGES.items():
+            groups.append([f"{name}={i}" for i in _buckets(getattr(self, name), edges)])
         return [group for group in groups if group]
+
+    def keys(self) -> dict[str, list[str]]:
+        """Return what is kept as a key: of each list one must be it."""
+        found = {name: [_key(name, value) for value in getattr(self, name)] for name in KEYS}
+        return {name: values for name, values in found.items() if values}
+
+    def are_told_by_facets(self) -> bool:
+        """Return whether the ranges of numbers begin and end where buckets do."""
+        return all(_is_whole(getattr(self, name), edges) for name, edges in EDGES.items())
 
     def fingerprint(self) -> str:
         """Return what tells these filters from others, but for the times, which may count from now."""
-        content = json.dumps([self.groups(), asdict(self.margin), asdict(self.degree)])
+        content = json.dumps([self.groups(), self.keys(), asdict(self.margin), asdict(self.degree)])
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def _facet(name: str, value: str) -> str:
-    if name in {"batch", "calibration"}:
+def _key(name: str, value: str) -> str:
+    if name != "answer":
         return str(_as_id(name, value))
     # As WRITE makes it of the stored answer: Postgres' lower() of the locale C knows ASCII only.
-    if name == "answer":
-        return "".join(c.lower() if c.isascii() else c for c in storable(value).strip(" \t\r\n"))
-    return storable(value)
+    return "".join(c.lower() if c.isascii() else c for c in storable(value).strip(" \t\r\n"))
 
 
 def _as_id(name: str, value: str) -> UUID:
@@ -143,9 +150,12 @@ def _as_id(name: str, value: str) -> UUID:
         raise QueryError(f"{name} {value!r} is no id") from None
 
 
-def _buckets(name: str, wanted: Range, *, scale: int, highest: int) -> list[str]:
-    """Return the facets that a range touches; none when that is all of them."""
-    low, high = math.floor(wanted.low * scale), wanted.high * scale
-    last = highest if high >= highest else math.floor(high)
-    found = range(min(low, highest), last + 1)
-    return [] if len(found) > highest else [f"{name}={i}" for i in found]
+def _buckets(wanted: Range, edges: Sequence[float]) -> range:
+    """Return the buckets that a range touches; none when that is all of them."""
+    first, last = bisect_right(edges, wanted.low), bisect_right(edges, wanted.high)
+    return range(0) if (first, last) == (0, len(edges)) else range(first, last + 1)
+
+
+def _is_whole(wanted: Range, edges: Sequence[float]) -> bool:
+    """Return whether a range is all of the buckets it touches; its end is in it, so only the last bucket can end it."""
+    return wanted.low in (0.0, *edges) and wanted.high == math.inf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from db import finding
-from db.entries import WEEK_S
+from db.entries import SPAN_S
+from db.finding import Shape
 from worker.errors import QueryError
 from worker.store.filters import Filters
 from worker.store.transactions import transaction
@@ -25,8 +26,17 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 EXPORT_PAGE = 2000
-MOST_WEEKS = 16
-"""Weeks of one look at the facets."""
+PROBE = 2000
+"""Entries that a search walks along before it asks the profiles, at least: what is frequent is met there."""
+
+WALK = 20_000
+"""Entries that it walks along in a span of which many profiles fit."""
+
+FEW, MOST = 64, 1024
+"""Profiles of one look at several spans: of the first look, and of the last ones."""
+
+MANY = 256
+"""Profiles of one span from which on it is walked along first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +99,10 @@ def find_all(
 def _search(
     connection: Connection, filters: Filters, *, tenant: str, n: int, after: Place | None
 ) -> list[Found]:
-    """Return up to ``n`` tasks: along the order of time first, and if that is not enough week by week."""
-    facets, n_groups = facet_values(filters)
+    """Return up to ``n`` tasks: by a key, or along the order of time first and if that is not enough by profile."""
+    shape, asked = shape_of(filters)
     values: dict[str, Any] = {
-        **facets,
+        **asked,
         "tenant": tenant,
         "since": filters.since or EPOCH,
         "before": filters.until or LATEST,
@@ -101,79 +111,94 @@ def _search(
         "margin_until": filters.margin.high,
         "degree_from": filters.degree.low,
         "degree_until": filters.degree.high,
+        "n": n,
     }
     if after is not None and after.decided_at < values["before"]:
-        values |= {"before": after.decided_at, "before_id": after.task_id}
-    found = _rows(connection, finding.along_time(n_groups), values | {"n": n})
-    if len(found) == n:
-        return found
-    end = connection.execute(finding.END_OF_PROBE, values).one_or_none()
-    if end is None:
-        return found  # all there is was looked at
-    values |= {"before": end.decided_at, "before_id": end.task_id}
-    oldest = connection.execute(finding.OLDEST, {"tenant": tenant}).scalar_one()
-    weeks = _weeks(end.decided_at, max(oldest, values["since"]))
-    return found + _by_facets(connection, weeks, values, n_groups, n=n - len(found))
-
-
-def _by_facets(
-    connection: Connection, weeks: range, values: dict[str, Any], n_groups: int, *, n: int
-) -> list[Found]:
-    """Return up to ``n`` tasks of these weeks, a few weeks at a time: more and more while little is found."""
-    statement = finding.in_weeks(n_groups)
-    found: list[Found] = []
-    at, size = 0, 1
-    while at < len(weeks) and len(found) < n:
-        chunk = weeks[at : at + size]
-        asked = values | {"weeks": [f"week={week}" for week in chunk], "most": finding.MOST + 1}
-        rows = connection.execute(statement, asked).all()
-        if len(rows) > finding.MOST and size > 1:
-            size = 1  # too much for one look; a week at a time
-            continue
-        if len(rows) > finding.MOST:
-            found += _of_dense_week(connection, chunk[0], asked, n_groups, n=n - len(found))
-        else:
-            found += _newest([row for row in rows if row.fits], n - len(found))
-        at, size = at + len(chunk), min(2 * size, MOST_WEEKS)
+        values |= _from(after)
+    found, end = _walk(connection, shape, values, length=max(PROBE, 4 * n))
+    if end is not None:
+        further = _by_key if shape.keys else _by_profile
+        found += further(connection, shape, values | _from(end) | {"n": n - len(found)})
     return found
 
 
-def _of_dense_week(
-    connection: Connection, week: int, values: dict[str, Any], n_groups: int, *, n: int
-) -> list[Found]:
-    """Return up to ``n`` tasks of a week in which many have the facets: along the order of time, else all of them."""
-    start, end = (EPOCH + timedelta(seconds=WEEK_S * one) for one in (week, week + 1))
-    within = values | {"since": max(start, values["since"]), "n": n}
-    if end < values["before"]:
-        within |= {"before": end, "before_id": NOBODY}
-    found = _rows(connection, finding.along_time(n_groups), within)
-    if len(found) == n:
-        return found
-    everything = connection.execute(finding.in_weeks(n_groups), within | {"most": None}).all()
-    return _newest([row for row in everything if row.fits], n)
+def _walk(
+    connection: Connection, shape: Shape, values: dict[str, Any], *, length: int
+) -> tuple[list[Found], Place | None]:
+    """Return up to ``n`` tasks among the next entries, and where the walk ended if neither they nor all entries did."""
+    n = values["n"]
+    rows = connection.execute(finding.walk(shape), values | {"walk": length}).all()
+    found = [(row.task_id, row.decided_at) for row in rows if row.fits][:n]
+    if len(found) == n or not rows or rows[-1].i < length:
+        return found, None
+    return found, Place(task_id=rows[-1].task_id, decided_at=rows[-1].decided_at)
 
 
-def _newest(rows: Sequence[Any], n: int) -> list[Found]:
-    found = [(row.task_id, row.decided_at) for row in rows]
-    return sorted(found, key=lambda one: (one[1], one[0]), reverse=True)[:n]
+def _by_key(connection: Connection, shape: Shape, values: dict[str, Any]) -> list[Found]:
+    """Return up to ``n`` tasks of the keys, by longer and longer walks."""
+    found: list[Found] = []
+    length, end = WALK, values
+    while True:
+        of_walk, place = _walk(connection, shape, end | {"n": values["n"] - len(found)}, length=length)
+        found += of_walk
+        if place is None:
+            return found
+        length, end = 4 * length, end | _from(place)
 
 
-def facet_values(filters: Filters) -> tuple[dict[str, list[str]], int]:
-    """Return the parameters of the condition on facets, and how many groups of alternatives it has."""
-    groups = filters.groups()
+def _by_profile(connection: Connection, shape: Shape, values: dict[str, Any]) -> list[Found]:
+    """Return up to ``n`` tasks whose profiles fit, some spans at a time: more and more while little is found."""
+    times = {"first": _span(values["since"]), "last": _span(values["before"])}
+    spans = list(connection.execute(finding.spans(shape), values | times))
+    found: list[Found] = []
+    at, most = 0, FEW
+    while at < len(spans) and len(found) < values["n"]:
+        end, n_profiles = at + 1, spans[at].n
+        while end < len(spans) and n_profiles + spans[end].n <= most:
+            n_profiles += spans[end].n
+            end += 1
+        asked = values | {"first": spans[end - 1].span, "last": spans[at].span, "n": values["n"] - len(found)}
+        found += _of_spans(connection, shape, asked, is_dense=n_profiles > MANY and end == at + 1)
+        at, most = end, min(2 * most, MOST)
+    return found
+
+
+def _of_spans(connection: Connection, shape: Shape, values: dict[str, Any], *, is_dense: bool) -> list[Found]:
+    """Return up to ``n`` tasks of these spans; where many profiles of one fit, a walk soon meets them."""
+    if is_dense:
+        end = EPOCH + timedelta(seconds=SPAN_S * (values["last"] + 1))
+        within = values | {"since": max(values["since"], end - timedelta(seconds=SPAN_S))}
+        if end < values["before"]:
+            within |= {"before": end, "before_id": NOBODY}
+        found, place = _walk(connection, shape, within, length=WALK)
+        if place is None:
+            return found
+        values = values | _from(place)
+        return found + _rows(connection, shape, values | {"n": values["n"] - len(found)})
+    return _rows(connection, shape, values)
+
+
+def shape_of(filters: Filters) -> tuple[Shape, dict[str, list[str]]]:
+    """Return what filters ask, and the values that are its parameters."""
+    groups, keys = filters.groups(), filters.keys()
     either = [group for group in groups if len(group) > 1]
     needed = [group[0] for group in groups if len(group) == 1]
-    return {"all": needed} | {f"any_{i}": group for i, group in enumerate(either)}, len(either)
+    is_told = filters.are_told_by_facets()
+    shape = Shape(n_groups=len(either), keys=tuple(keys), by_profile=bool(groups), by_numbers=not is_told)
+    return shape, {"all": needed} | {f"any_{i}": group for i, group in enumerate(either)} | keys
 
 
-def _rows(connection: Connection, statement: Any, values: dict[str, Any]) -> list[Found]:  # noqa: ANN401 (SQLAlchemy's)
-    return [(row.task_id, row.decided_at) for row in connection.execute(statement, values)]
+def _rows(connection: Connection, shape: Shape, values: dict[str, Any]) -> list[Found]:
+    rows = connection.execute(finding.by_profile(shape), values)
+    return [(row.task_id, row.decided_at) for row in rows]
 
 
-def _weeks(newest: datetime, oldest: datetime) -> range:
-    """Return the weeks between two times, the newest first."""
-    first, last = (math.floor(time.timestamp() / WEEK_S) for time in (newest, oldest))
-    return range(first, last - 1, -1)
+def _from(place: Place) -> dict[str, Any]:
+    return {"before": place.decided_at, "before_id": place.task_id}
+
+
+def _span(time: datetime) -> int:
+    return math.floor(time.timestamp() / SPAN_S)
 
 
 def _cursor(place: Place, filters: Filters) -> str:

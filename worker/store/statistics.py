@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from db import statistics
 from worker.errors import QueryError
 from worker.store.filters import Filters
-from worker.store.finding import EPOCH, LATEST, facet_values
+from worker.store.finding import EPOCH, LATEST, shape_of
 from worker.store.transactions import statements
 
 Key = tuple[date | None, str | None]
@@ -92,10 +92,10 @@ def count(
         raise QueryError(
             f"counts are of every {', '.join(statistics.EVERY)} and by {', '.join(statistics.BY)}"
         )
-    facets, n_groups = facet_values(filters)
+    shape, asked = shape_of(filters)
     times = {"since": filters.since or EPOCH, "before": filters.until or LATEST}
-    values: dict[str, Any] = {"tenant": tenant, **times, **facets}
-    asked = {
+    values: dict[str, Any] = {"tenant": tenant, **times, **asked}
+    of_tasks = {
         "kinds": list(filters.kind),
         "domains": list(filters.domain),
         "models": list(filters.model),
@@ -107,9 +107,9 @@ def count(
         return counts.setdefault((row.period, row.value), Count(period=row.period, value=row.value))
 
     with statements(engine) as connection:
-        decided = statistics.decided(n_groups, every=every, by=by, through_facets=bool(filters.batch))
+        decided = statistics.decided(shape, every=every, by=by)
         for row in connection.execute(decided, values):
             of(row).add(row)
-        for row in connection.execute(statistics.failed(every=every, by=by), values | asked):
+        for row in connection.execute(statistics.failed(every=every, by=by), values | of_tasks):
             of(row).n_failed += row.n
     return [counts[key] for key in sorted(counts, key=lambda key: (key[0] or date.min, key[1] or ""))]
