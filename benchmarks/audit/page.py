@@ -29,7 +29,21 @@ def queries(of: dict[str, Any]) -> str:
     )
 
 
-TABLES: dict[str, Render] = {"queries": queries}
+def writes(of: dict[str, Any]) -> str:
+    """Return the table of what entries cost to write."""
+    rows: list[list[object]] = [
+        [n, one["p50"], one["mean"], f"{one['bytes']:,}"] for n, one in of["writes"].items()
+    ]
+    head = [
+        f"decisions of one transaction, load {of['load']:.1f}",
+        "median ms of an entry",
+        "mean",
+        "bytes of log",
+    ]
+    return "`python -m benchmarks.audit.writes --folder F`, at the same ledger's end:\n\n" + table(head, rows)
+
+
+TABLES: dict[str, Render] = {"queries": queries, "writes": writes}
 
 
 if __name__ == "__main__":
