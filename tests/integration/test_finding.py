@@ -357,3 +357,5 @@ def test_the_migrations_make_the_entries_that_the_decide_stage_writes(ledger: St
             connection.execute(text("INSERT INTO verdicts SELECT * FROM kept"))
             connection.execute(text("DROP TABLE kept"))
         assert [connection.execute(all_of_it).scalars().all() for all_of_it in (ENTRIES, PROFILES)] == written
+        lying = connection.execute(text("SELECT task_id FROM search_entries ORDER BY ctid")).scalars().all()
+        assert lying == sorted(lying)  # so that those of one day are read together
