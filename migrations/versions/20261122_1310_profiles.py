@@ -119,14 +119,15 @@ def upgrade() -> None:
     )
     op.execute(KNOWN)
     op.execute("SET LOCAL maintenance_work_mem = '256MB'")
-    # Read in the order of ids, which is nearly that of time, so that a day's entries lie together.
+    # All three are read in the order of their ids, not here and there.
     op.execute("SET LOCAL enable_hashjoin = off")
     op.execute(MOVED)
     op.execute("SET LOCAL enable_hashjoin = on")
     op.execute(ALIKE)
+    # The order of ids is nearly that of time, so that a day's entries lie together.
     op.execute(
         f"INSERT INTO new_entries SELECT {COLUMNS}, profile, {', '.join(KEYS)} FROM moved JOIN "  # noqa: S608 (fixed parts)
-        "(SELECT alike, profile FROM alike) alike USING (alike)"
+        "(SELECT alike, profile FROM alike) alike USING (alike) ORDER BY task_id"
     )
     op.execute(
         "INSERT INTO search_profiles (id, tenant, span, facets) "
