@@ -78,7 +78,13 @@ class GradingRow(Base):
         CheckConstraint(one_of("grade", GRADES), name="grade_known"),
         Index("ix_gradings_window", "tenant", "domain", sql("decided_at DESC"), sql("decision_id DESC")),
         # What a night leaves out is little, and counted without reading the rest.
-        Index("ix_gradings_left_out", "tenant", "decided_at", postgresql_where=sql("grade <> 'graded'")),
+        Index(
+            "ix_gradings_left_out",
+            "tenant",
+            "decided_at",
+            postgresql_include=["domain", "grade", "known_at", "until_at"],
+            postgresql_where=sql("grade <> 'graded'"),
+        ),
         Index("ix_gradings_tenant_window", "tenant", sql("decided_at DESC"), sql("decision_id DESC")),
     )
 

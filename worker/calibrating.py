@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -47,6 +48,9 @@ from worker.store.nights import (
 )
 from worker.store.rates import rates_of_run
 from worker.store.transactions import Store
+
+N_READERS = 2
+"""Windows that are read at once, while another is worked on."""
 
 MAX_RATED = 2000
 """Tasks of a domain, the newest, whose verdicts are counted: enough for two digits of a verifier's rates."""
@@ -236,18 +240,20 @@ def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: 
         plan=plan,
         in_force=calibrations_in_force(store, tenant=tenant, as_of=as_of),
     )
-    without = left_out(store, window)
-    # Told of the run: a calibration's report counts what could have taught it.
-    n_spread = sum(grades.pop("spread", 0) for grades in without.values())
-    without = {name: grades for name, grades in without.items() if grades}
     known = graded_domains(store, window)
     wanted = ["", *known] if domain is None else [domain]
     newest = replace(window, max_labels=MAX_RATED)
     rated = known if domain is None else [domain] if domain else []
     found = []
-    with ThreadPoolExecutor(2, thread_name_prefix="read-window") as reader:
-        told = reader.submit(verdict_counts, store, newest, rated)
-        for one, read in _windows(reader, store, window, wanted):
+    with ThreadPoolExecutor(N_READERS, thread_name_prefix="read-window") as readers:
+        left = readers.submit(left_out, store, window)
+        told = readers.submit(verdict_counts, store, newest, rated)
+        windows = _windows(readers, store, window, wanted)
+        without = left.result()
+        # Told of the run: a calibration's report counts what could have taught it.
+        n_spread = sum(grades.pop("spread", 0) for grades in without.values())
+        without = {name: grades for name, grades in without.items() if grades}
+        for one, read in windows:
             if len(read.table) or domain is not None:
                 found.append(_fit(place, one, read, without.get(one, {})))
         rates = add_up(told.result())
@@ -279,13 +285,14 @@ def _read(store: Store, window: Window, domain: str) -> _Read:
 
 
 def _windows(
-    reader: Executor, store: Store, window: Window, domains: Sequence[str]
+    readers: Executor, store: Store, window: Window, domains: Sequence[str]
 ) -> Iterator[tuple[str, _Read]]:
-    """Yield each domain's window; the next one is read while one is worked on."""
-    coming = [reader.submit(_read, store, window, one) for one in domains[:1]]
+    """Yield each domain's window; the next ones are read while one is worked on."""
+    coming = deque(readers.submit(_read, store, window, one) for one in domains[:N_READERS])
     for i, one in enumerate(domains):
-        found = coming.pop().result()
-        coming = [reader.submit(_read, store, window, after) for after in domains[i + 1 : i + 2]]
+        found = coming.popleft().result()
+        after = domains[i + N_READERS : i + N_READERS + 1]
+        coming += [readers.submit(_read, store, window, later) for later in after]
         yield one, found
 
 

@@ -24,6 +24,7 @@ from db.migrate import migrate
 from db.session import connect
 from worker.calibrating import Plan, run_night
 from worker.embedded.services import Services
+from worker.grading import grade_due
 from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
 from worker.settings import Settings
@@ -139,7 +140,7 @@ def measure(store: Store, folder: Path, given: argparse.Namespace) -> dict[str, 
         first = run_night(store, judges, tenant=given.tenant, plan=Plan(), who="benchmark", activate=False)
     domains = [one.domain for one in first.calibrations if one.domain]
     n_gradings = count_gradings(store, given.tenant)
-    nights, reads, night_cpu, read_cpu = [], [], [], []
+    nights, reads, looks, night_cpu, read_cpu = [], [], [], [], []
     samples: list[float] = []
     n_rows = n_in_force = 0
     before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
@@ -148,6 +149,10 @@ def measure(store: Store, folder: Path, given: argparse.Namespace) -> dict[str, 
         n_rows = read_with_numpy(store, domains, given.tenant)
         reads.append(time.perf_counter() - start)
         read_cpu.append(time.process_time() - cpu)
+        with Judges(Surroundings(settings=settings, store=store)) as judges:
+            start = time.perf_counter()
+            grade_due(store, judges, tenant=given.tenant)
+            looks.append(time.perf_counter() - start)
         done = threading.Event()
         thread = threading.Thread(target=peak_while, args=(done, samples))
         thread.start()
@@ -167,6 +172,7 @@ def measure(store: Store, folder: Path, given: argparse.Namespace) -> dict[str, 
         "pools": sum(bool(one.model_weights) for one in made.calibrations),
         "would pass": n_in_force,
         "night s": min(nights),
+        "look s": min(looks),
         "numpy s": min(reads),
         "night cpu s": min(night_cpu),
         "numpy cpu s": min(read_cpu),

@@ -46,18 +46,22 @@ def _guards(found: dict[str, int]) -> str:
 
 def nights(of: dict[str, Any]) -> str:
     """Return the table of a night against reading its rows with NumPy."""
-    head = f"{of['decisions']:,} graded decisions in {of['domains']} domains, load {of['load']:.1f}"
+    head = (
+        f"{of['decisions']:,} graded decisions in {of['domains']} domains, {of['pools']} windows of pools, "
+        f"load {of['load']:.1f}"
+    )
     return "\n\n".join(
         [
             "`python -m benchmarks.calibration.nights --decisions N --out build/calibration`; the night looks at the "
             "newest 5000 of each domain and of all together, whatever N is, and the peer reads the same rows with COPY "
-            "and NumPy. Grading is not in it.",
+            "and NumPy. Nothing is left to be graded, but the night looks for it.",
             table(
                 [head, "night", "COPY and NumPy"],
                 [
                     ["rows read", of["rows read"], of["rows read"]],
-                    ["seconds", f"{of['night s']:.1f}", f"{of['numpy s']:.1f}"],
-                    ["seconds of CPU in the process", f"{of['night cpu s']:.1f}", f"{of['numpy cpu s']:.1f}"],
+                    ["seconds", f"{of['night s']:.2f}", f"{of['numpy s']:.2f}"],
+                    ["seconds of CPU in the process", f"{of['night cpu s']:.2f}", f"{of['numpy cpu s']:.2f}"],
+                    ["seconds of the night for looking what is to be graded", f"{of['look s']:.2f}", ""],
                     ["times the peer's seconds (goal: 2)", f"{of['night s'] / of['numpy s']:.2f}", ""],
                     ["peak memory, MiB", of["mib peak"], ""],
                 ],

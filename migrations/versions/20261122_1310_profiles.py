@@ -60,6 +60,7 @@ CROSS JOIN LATERAL (
            hashtextextended(e.tenant || E'\ncalibration=' || d.calibration_id, 0) AS calibration,
            hashtextextended(e.tenant || E'\nanswer=' || lower(btrim(d.answer, E' \t\r\n')), 0) AS answer
     OFFSET 0) x
+ORDER BY e.task_id
 """  # noqa: S608 (fixed parts)
 
 ALIKE = rf"""
@@ -118,11 +119,12 @@ def upgrade() -> None:
     )
     op.execute(KNOWN)
     op.execute("SET LOCAL maintenance_work_mem = '256MB'")
-    op.execute("SET LOCAL enable_hashjoin = off")  # of tables that are in one order, a merge is quicker
+    # All three are read in the order of their ids, not here and there.
+    op.execute("SET LOCAL enable_hashjoin = off")
     op.execute(MOVED)
     op.execute("SET LOCAL enable_hashjoin = on")
     op.execute(ALIKE)
-    # In the order of ids, which is nearly that of time: so a day's entries lie together.
+    # The order of ids is nearly that of time, so that a day's entries lie together.
     op.execute(
         f"INSERT INTO new_entries SELECT {COLUMNS}, profile, {', '.join(KEYS)} FROM moved JOIN "  # noqa: S608 (fixed parts)
         "(SELECT alike, profile FROM alike) alike USING (alike) ORDER BY task_id"
