@@ -36,23 +36,29 @@ def worker_path(of: Numbers) -> str:
             f"{of['share_within']:.3f}; {of['before_s']} s before, {of['after_s']} s after, of {of['run_s']} s",
         ]
     )
-    if "prefix_caching" in of:
-        cache = of["prefix_caching"]
-        what = (
-            f"{cache['chains']} chains, prompt of {cache['prompt_tokens']} tokens, {cache['max_tokens']} each"
-        )
-        for how in ("on", "off"):
-            seconds = ", ".join(f"{one:.2f}" for one in cache[f"{how}_s"])
-            share = cache[f"prefill_share_{how}"]
-            rows.append(
-                [f"{what}: prefix caching {how}", f"{seconds} s, {share:.0%} of it reading the prompt"]
-            )
-        rows.append(["what prefix caching makes of it", f"{cache['speedup']} times as fast"])
     head = (
         f"{of['engine']}, {of['model']}: {of['tasks']} tasks of {of['chains_per_task']} chains of at most "
         f"{of['max_tokens']} tokens, {of['parallel']} at once, load {of['load_before']}"
     )
     return table([head, "tokens/s or as told"], rows)
+
+
+def prefix_caching(of: Numbers) -> str:
+    """Return the table of prefix caching on against off."""
+    head = (
+        f"vllm, {of['model']}: {of['chains']} chains of a prompt of {of['prompt_tokens']} tokens, "
+        f"{of['max_tokens']} tokens each"
+    )
+    rows: list[list[object]] = [
+        [
+            f"prefix caching {how}",
+            ", ".join(f"{one:.2f}" for one in of[f"{how}_s"]),
+            ", ".join(f"{one:.2f}" for one in of[f"{how}_first_s"]),
+        ]
+        for how in ("on", "off")
+    ]
+    rows.append(["times as fast with it", of["speedup"], of["speedup_first"]])
+    return table([head, "seconds", "of those until each has its first token"], rows)
 
 
 def early_exit(of: Numbers) -> str:
@@ -154,6 +160,7 @@ def _exits(of: Numbers) -> str:
 TABLES: dict[str, tuple[Path, Render]] = {
     **{f"accuracy {kind}": (NUMBERS / f"{kind}.json", accuracy) for kind in ("math", "code")},
     "worker path vllm": (ENGINES / "worker_path_vllm.json", worker_path),
+    "prefix caching": (ENGINES / "prefix_caching.json", prefix_caching),
     **{f"early exit {kind}": (ENGINES / f"early_exit_{kind}.json", early_exit) for kind in ("math", "code")},
 }
 

@@ -38,7 +38,8 @@ def main() -> None:
     started = time.monotonic()
     given.out.parent.mkdir(parents=True, exist_ok=True)
     with given.out.open("a", encoding="utf-8") as out, ThreadPoolExecutor(at_once) as pool:
-        running = [pool.submit(_record, engine, line) for line in missing]
+        name = given.name or Path(given.model).name
+        running = [pool.submit(_record, engine, line, name) for line in missing]
         n_tokens = 0
         for n, future in enumerate(as_completed(running), start=1):
             row = future.result()
@@ -50,7 +51,7 @@ def main() -> None:
     engine.close()
 
 
-def _record(engine: Engine, line: TaskLine) -> dict[str, Any]:
+def _record(engine: Engine, line: TaskLine, name: str) -> dict[str, Any]:
     requests = requests_of(line.custom_id, line)
     greedy = ChainRequest(
         index=K, messages=prompts_of(line)[0][1], seed=0, temperature=0.0, max_tokens=MAX_TOKENS
@@ -59,13 +60,14 @@ def _record(engine: Engine, line: TaskLine) -> dict[str, Any]:
     chains = sorted(engine.sample(line.custom_id, list(by_index.values())), key=lambda chain: chain.index)
     if [chain.index for chain in chains] != list(by_index):
         raise RuntimeError(f"{line.custom_id}: the engine gave other chains than were asked for")
-    *sampled, best = [_row(chain, by_index[chain.index]) for chain in chains]
+    *sampled, best = [_row(chain, by_index[chain.index], name) for chain in chains]
     task = json.loads(line.model_dump_json(exclude_unset=True))
     return {"task": task, "engine": engine.name, "chains": sampled, "greedy": best}
 
 
-def _row(chain: SampledChain, request: ChainRequest) -> dict[str, Any]:
+def _row(chain: SampledChain, request: ChainRequest, name: str) -> dict[str, Any]:
     row = asdict(chain) | {
+        "model": name,  # a folder's path is nobody else's business
         "seed": request.seed,
         "temperature": request.temperature,
         "prompt_variant": request.variant,
@@ -104,6 +106,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("build/accuracy/chains.jsonl"))
     parser.add_argument("--engine", default="llamacpp")
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")
+    parser.add_argument("--name", help="of the model in the file; its folder's name by default")
     parser.add_argument("--n-math", type=int, default=100)
     parser.add_argument("--n-code", type=int, default=80)
     parser.add_argument("--parallel", type=int, default=8, help="chains decoded together")

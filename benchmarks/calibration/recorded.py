@@ -30,7 +30,10 @@ from worker.judging.table import Judges
 from worker.settings import Settings
 
 FOLDS = 4
-POLICY = Policy(alpha=0.5, target_risk=0.3, delta=0.1, min_labels=20, max_change=1.0)
+POLICY = Policy(alpha=0.3, target_risk=0.5, delta=0.1, min_labels=20, max_change=1.0)
+"""What a small model can reach: its chains hold the truth of every other word problem at most, and of 75 labels no
+exact bound certifies a low risk."""
+
 PAPER = Thresholds()
 
 Decide = Callable[[Recorded], Decision]

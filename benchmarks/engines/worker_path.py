@@ -5,8 +5,7 @@
 The path: rows and ids are there, a Celery worker takes the messages from the broker, samples, and writes the rows.
 Directly: all requests are handed to the engine at once. Both are run in turn, several times, on one loaded model,
 so that what else the machine does hits both. How long the path is before the engine has its first request and after it
-gave its last chain is told apart from what the engine loses meanwhile. With vLLM it also measures prefix caching on
-against off for k = 8.
+gave its last chain is told apart from what the engine loses meanwhile.
 """
 
 from __future__ import annotations
@@ -88,8 +87,6 @@ Send = Callable[[list[TaskLine]], Run]
 
 K = 8
 SUBJECTS = ("a lighthouse", "the number seven", "rust", "a queue", "bread", "the sea", "a bridge", "time")
-PREFIX_TOKENS = 48
-PREAMBLE = "You are a careful writer. Keep to the facts, be concrete, and never repeat yourself. " * 38
 
 
 def main() -> None:
@@ -134,9 +131,6 @@ def main() -> None:
             "after_s": round(median(run.after_s for run in runs), 2),
             "run_s": round(median(run.seconds for run in runs), 1),
         }
-        save(given.out, f"worker_path_{given.engine}", numbers)  # the rest may be cut short
-        if given.engine == "vllm":
-            numbers["prefix_caching"] = _prefix_caching(engine, rounds=given.rounds)
     print(json.dumps(numbers, indent=1))
     save(given.out, f"worker_path_{given.engine}", numbers)
 
@@ -266,44 +260,6 @@ class _Shared:
 def _forget_prefixes(engine: Any) -> None:  # noqa: ANN401 - reaches inside
     if engine.name == "vllm":
         engine._loop.start(engine._engine.reset_prefix_cache()).result()  # noqa: SLF001 - measured, not used
-
-
-def _prefix_caching(engine: Any, *, rounds: int) -> dict[str, Any]:  # noqa: ANN401 - reaches inside
-    """Return seconds for k chains of one long prompt that nobody read before, with the cache and without.
-
-    ``first``: one token each, which is all but the time to read prompts.
-    """
-    from vllm import SamplingParams  # noqa: PLC0415 - only here when vLLM is
-
-    plain = SamplingParams.__post_init__
-
-    def without_cache(self: SamplingParams) -> None:
-        plain(self)
-        self.skip_reading_prefix_cache = True
-
-    line = _line(0, max_tokens=PREFIX_TOKENS).model_copy(update={"prompt": PREAMBLE + "Write one sentence."})
-    whole = requests_of("prefix", line)
-    first = [replace(request, max_tokens=1) for request in whole]
-    found: dict[str, list[float]] = {f"{how}{what}": [] for how in ("on", "off") for what in ("", "_first")}
-    for _ in range(rounds):
-        for name, seconds in found.items():
-            _forget_prefixes(engine)
-            with ExitStack() as stack:
-                if name.startswith("off"):
-                    stack.enter_context(patch.object(SamplingParams, "__post_init__", without_cache))
-                began = time.perf_counter()
-                _count(engine, "prefix", first if name.endswith("first") else whole)
-                seconds.append(time.perf_counter() - began)
-    n_prompt = len(engine._prompts.encode(whole[0].messages, max_tokens=PREFIX_TOKENS))  # noqa: SLF001
-    return {
-        "prompt_tokens": n_prompt,
-        "chains": K,
-        "max_tokens": PREFIX_TOKENS,
-        "speedup": round(median(found["off"]) / median(found["on"]), 2),
-        "prefill_share_on": round(median(found["on_first"]) / median(found["on"]), 3),
-        "prefill_share_off": round(median(found["off_first"]) / median(found["off"]), 3),
-        **{f"{name}_s": [round(one, 3) for one in seconds] for name, seconds in found.items()},
-    }
 
 
 def _arguments() -> argparse.Namespace:
