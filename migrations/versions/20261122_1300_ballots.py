@@ -6,6 +6,8 @@ Revises: 0011_replay
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -15,7 +17,7 @@ down_revision = "0011_replay"
 branch_labels = None
 depends_on = None
 
-COLUMNS = {"ballot": sa.SmallInteger(), "ballot_masses": sa.Double()}
+COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {"ballot": sa.SmallInteger(), "ballot_masses": sa.Double()}
 
 
 def upgrade() -> None:
