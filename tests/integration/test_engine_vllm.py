@@ -117,7 +117,7 @@ from worker.engines.vllm_async import VllmEngine
 if __name__ == "__main__":
     engine = VllmEngine(sys.argv[1], model="m", context_tokens=256, more={"dtype": "float32"})
     pids = [child.pid for child in multiprocessing.active_children()]
-    print(os.getpid(), *pids, flush=True)
+    print("pids", os.getpid(), *pids, flush=True)
     sys.stdin.read()
 """
     program = folder / "guarded.py"
@@ -132,7 +132,8 @@ if __name__ == "__main__":
         text=True,
     )
     assert worker.stdout is not None
-    own, *children = map(int, worker.stdout.readline().split())
+    told = next(line for line in worker.stdout if line.startswith("pids "))  # vLLM's own words come before
+    own, *children = map(int, told.split()[1:])
     assert children
     os.kill(own, signal.SIGKILL)
     worker.wait()
