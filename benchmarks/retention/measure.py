@@ -40,7 +40,8 @@ FIRST = "00000000-0000-7000-8000-000000000001"
 FILL = (
     """
 INSERT INTO tasks (id, batch_id, custom_id, kind, mode, domain, spec, state, created_at, finished_at)
-SELECT id, :batch, id, 'math', 'merge', 'math', '{"kind"\\: "math", "prompt"\\: "What is 1 + 1?"}', 'answered', :at, :at
+SELECT id, :batch, id, 'math', 'merge', 'math',
+       '{"custom_id"\\: "x", "kind"\\: "math", "prompt"\\: "What is 1 + 1?"}', 'answered', :at, :at
 FROM unnest(CAST(:ids AS uuid[])) id
 """,
     """
@@ -62,7 +63,8 @@ SELECT id, state, 'fill' FROM unnest(CAST(:ids AS uuid[])) id, unnest(ARRAY['que
     """
 INSERT INTO decisions (id, task_id, answer, abstain_flag, abstain_reasons, confidence, vote_margin, set_size, document,
                        calibration_id, configuration, code_version, attempt, created_at)
-SELECT id, id, '2', false, '[]', 0.9, 1, 1, '{"answer"\\: "2"}', :calibration, 'c', '1', 1, :at
+SELECT id, id, '2', false, '[]', 0.9, 1, 1, '{"answer"\\: "2", "abstain_reasons"\\: [], "clusters"\\: []}',
+       :calibration, 'c', '1', 1, :at
 FROM unnest(CAST(:ids AS uuid[])) id
 """,
 )
