@@ -183,8 +183,8 @@ class BallotTable:
         top = np.where(has_best, best, 0)
         n_chains = self.sampled.sum(axis=1)
         truth = np.full(len(self), NONE, dtype=np.int64)
-        # Of several right clusters the heaviest is the truth, the first of equally heavy ones.
-        heaviest = np.lexsort((np.arange(len(task)), -posterior, ~right, task))
+        # Of several right clusters the heaviest is the truth, which comes first.
+        heaviest = np.lexsort((np.arange(len(task)), ~right, task))
         of_task = heaviest[self.starts[:-1][sizes > 0]]
         truth[sizes > 0] = np.where(right[of_task], of_task - self.starts[:-1][sizes > 0], NONE)
 
