@@ -71,7 +71,7 @@ def run_worker(settings: Settings, queues: Sequence[str]) -> int:
     """
     set_up_logging(settings.log_level)
     for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: sys.exit(0))  # until something can be at work
+        signal.signal(number, lambda *_: sys.exit(0))  # nothing is at work yet; in the clock, never
     if settings.broker_url is None:
         raise ConfigurationError("BROKER_URL is missing; `merge-reasoner up` starts a broker and says where")
     if settings.database_url is None:
@@ -95,7 +95,6 @@ def _run_clock(app: Celery, settings: Settings) -> int:
         reporter.start()
         closing.callback(reporter.stop)
         who = f"{BEAT}@{socket.gethostname()}/{os.getpid()}"
-        signal.signal(signal.SIGQUIT, lambda *_: sys.exit(0))  # nothing is at work here: as SIGTERM
         scheduler = once_only(store, who=who, waiting=lambda queue: n_waiting(app, [queue]))
         # A class is as good as its name; the stubs know names only.
         app.Beat(scheduler_cls=cast("Any", scheduler), loglevel=settings.log_level).run()
@@ -149,8 +148,7 @@ def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
 
         class Worker(app.Worker):  # type: ignore[name-defined, misc]  # a property that makes a class
             def install_platform_tweaks(self, _worker: object) -> None:
-                # Celery's handlers lose a SIGQUIT that comes before it listens.
-                stopping.install()
+                stopping.install()  # instead of Celery's own handlers, and before it listens
 
         # Threads: an engine batches what they hand in, verifiers run children of their own, and a prefork child
         # could start neither (FACTS.md).

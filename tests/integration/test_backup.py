@@ -83,7 +83,7 @@ def mine(rig: Any) -> str:
 
 
 def test_every_task_ends_with_one_decision_after_a_restore_in_the_middle_of_the_work(
-    rig: Any, place: str, tmp_path: Path
+    rig: Any, place: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     rig.submit(*lines(N_TASKS))
     rig.sweep()
@@ -106,6 +106,7 @@ def test_every_task_ends_with_one_decision_after_a_restore_in_the_middle_of_the_
 
     restore(place, file)
     engine = create_engine(place)
+    request.addfinalizer(engine.dispose)
     keeper = LeaseKeeper(engine, lease_s=2.0)
     after = Rig(engine, replace(rig.desk.settings, database_url=place), keeper)
     after.runs = (
@@ -125,7 +126,6 @@ def test_every_task_ends_with_one_decision_after_a_restore_in_the_middle_of_the_
         connection.execute(text("SET ROLE mergereasoner_worker"))
         with pytest.raises(ProgrammingError, match="permission denied"):
             connection.execute(text("DELETE FROM chains"))
-    engine.dispose()
 
 
 def test_a_damaged_or_foreign_file_leaves_the_database_empty(rig: Any, place: str, tmp_path: Path) -> None:

@@ -160,20 +160,25 @@ def test_a_cancelled_batch_drops_what_is_under_way(
     assert cancel_batch(store, made.batch_id, tenant="somebody else", who="test") is None
 
 
+class Slow(ReplayEngine):
+    """Nothing but an abort ends it within the test."""
+
+    def __init__(self, recorded: Any, *, latency_s: float) -> None:
+        super().__init__(recorded, latency_s=latency_s)
+        self.begun = Event()
+
+    def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+        self.begun.set()
+        return super().sample(task_id, requests)
+
+
 def test_a_cancelled_batch_aborts_the_chains_under_way(
     desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
 ) -> None:
-    begun = Event()
-
-    class Slow(ReplayEngine):
-        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
-            begun.set()
-            return super().sample(task_id, requests)
-
     made = send(desk, MATH_LINE)
-    engine = Slow({PROMPT: CHAINS}, latency_s=3600)  # nothing but an abort ends it within the test
+    engine = Slow({PROMPT: CHAINS}, latency_s=3600)
     stage = pool.submit(generate, desk, outbox.take(GENERATE), engine=engine, pool=pool)
-    begun.wait()
+    engine.begun.wait()
     cancel_batch(store, made.batch_id, tenant=desk.settings.tenant, who="test")
     stage.result(timeout=120)
     (row,) = query(store, "SELECT state, tokens_spent, (SELECT count(*) FROM chains) AS n FROM tasks")
@@ -183,17 +188,10 @@ def test_a_cancelled_batch_aborts_the_chains_under_way(
 def test_a_task_that_another_worker_took_over_is_not_sampled_on(
     desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
 ) -> None:
-    begun = Event()
-
-    class Slow(ReplayEngine):
-        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
-            begun.set()
-            return super().sample(task_id, requests)
-
     send(desk, MATH_LINE)
     engine = Slow({PROMPT: CHAINS}, latency_s=3600)
     stage = pool.submit(generate, desk, outbox.take(GENERATE), engine=engine, pool=pool)
-    begun.wait()
+    engine.begun.wait()
     query(store, "UPDATE tasks SET attempt = attempt + 1, holder = 'heir' RETURNING 1")
     stage.result(timeout=120)
     assert query(store, "SELECT holder, state FROM tasks")[0] == ("heir", "generating")
