@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from benchmarks.soak.proxy import until
+from benchmarks.waiting import until
 from db.models import IN_BACKLOG, UNDER_WAY
 from worker.embedded import launch
 from worker.settings import PREFIX, Settings

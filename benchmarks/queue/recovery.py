@@ -18,9 +18,9 @@ from sqlalchemy import text
 
 from benchmarks.method.results import save
 from benchmarks.soak.plant import Plant
-from benchmarks.soak.proxy import until
 from benchmarks.soak.run import submit_file
 from benchmarks.soak.worker import SLOW
+from benchmarks.waiting import until
 from worker.store.transactions import Store
 
 LEASE_S = 10.0

@@ -17,7 +17,8 @@ from urllib.parse import quote
 
 import redis
 
-from benchmarks.soak.proxy import Proxy, until
+from benchmarks.soak.proxy import Proxy
+from benchmarks.waiting import until
 from db.migrate import migrate
 from db.session import connect
 from worker.embedded import launch

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 BLOCK = 65536
@@ -101,16 +99,3 @@ class Proxy:
         for writer in both:
             self._writers.discard(writer)
             writer.close()
-
-
-def until(condition: Callable[[], object], what: str, *, patience_s: float) -> None:
-    """Wait for a condition.
-
-    Raises:
-        TimeoutError: It did not come; patience bounds a failing run, nothing depends on how fast it comes.
-    """
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"never: {what}")
-        time.sleep(0.1)

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from benchmarks.waiting import until
 
 ROOT = Path(__file__).parents[2]
 K = 4
@@ -51,7 +52,7 @@ class System:
     def command(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "cli.main", *map(str, arguments)]
 
-    def run(self, *arguments: str | Path, timeout_s: float = 200) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments),
             env=self.environment,
@@ -95,17 +96,4 @@ def system(tmp_path: Path) -> Iterator[System]:
     made = System(tmp_path)
     yield made
     made.run("down")
-    eventually(lambda: not made.processes(), "everything has ended")
-
-
-def eventually(condition: Callable[[], object], what: str, *, patience_s: float = 60) -> None:
-    """Wait for a condition; patience only bounds a failing test, no verdict depends on how fast it comes."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.1)
-
-
-@pytest.fixture
-def wait_until() -> Callable[[Callable[[], object], str], None]:
-    return eventually
+    until(lambda: not made.processes(), "everything has ended")

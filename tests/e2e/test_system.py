@@ -6,18 +6,17 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.waiting import until
+
 pytestmark = [
     pytest.mark.services,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc"),
 ]
-
-Wait = Callable[[Callable[[], object], str], None]
 
 
 def test_the_demo_command_decides_every_task_and_leaves_nothing_behind(system: Any) -> None:
@@ -40,7 +39,7 @@ def test_the_demo_command_decides_every_task_and_leaves_nothing_behind(system: A
     readers = [
         system.start("status", "--json") for _ in range(3)
     ]  # at once, while nothing runs: they take turns
-    assert [len(reader.communicate(timeout=100)[0].splitlines()) for reader in readers] == [1, 1, 1]
+    assert [len(reader.communicate(timeout=300)[0].splitlines()) for reader in readers] == [1, 1, 1]
 
     again = system.run("demo", tasks, "-o", output)
     assert again.returncode == 0, again.stderr
@@ -48,19 +47,17 @@ def test_the_demo_command_decides_every_task_and_leaves_nothing_behind(system: A
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
-def test_an_interrupted_demo_leaves_nothing_behind(
-    system: Any, how: signal.Signals, wait_until: Wait
-) -> None:
+def test_an_interrupted_demo_leaves_nothing_behind(system: Any, how: signal.Signals) -> None:
     tasks = system.write_tasks(5000)
     process = system.start("demo", tasks, "-o", system.folder / "results.jsonl")
-    wait_until((system.state_dir / "processes" / "control.ready").exists, "the workers are ready")
+    until((system.state_dir / "processes" / "control.ready").exists, "the workers are ready")
     os.kill(process.pid, how)
-    process.communicate(timeout=60)
-    wait_until(lambda: not system.processes(), "every process has ended")
+    process.communicate(timeout=300)
+    until(lambda: not system.processes(), "every process has ended")
     assert system.sockets() == []
 
 
-def test_up_takes_up_again_what_down_and_a_killed_worker_left(system: Any, wait_until: Wait) -> None:
+def test_up_takes_up_again_what_down_and_a_killed_worker_left(system: Any) -> None:
     tasks = system.write_tasks(300)
     assert system.run("up").returncode == 0
     assert "already running" in system.run("up").stdout
@@ -69,7 +66,7 @@ def test_up_takes_up_again_what_down_and_a_killed_worker_left(system: Any, wait_
     workers = [pid for pid, command in system.processes().items() if "worker --queues generate" in command]
     os.kill(workers[0], signal.SIGKILL)
     assert system.run("down").returncode == 0
-    wait_until(lambda: not system.processes(), "every process has ended")
+    until(lambda: not system.processes(), "every process has ended")
     assert system.run("up").returncode == 0
     finished = system.run("submit", tasks, "--wait", "--json")  # the same file: it waits for the first batch
     assert finished.returncode == 0, finished.stderr
@@ -78,14 +75,12 @@ def test_up_takes_up_again_what_down_and_a_killed_worker_left(system: Any, wait_
     assert last["states"] == {"answered": 300}
 
 
-def test_a_killed_supervisor_takes_its_children_along_and_up_starts_again(
-    system: Any, wait_until: Wait
-) -> None:
+def test_a_killed_supervisor_takes_its_children_along_and_up_starts_again(system: Any) -> None:
     system.write_tasks(1)
     assert system.run("up").returncode == 0
     supervisor = int((system.state_dir / "processes" / "supervisor.pid").read_text())
     os.kill(supervisor, signal.SIGKILL)
-    wait_until(lambda: not system.processes(), "every process has ended")
+    until(lambda: not system.processes(), "every process has ended")
     assert system.run("up").returncode == 0
     assert system.run("submit", system.folder / "tasks.jsonl", "--wait").returncode == 0
 

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.waiting import until
 from reasoner.outcomes import Outcome
 from verifiers.claims import ProgramClaim
 from verifiers.code.verifier import CodeVerifier
@@ -258,18 +258,10 @@ def test_nothing_outlives_a_worker_that_is_killed(verifier: CodeVerifier) -> Non
         f"CodeVerifier().verify(ProgramClaim(program={program!r}, tests='assert f(1)'), timeout_s=100)"
     )
     worker = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
-    _wait_until(lambda: name in _process_names())
+    until(lambda: name in _process_names(), "the judge is at work")
     worker.kill()
     worker.wait()
-    _wait_until(lambda: name not in _process_names())
-
-
-def _wait_until(reached: Callable[[], bool]) -> None:
-    for _ in range(1200):  # a minute on a loaded machine; a moment on a quiet one
-        if reached():
-            return
-        time.sleep(0.05)
-    pytest.fail("that never came to be")
+    until(lambda: name not in _process_names(), "the judge has ended")
 
 
 def _process_names() -> set[str]:

@@ -15,7 +15,8 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from benchmarks.soak.proxy import Proxy, until
+from benchmarks.soak.proxy import Proxy
+from benchmarks.waiting import until
 from worker.app import make_app
 from worker.embedded.services import Services
 from worker.health import read_reports
@@ -114,22 +115,22 @@ def test_a_worker_hears_again_after_its_connection_was_cut(
     start: Start, proxy: Proxy, direct: Direct, settings: Settings
 ) -> None:
     start()
-    until(direct.send(4), "the first tasks", patience_s=90)
+    until(direct.send(4), "the first tasks")
     for _ in range(2):
         proxy.cut()
-        until(lambda: "broker away" in str(faults(settings)), "the report says so", patience_s=90)
+        until(lambda: "broker away" in str(faults(settings)), "the report says so")
         is_done = direct.send(4)  # published while nobody listens
         proxy.restore()
-        until(is_done, "the tasks of the cut", patience_s=90)
-        until(direct.send(4), "the tasks after it", patience_s=90)
-        until(lambda: faults(settings) == [], "the report says that all is well", patience_s=90)
+        until(is_done, "the tasks of the cut")
+        until(direct.send(4), "the tasks after it")
+        until(lambda: faults(settings) == [], "the report says that all is well")
 
 
 def test_a_worker_whose_network_swallows_everything_notices_and_hears_again(
     start: Start, proxy: Proxy, direct: Direct
 ) -> None:
     start()
-    until(direct.send(2), "the first tasks", patience_s=90)
+    until(direct.send(2), "the first tasks")
     proxy.swallow()  # no error and no answer: a firewall that forgot the connection
     is_done = direct.send(4)
 
@@ -137,21 +138,21 @@ def test_a_worker_whose_network_swallows_everything_notices_and_hears_again(
         direct.sweep()  # a message that the broker handed to the dead connection is lost, and published again
         return is_done()
 
-    until(is_done_at_last, "the tasks after it", patience_s=150)
+    until(is_done_at_last, "the tasks after it")
 
 
 def test_a_worker_that_is_alive_but_deaf_says_so_and_ends_itself(
     start: Start, direct: Direct, settings: Settings
 ) -> None:
     process = start("-c", DEAF, MERGEREASONER_DEAF_AFTER_S="3")
-    until(lambda: faults(settings) == [], "the worker is up", patience_s=90)
+    until(lambda: faults(settings) == [], "the worker is up")
     is_done = direct.send(2)
-    until(lambda: "deaf" in str(faults(settings)) or process.poll() is not None, "it says so", patience_s=90)
-    until(lambda: process.poll() is not None, "it ends", patience_s=90)
+    until(lambda: "deaf" in str(faults(settings)) or process.poll() is not None, "it says so")
+    until(lambda: process.poll() is not None, "it ends")
     assert process.returncode == 1
     assert faults(settings) is None  # and leaves no report behind
     start()
-    until(is_done, "a fresh process does its work", patience_s=90)
+    until(is_done, "a fresh process does its work")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits another process's files")
@@ -159,18 +160,18 @@ def test_a_worker_outlives_a_broker_whose_disk_is_full(
     start: Start, direct: Direct, services: Services, settings: Settings
 ) -> None:
     process = start()
-    until(direct.send(2), "the first tasks", patience_s=90)
+    until(direct.send(2), "the first tasks")
     assert services.broker_pid is not None
     logs = [log.stat().st_size for log in services.state.valkey.rglob("*.aof")]
     unlimited = resource.RLIM_INFINITY
     resource.prlimit(services.broker_pid, resource.RLIMIT_FSIZE, (max(logs) + 500, unlimited))
     try:
-        until(lambda: is_full(services), "its disk is full", patience_s=90)
-        until(lambda: "MISCONF" in str(faults(settings)), "the report says so", patience_s=90)
+        until(lambda: is_full(services), "its disk is full")
+        until(lambda: "MISCONF" in str(faults(settings)), "the report says so")
     finally:
         resource.prlimit(services.broker_pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
-    until(lambda: faults(settings) == [], "the report says that all is well", patience_s=90)
-    until(direct.send(4), "the tasks after it", patience_s=90)
+    until(lambda: faults(settings) == [], "the report says that all is well")
+    until(direct.send(4), "the tasks after it")
     assert process.poll() is None  # the same process
 
 
@@ -178,13 +179,13 @@ def test_a_worker_that_lost_its_database_says_so_and_goes_on_by_itself(
     start: Start, direct: Direct, services: Services, settings: Settings, rig: Any
 ) -> None:
     process = start()
-    until(direct.send(2), "the first tasks", patience_s=90)
+    until(direct.send(2), "the first tasks")
     services.kill_database()
-    until(lambda: "database away" in str(faults(settings)), "the report says so", patience_s=90)
+    until(lambda: "database away" in str(faults(settings)), "the report says so")
     services.restart_database()
-    until(lambda: faults(settings) == [], "the report says that all is well", patience_s=90)
+    until(lambda: faults(settings) == [], "the report says that all is well")
     rig.store.dispose()  # our own connections died as well
-    until(direct.send(4), "the tasks after it", patience_s=90)
+    until(direct.send(4), "the tasks after it")
     assert process.poll() is None  # the same process
 
 
@@ -192,17 +193,17 @@ def test_rubbish_and_other_versions_are_parked_and_the_worker_goes_on(
     start: Start, direct: Direct, services: Services, settings: Settings, rig: Any
 ) -> None:
     process = start()
-    until(direct.send(2), "the first tasks", patience_s=90)
+    until(direct.send(2), "the first tasks")
     with redis.Redis.from_url(services.redis_url) as client:
         client.lpush("decide", b"\xff rubbish", json.dumps({"body": "x"}))
     app = make_app(settings.broker_url or "")
     app.send_task("decide", args=[{"v": 99, "ids": []}], queue="decide")
     app.send_task("no such stage", queue="decide")
-    until(lambda: len(parked_messages(rig.store, n=10)) == 4, "all are parked", patience_s=90)
+    until(lambda: len(parked_messages(rig.store, n=10)) == 4, "all are parked")
     reasons = " | ".join(sorted(message.reason for message in parked_messages(rig.store, n=10)))
     for word in ("no JSON", "no message envelope", "not a message of version 1", "unknown stage"):
         assert word in reasons
-    until(direct.send(2), "the tasks after it", patience_s=90)
+    until(direct.send(2), "the tasks after it")
     assert process.poll() is None
 
 
@@ -223,7 +224,7 @@ def test_the_health_command_tells_by_its_exit_code(start: Start, direct: Direct,
 
     assert health().returncode == 1  # nothing runs
     process = start()
-    until(lambda: faults(settings) == [], "the worker is up", patience_s=90)
+    until(lambda: faults(settings) == [], "the worker is up")
     well = health()
     assert (well.returncode, json.loads(well.stdout)["faults"]) == (0, [])
     process.kill()

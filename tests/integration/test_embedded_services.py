@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
 
+from benchmarks.waiting import until
 from worker.embedded.errors import ServerStartError, StateDirectoryBusyError
 from worker.embedded.server import command_line
 from worker.embedded.services import Services, find_running
@@ -39,13 +40,6 @@ def query(services: Services, statement: str) -> str:
     with psycopg.connect(services.database_url.replace("+psycopg", "")) as connection:
         cursor = connection.execute(statement.encode())
         return str(cursor.fetchall()) if cursor.description else ""
-
-
-def wait_until(condition: Callable[[], bool], what: str, *, limit_s: float = 30.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not in {limit_s} s: {what}"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +102,7 @@ def test_other_processes_find_the_running_services(services: Services) -> None:
 def test_a_killed_broker_comes_back_with_its_messages(services: Services) -> None:
     with redis.Redis.from_url(services.redis_url) as client:
         client.rpush("queue", "a", "b")
-        wait_until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, "flushed")
+        until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, "flushed")
     services.kill_broker()
     assert "valkey does not answer" in services.faults()[0]
     services.restart_broker()
@@ -178,7 +172,7 @@ def test_a_killed_supervisor_leaves_no_process_or_socket(tmp_path: Path, how: si
         database, broker, sockets = holder.stdout.readline().split()
     os.kill(holder.pid, how)
     holder.wait()
-    wait_until(lambda: not command_line(int(database)) and not command_line(int(broker)), "the servers ended")
+    until(lambda: not command_line(int(database)) and not command_line(int(broker)), "the servers ended")
     assert list(Path(sockets).glob("*")) == []
     assert list(Path(sockets).glob(".s.*")) == []
     with Services(tmp_path) as services:

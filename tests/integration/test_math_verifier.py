@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.waiting import until
 from reasoner.outcomes import Outcome
 from verifiers.claims import EqualityClaim
 from verifiers.errors import VerifierError
@@ -278,10 +279,7 @@ def test_children_die_with_a_parent_that_was_killed() -> None:
         child = int(parent.stdout.readline())
         assert _is_running(child)
         parent.kill()
-    deadline = time.monotonic() + WALL_S
-    while _is_running(child) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _is_running(child)
+    until(lambda: not _is_running(child), "the child has ended")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

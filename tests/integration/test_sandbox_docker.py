@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.waiting import until
 from verifiers.code.reading import outcome_of
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox import engine as engine_module
@@ -53,14 +53,6 @@ def containers(engine: Engine) -> set[str]:
     return {container["Id"] for container in found}
 
 
-def eventually(true: Callable[[], bool]) -> bool:
-    for _ in range(300):
-        if true():
-            return True
-        time.sleep(0.1)
-    return False
-
-
 def test_a_container_serves_many_claims_and_none_is_left_at_the_end(engine: Engine) -> None:
     before = containers(engine)
     sandbox = DockerSandbox(engine)
@@ -70,7 +62,7 @@ def test_a_container_serves_many_claims_and_none_is_left_at_the_end(engine: Engi
     assert confirmed(sandbox.run(JOB, LIMITS))
     assert containers(engine) - before == first
     sandbox.close()
-    assert eventually(lambda: not first & containers(engine))
+    until(lambda: not first & containers(engine), "its containers are gone")
 
 
 def test_a_container_of_its_own_serves_one_claim(engine: Engine) -> None:
@@ -114,7 +106,7 @@ time.sleep(1000)
     assert len(made) == 1
     worker.send_signal(signal.SIGKILL)
     worker.communicate()
-    assert eventually(lambda: not made & containers(engine))
+    until(lambda: not made & containers(engine), "its containers are gone")
 
 
 def test_a_container_whose_owner_is_dead_is_swept_away(
@@ -321,7 +313,7 @@ class OwnEngine:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        assert eventually(self._answers)
+        until(self._answers, "the engine answers")
 
     def _answers(self) -> bool:
         try:
@@ -365,4 +357,6 @@ def test_an_engine_that_stops_or_is_killed_and_returns_is_survived(own_engine: O
         own_engine.start()
         assert confirmed(sandbox.run(JOB, LIMITS))
     sandbox.close()
-    assert eventually(lambda: not containers(engine))  # those that the killed engine had left among them
+    until(
+        lambda: not containers(engine), "no container is left"
+    )  # those that the killed engine had left among them

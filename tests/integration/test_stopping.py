@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from benchmarks.soak.audit import violations
-from benchmarks.soak.proxy import until
 from benchmarks.soak.worker import SLOW
+from benchmarks.waiting import until
 from tests.integration.bench import query
 from worker.app import make_app
 from worker.publisher import CeleryPublisher
@@ -114,8 +114,8 @@ def test_every_role_stopped_in_each_way_loses_nothing_and_does_nothing_twice(
         [(signal.SIGTERM, {0}), (signal.SIGQUIT, {0}), (signal.SIGKILL, {-signal.SIGKILL})]
     ):
         processes = [start(role, MERGEREASONER_MESSAGE_TASKS="1") for role in ROLES]
-        until(lambda n=n: n_ready(tmp_path) == 3 * (n + 1), "all are ready", patience_s=90)  # type: ignore[misc]
-        until(lambda n=n: n_finished(store) > 8 * n, "some are done", patience_s=90)  # type: ignore[misc]
+        until(lambda n=n: n_ready(tmp_path) == 3 * (n + 1), "all are ready")  # type: ignore[misc]
+        until(lambda n=n: n_finished(store) > 8 * n, "some are done")  # type: ignore[misc]
         before = n_again(store)
         for process in processes:
             process.send_signal(how)
@@ -125,7 +125,7 @@ def test_every_role_stopped_in_each_way_loses_nothing_and_does_nothing_twice(
             assert (held, n_again(store)) == ([], before)  # what was at work was finished
     start(ALL)
     start("beat")
-    until(lambda: n_finished(store) == N_TASKS, "the rest is done", patience_s=120)
+    until(lambda: n_finished(store) == N_TASKS, "the rest is done")
     assert violations(store) == {}
 
 
@@ -134,7 +134,7 @@ def test_a_soft_stop_gives_back_what_takes_too_long_and_it_is_no_delivery(
 ) -> None:
     send(line(0, f"{SLOW} 0"))
     process = start(ALL, MERGEREASONER_SOFT_STOP_S="0.2", SOAK_SLOW_S="100")
-    until(woken(publisher, lambda: at_work(store)), "somebody is at work", patience_s=90)
+    until(woken(publisher, lambda: at_work(store)), "somebody is at work")
     process.send_signal(signal.SIGQUIT)
     assert process.wait(60) == 1
     (row,) = query(store, "SELECT state, holder, deliveries, published_at FROM tasks")
@@ -142,7 +142,7 @@ def test_a_soft_stop_gives_back_what_takes_too_long_and_it_is_no_delivery(
     start(
         ALL, MERGEREASONER_MAX_DELIVERIES="1", SOAK_SLOW_S="0.1"
     )  # were the stop a delivery, the task would be parked
-    until(woken(publisher, lambda: n_finished(store)), "it is done at last", patience_s=120)
+    until(woken(publisher, lambda: n_finished(store)), "it is done at last")
     assert violations(store) == {}
     again = query(store, "SELECT why FROM task_events WHERE from_state = to_state")
     assert [row.why for row in again] == ["its worker was stopped"]
@@ -153,7 +153,7 @@ def test_each_further_signal_is_a_step_harder(
 ) -> None:
     send(line(0, f"{SLOW} 0"))
     process = start(ALL, MERGEREASONER_SOFT_STOP_S="100", SOAK_SLOW_S="100")
-    until(woken(publisher, lambda: at_work(store)), "somebody is at work", patience_s=90)
+    until(woken(publisher, lambda: at_work(store)), "somebody is at work")
     for _ in range(3):  # warm, soft, at once: long before the stage or a soft stop is over
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
