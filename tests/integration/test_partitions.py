@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import cycle
 from typing import Any
 from uuid import UUID
@@ -14,20 +14,30 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
+from benchmarks.waiting import until
 from db.migrate import check, downgrade, migrate
-from db.partitions import PARTITIONED
+from db.partitions import HOLD_TASKS, PARTITIONED, REFER
 from tests.integration.history import fill, places
 from worker.errors import StoreBusyError
 from worker.months import month_of
 from worker.settings import Settings
 from worker.store import partitions
 from worker.store.partitions import Partition, list_partitions, make_partitions
+from worker.store.transactions import brief_locks
 
 pytestmark = pytest.mark.services
 
-NOW = datetime.now(UTC)
+# The middle of the month: its last hour is another matter, and it must not end while the tests run.
+NOW = month_of(datetime.now(UTC)).starts_at + timedelta(days=13)
 MONTH = month_of(NOW)
 LAST, BEFORE = MONTH.plus(-1), MONTH.plus(-2)
+
+
+@pytest.fixture
+def waits_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have locks waited for as long as a slow machine takes; two that wait for each other are ended all the same."""
+    monkeypatch.setattr(partitions, "brief_locks", partial(brief_locks, timeout="100s"))
+    monkeypatch.setattr("db.partitions.HASTE", "SET LOCAL lock_timeout = '100s'")
 
 
 def of(parent: str, found: list[Partition]) -> list[str]:
@@ -139,6 +149,7 @@ def test_whoever_holds_a_table_for_long_is_not_waited_for(rig: Any) -> None:
     assert len(make_partitions(rig.store, now=NOW).partitions) == 9
 
 
+@pytest.mark.usefixtures("waits_long")
 def test_the_queue_goes_on_while_rows_are_sorted(rig: Any) -> None:
     for month in (BEFORE, LAST, MONTH):
         fill(rig, month, 200)
@@ -169,20 +180,33 @@ def test_the_queue_goes_on_while_rows_are_sorted(rig: Any) -> None:
     assert made.n_moved >= 3 * 200 * 4
 
 
-def test_who_waits_for_the_queue_holds_nothing_that_the_queue_needs(rig: Any) -> None:
+@pytest.mark.usefixtures("waits_long")
+def test_who_waits_for_the_queue_holds_nothing_that_the_queue_needs(
+    rig: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task_id = fill(rig, MONTH, 1, state="generating")[0]
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     made: list[int] = []
     n_seen = 0
+    run, queue_is_at_work = partitions._run, threading.Event()
+
+    def run_beside_the_queue(connection: Any, plan: Any, *each: str) -> None:
+        if each[0] in {HOLD_TASKS, REFER}:  # else it might slip in between two transactions of the queue's
+            queue_is_at_work.wait()
+        run(connection, plan, *each)
+
+    monkeypatch.setattr(partitions, "_run", run_beside_the_queue)
     # One month after the other is waited for; each time the queue's transaction writes on, and ends.
-    thread = threading.Thread(target=lambda: made.append(make_partitions(rig.store, now=NOW).n_moved))
+    thread = threading.Thread(
+        target=lambda: made.append(make_partitions(rig.store, now=NOW).n_moved), daemon=True
+    )
     thread.start()
     while thread.is_alive():
         with rig.store.begin() as queue:
             queue.execute(text("UPDATE tasks SET deliveries = 0 WHERE id = :id"), {"id": task_id})
-            deadline = time.monotonic() + 0.2
-            while time.monotonic() < deadline and not rig.query(waits)[0][0]:
-                time.sleep(0.01)
+            queue_is_at_work.set()
+            until(lambda: rig.query(waits)[0][0] or not thread.is_alive(), "it waits, or has ended")
+            queue_is_at_work.clear()
             n_seen += rig.query(waits)[0][0]
             queue.execute(text("SET LOCAL lock_timeout = '100ms'"))
             for table in PARTITIONED:
