@@ -18,13 +18,22 @@ from verifiers.verdicts import Verdict
 
 DATA = Path(__file__).parents[1] / "data" / "math"
 WALL_S = 30.0
+CPU_S = 20.0  # a slow machine needs more of it; only what is endless takes all
 
 
 @pytest.fixture(scope="module")
 def verifier() -> Iterator[MathVerifier]:
-    verifier = MathVerifier()
+    verifier = MathVerifier(cpu_limit_s=CPU_S)
     yield verifier
     verifier.close()
+
+
+@pytest.fixture(scope="module")
+def usual() -> Iterator[MathVerifier]:
+    """With the usual limit of CPU time, for what is endless."""
+    usual = MathVerifier()
+    yield usual
+    usual.close()
 
 
 def _verdict(
@@ -103,9 +112,9 @@ FRAGMENTS = [
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=9), st.lists(st.sampled_from(FRAGMENTS), max_size=5))
 @settings(max_examples=200, deadline=None)
-def test_noise_never_breaks_it(verifier: MathVerifier, condition: list[str], answer: list[str]) -> None:
-    _verdict(verifier, "5", " ".join(condition), unknowns=("n",))
-    _verdict(verifier, " ".join(answer), "n > 3", unknowns=("n",))
+def test_noise_never_breaks_it(usual: MathVerifier, condition: list[str], answer: list[str]) -> None:
+    _verdict(usual, "5", " ".join(condition), unknowns=("n",))
+    _verdict(usual, " ".join(answer), "n > 3", unknowns=("n",))
 
 
 HOSTILE = {
@@ -123,8 +132,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_claim_abstains(verifier: MathVerifier, name: str) -> None:
+def test_a_hostile_claim_abstains(usual: MathVerifier, name: str) -> None:
     answer, conditions = HOSTILE[name]
-    verdict = _verdict(verifier, answer, *conditions, unknowns=("n",))
+    verdict = _verdict(usual, answer, *conditions, unknowns=("n",))
     assert verdict.outcome == Outcome.ABSTAINED, verdict.reason
     assert len(json.dumps(verdict.evidence)) < 60_000

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +26,7 @@ DATA = Path(__file__).parents[1] / "data" / "math"
 ROOT = Path(__file__).parents[2]
 OUTCOMES = {"same": Outcome.CONFIRMED, "different": Outcome.REFUTED, "unclear": Outcome.ABSTAINED}
 WALL_S = 30.0  # generous: the machine may be busy
+CPU_S = 20.0  # a slow machine needs more of it; only what is endless takes all
 
 
 def _pairs() -> list[tuple[str, str, str, str]]:
@@ -47,9 +46,17 @@ ANSWERS = sorted({answer for _, _, left, right in PAIRS for answer in (left, rig
 
 @pytest.fixture(scope="module")
 def verifier() -> Iterator[MathVerifier]:
-    verifier = MathVerifier()
+    verifier = MathVerifier(cpu_limit_s=CPU_S)
     yield verifier
     verifier.close()
+
+
+@pytest.fixture(scope="module")
+def usual() -> Iterator[MathVerifier]:
+    """With the usual limit of CPU time, for what is endless."""
+    usual = MathVerifier()
+    yield usual
+    usual.close()
 
 
 def _verdict(verifier: MathVerifier, gold: str, answer: str) -> Verdict:
@@ -107,8 +114,8 @@ def test_it_is_symmetric(verifier: MathVerifier, left: str, right: str) -> None:
 
 @given(st.text(alphabet="0123456789xyi+-*/^().,=<>{}[]|!%$\\ ", max_size=25), st.sampled_from(ANSWERS))
 @settings(max_examples=200, deadline=None)
-def test_it_is_symmetric_on_noise(verifier: MathVerifier, noise: str, answer: str) -> None:
-    assert _verdict(verifier, noise, answer).outcome == _verdict(verifier, answer, noise).outcome
+def test_it_is_symmetric_on_noise(usual: MathVerifier, noise: str, answer: str) -> None:
+    assert _verdict(usual, noise, answer).outcome == _verdict(usual, answer, noise).outcome
 
 
 @given(st.fractions(-1000, 1000, max_denominator=1000), st.fractions(-1000, 1000, max_denominator=1000))
@@ -151,13 +158,11 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_answer_is_never_judged_different(
-    verifier: MathVerifier, name: str, tmp_path: Path
-) -> None:
+def test_a_hostile_answer_is_never_judged_different(usual: MathVerifier, name: str, tmp_path: Path) -> None:
     used = os.times()
     for other in ("2", r"\sqrt{2}"):
         for pair in ((HOSTILE[name], other), (other, HOSTILE[name])):
-            verdict = _verdict(verifier, *pair)
+            verdict = _verdict(usual, *pair)
             assert verdict.outcome == Outcome.ABSTAINED, verdict
             assert verdict.reason
     now = os.times()
@@ -201,16 +206,13 @@ def test_verify_many_keeps_the_order(verifier: MathVerifier) -> None:
     assert [n for n, v in enumerate(verdicts) if v.outcome == Outcome.CONFIRMED] == [9]
 
 
-def _child_of(verifier: MathVerifier) -> int:
-    return verifier._pool._idle[0]._process.pid
-
-
 def test_a_child_killed_between_claims_is_replaced() -> None:
-    verifier = MathVerifier(n_children=1)
+    verifier = MathVerifier(n_children=1, cpu_limit_s=20)
     try:
         assert _verdict(verifier, r"\sqrt8", r"2\sqrt2").outcome == Outcome.CONFIRMED
-        os.kill(_child_of(verifier), signal.SIGKILL)
-        time.sleep(0.1)
+        child = verifier._pool._idle[0]
+        child.end()
+        child._process.wait()
         assert _verdict(verifier, r"\sqrt8", r"2\sqrt2").outcome == Outcome.CONFIRMED
     finally:
         verifier.close()
@@ -221,13 +223,14 @@ def test_a_child_killed_in_the_middle_abstains() -> None:
     verdicts: list[Verdict] = []
     try:
         _verdict(verifier, r"\sqrt8", r"2\sqrt2")
-        child = _child_of(verifier)
+        child = verifier._pool._idle[0]
+        n_served = child.served
         slow = threading.Thread(
             target=lambda: verdicts.append(_verdict(verifier, HOSTILE["exponentials"], "2"))
         )
         slow.start()
-        time.sleep(0.3)
-        os.kill(child, signal.SIGKILL)
+        until(lambda: child.served > n_served, "the child has the claim")
+        child.end()
         slow.join()
         assert _verdict(verifier, r"\sqrt8", r"2\sqrt2").outcome == Outcome.CONFIRMED
     finally:
@@ -290,7 +293,7 @@ def test_a_forked_process_starts_children_of_its_own() -> None:
         from verifiers.claims import EqualityClaim
         from verifiers.math.verifier import MathVerifier
         claim = EqualityClaim(gold="\\sqrt8", answer="2\\sqrt2")
-        verifier = MathVerifier(n_children=1)
+        verifier = MathVerifier(n_children=1, cpu_limit_s=20)
         first = verifier.verify(claim, timeout_s=60).outcome
         pid = os.fork()
         if pid == 0:
@@ -303,6 +306,6 @@ def test_a_forked_process_starts_children_of_its_own() -> None:
         """
     )
     run = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT, timeout=120
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT, timeout=600
     )
     assert run.stdout.split() == ["confirmed", "0", "confirmed"]
