@@ -81,7 +81,7 @@ def test_a_lane_is_replaced_when_it_is_old(
     (first,) = idle(sandbox)
     assert confirmed(sandbox.run(JOB, LIMITS))
     assert idle(sandbox) == []
-    assert process_of(first.judge).wait(10) is not None  # and nothing of it is left
+    assert process_of(first.judge).wait(100) is not None  # and nothing of it is left
     assert confirmed(sandbox.run(JOB, LIMITS))
 
 
