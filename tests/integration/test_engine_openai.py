@@ -24,6 +24,8 @@ from worker.errors import (
 )
 from worker.explanations import SCHEMA
 
+CONCURRENCY = 3
+
 
 class Endpoint(ThreadingHTTPServer):
     """Answers a chat completion with the seed as its text; the prompt names how to misbehave first."""
@@ -37,6 +39,7 @@ class Endpoint(ThreadingHTTPServer):
         self.asked_at: dict[str, list[float]] = {}
         self.under_way = 0
         self.most_under_way = 0
+        self.full = threading.Event()
         self.kept_waiting = threading.Event()
         self.dropped = threading.Event()
         self.lock = threading.Lock()
@@ -79,6 +82,8 @@ class Handler(BaseHTTPRequestHandler):
             times.append(time.monotonic())
             server.under_way += 1
             server.most_under_way = max(server.under_way, server.most_under_way)
+            if server.most_under_way == CONCURRENCY:
+                server.full.set()
         try:
             self.answer(prompt, body, n_times=len(times))
         finally:
@@ -102,7 +107,9 @@ class Handler(BaseHTTPRequestHandler):
         elif prompt in ALWAYS and not (prompt == "no logprobs here" and "logprobs" not in body):
             self.reply(*ALWAYS[prompt])
         else:
-            time.sleep(0.2 if prompt == "slow" else 0.0)
+            if prompt == "slow":
+                self.server.full.wait(60)  # however long the others take to come
+                time.sleep(0.2)  # one too many would come now
             self.reply(200, completion(body, **ODD.get(prompt, {})))
 
 
@@ -158,7 +165,7 @@ def endpoint() -> Iterator[Endpoint]:
 @pytest.fixture
 def engine(endpoint: Endpoint) -> Iterator[OpenAIEngine]:
     engine = OpenAIEngine(
-        base_url=endpoint.url, model="asked", api_key="sekret", concurrency=3, max_retries=2
+        base_url=endpoint.url, model="asked", api_key="sekret", concurrency=CONCURRENCY, max_retries=2
     )
     yield engine
     engine.close()
@@ -264,7 +271,7 @@ def test_no_more_requests_than_allowed_are_under_way(engine: OpenAIEngine, endpo
     chains = list(engine.sample("t", [request("slow", index=index, seed=index) for index in range(9)]))
     assert Counter(chain.index for chain in chains) == Counter(range(9))
     assert all(chain.text == f"seed {chain.index}" for chain in chains)
-    assert endpoint.most_under_way == 3
+    assert endpoint.most_under_way == CONCURRENCY
 
 
 def test_closing_the_iterator_hangs_up(engine: OpenAIEngine, endpoint: Endpoint) -> None:
