@@ -133,8 +133,10 @@ def test_a_failing_model_is_unavailable_and_the_next_batch_is_tried(
 
 def test_closing_the_engine_ends_chains_under_way(folder: Path) -> None:
     engine = built(folder)
-    chains = engine.sample("t", asked(k=12, max_tokens=450))
-    closer = threading.Timer(0.2, engine.close)
+    first, *rest = asked(k=12, max_tokens=450)
+    chains = engine.sample("t", [ChainRequest(**{**fields(first), "max_tokens": 1}), *rest])
+    next(chains)  # the others are under way, and hundreds of tokens from their end
+    closer = threading.Thread(target=engine.close)
     closer.start()
     with pytest.raises(EngineUnavailableError):
         list(chains)
@@ -142,7 +144,7 @@ def test_closing_the_engine_ends_chains_under_way(folder: Path) -> None:
 
 
 def test_tasks_that_come_together_are_decoded_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = built(folder, linger_s=5.0)
+    engine = built(folder, linger_s=100.0)  # a full batch does not linger
     sizes: list[int] = []
     run = engine._decoder.run
 
