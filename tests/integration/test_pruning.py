@@ -211,13 +211,14 @@ def test_a_pruning_that_is_stopped_has_listed_what_it_took(rig: Any, monkeypatch
 
 
 def test_what_was_pruned_verifies_as_pruned_and_what_was_removed_as_removed(desk: Desk) -> None:
-    make_partitions(desk.store, now=NOW)
+    now = datetime.now(UTC)  # and not when this file was imported, perhaps before the month's end
+    make_partitions(desk.store, now=now)
     decided(desk, "a", "b")
     seal(desk.store)
-    soon = MONTH.plus(2).starts_at
+    soon = month_of(now).plus(2).starts_at
     rules = [Rule(tenant="default", older_than=soon, keep_labelled=False, pruning_id=uuid7())]
     (done,) = prune(desk.store, {EVIDENCE: rules}, who="operator")
-    assert done.months == (str(MONTH),), [dict(one.fates) for one in done.windows]
+    assert done.months == (str(month_of(now)),), [dict(one.fates) for one in done.windows]
     findings, _ = found_by(desk.store)
     assert {one.what for one in findings} == {What.PRUNED}
     assert len(findings) == 2 * (2 + 1)
@@ -264,7 +265,7 @@ def test_a_login_that_does_not_own_the_tables_is_told_so(rig: Any) -> None:
 
 
 def test_policies_are_kept_by_tenant_and_applied_by_the_clock(rig: Any) -> None:
-    make_partitions(rig.store, now=NOW, since=OLD)
+    make_partitions(rig.store, now=datetime.now(UTC), since=OLD)  # as upkeep will ask the clock
     fill(rig, OLD, 2)
     fill(rig, OLD, 1, tenant="other", first=50)
     assert upkeep(rig.desk) == 0
