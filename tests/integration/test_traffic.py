@@ -119,7 +119,9 @@ def test_a_tenants_limit_bounds_what_starts_and_refills_with_time(rig: Any) -> N
     rig.submit(*lines(50), tenant="limited")
     rig.submit(*lines(7), tenant="free")
     rig.sweep()
-    assert owners(rig, rig.take(QUEUE)) == {"limited": 5, "free": 7}
+    taken = rig.take(QUEUE)
+    assert owners(rig, taken) == {"limited": 5, "free": 7}
+    generate_given(rig.desk, taken)  # after three seconds in nobody's hands they would be published again
     rig.age("rate_limits", "refilled_at", hours=3 / 3600)
     rig.sweep()
     assert 3 <= owners(rig, rig.take(QUEUE))["limited"] <= 5
