@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.waiting import until
 from verifiers.errors import SandboxUnavailableError
 from verifiers.sandbox.engine import Engine
 
@@ -185,13 +186,19 @@ def test_the_stack_decides_what_is_submitted_to_it(stack: Stack) -> None:
 
 
 def test_its_workers_tell_their_numbers(stack: Stack) -> None:
-    told = ""
-    for port in stack.metrics_ports[:-1]:  # beat has none
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            told += answer.read().decode()
-    assert f'merge_reasoner_decisions_total{{state="answered"}} {N_TASKS + 1:.1f}' in told
-    assert 'merge_reasoner_verdicts_total{outcome="confirmed",verifier="code"} 1.0' in told
-    assert "merge_reasoner_database_up 1.0" in told
+    def told() -> str:
+        text = ""
+        for port in stack.metrics_ports[:-1]:  # beat has none
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+                text += answer.read().decode()
+        return text
+
+    for number in (
+        f'merge_reasoner_decisions_total{{state="answered"}} {N_TASKS + 1:.1f}',
+        'merge_reasoner_verdicts_total{outcome="confirmed",verifier="code"} 1.0',
+        "merge_reasoner_database_up 1.0",
+    ):  # they count what they have written, a moment after it can be read
+        until(lambda number=number: number in told(), number)  # type: ignore[misc]
 
 
 def test_its_containers_are_closed(stack: Stack) -> None:
