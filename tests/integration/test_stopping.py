@@ -162,7 +162,7 @@ def test_every_role_stopped_in_each_way_loses_nothing_and_does_nothing_twice(
         if how is not signal.SIGKILL:
             held = query(store, "SELECT id FROM tasks WHERE lease_until IS NOT NULL AND finished_at IS NULL")
             assert (held, n_again(store)) == ([], before)  # what was at work was finished
-    start(ALL)
+    start(ALL, **LONG)
     start("beat")
     until(lambda: n_finished(store) == N_TASKS, "the rest is done")
     assert violations(store) == {}
