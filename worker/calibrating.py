@@ -10,13 +10,12 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from reasoner.ballot_table import BallotTable
 from reasoner.candidate import fit_candidate
 from reasoner.guards import Policy
 from worker.errors import CalibrationError, UnknownCalibrationError
@@ -24,18 +23,9 @@ from worker.findings import curve_of, drift_of, report_of, weights_of
 from worker.grading import Pass, grade_due
 from worker.judging.table import Judges
 from worker.rating import Rates, add_up
-from worker.refitting import need_ballots, refit
+from worker.refitting import refit
 from worker.settings import Settings
-from worker.store.ballots import ballot_table
 from worker.store.calibrations import Calibrations, calibration_for, calibrations_in_force
-from worker.store.gradings import (
-    GradedTable,
-    Window,
-    graded_domains,
-    graded_table,
-    left_out,
-    verdict_counts,
-)
 from worker.store.nights import (
     NewCalibration,
     begin_run,
@@ -48,6 +38,7 @@ from worker.store.nights import (
 )
 from worker.store.rates import rates_of_run
 from worker.store.transactions import Store
+from worker.store.windows import GradedTable, Window, graded_domains, graded_table, left_out, verdict_counts
 
 N_READERS = 2
 """Windows that are read at once, while another is worked on."""
@@ -246,16 +237,16 @@ def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: 
     rated = known if domain is None else [domain] if domain else []
     found = []
     with ThreadPoolExecutor(N_READERS, thread_name_prefix="read-window") as readers:
+        windows = _windows(readers, store, window, wanted)
         left = readers.submit(left_out, store, window)
         told = readers.submit(verdict_counts, store, newest, rated)
-        windows = _windows(readers, store, window, wanted)
         without = left.result()
         # Told of the run: a calibration's report counts what could have taught it.
         n_spread = sum(grades.pop("spread", 0) for grades in without.values())
         without = {name: grades for name, grades in without.items() if grades}
-        for one, read in windows:
-            if len(read.table) or domain is not None:
-                found.append(_fit(place, one, read, without.get(one, {})))
+        for one, table in windows:
+            if len(table) or domain is not None:
+                found.append(_fit(place, one, table, without.get(one, {})))
         rates = add_up(told.result())
     counts: dict[str, Any] = {
         "domains": len(found),
@@ -270,37 +261,30 @@ def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: 
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
-    """What is on record of one domain's window."""
-
-    table: GradedTable
-    ballots: BallotTable | None
-
-
-def _read(store: Store, window: Window, domain: str) -> _Read:
-    table = graded_table(store, window, domain=domain)
-    again = need_ballots(table)
-    return _Read(table=table, ballots=ballot_table(store, window.values, domain=domain) if again else None)
-
-
 def _windows(
     readers: Executor, store: Store, window: Window, domains: Sequence[str]
-) -> Iterator[tuple[str, _Read]]:
-    """Yield each domain's window; the next ones are read while one is worked on."""
-    coming = deque(readers.submit(_read, store, window, one) for one in domains[:N_READERS])
-    for i, one in enumerate(domains):
-        found = coming.popleft().result()
-        after = domains[i + N_READERS : i + N_READERS + 1]
-        coming += [readers.submit(_read, store, window, later) for later in after]
-        yield one, found
+) -> Iterator[tuple[str, GradedTable]]:
+    """Begin to read, and return each domain's window; the next ones are read while one is worked on."""
+
+    def read(domain: str) -> Future[GradedTable]:
+        return readers.submit(graded_table, store, window, domain=domain)
+
+    coming = deque(map(read, domains[:N_READERS]))
+
+    def each() -> Iterator[tuple[str, GradedTable]]:
+        for i, one in enumerate(domains):
+            found = coming.popleft().result()
+            coming.extend(map(read, domains[i + N_READERS : i + N_READERS + 1]))
+            yield one, found
+
+    return each()
 
 
-def _fit(place: _Place, domain: str, read: _Read, without: Mapping[str, int]) -> NewCalibration:
-    plan, table = place.plan, read.table
+def _fit(place: _Place, domain: str, table: GradedTable, without: Mapping[str, int]) -> NewCalibration:
+    plan = place.plan
     active = calibration_for(place.in_force, tenant=place.tenant, domain=domain)
     own = place.in_force.get((place.tenant, domain))
-    refitted = refit(table, read.ballots, min_labels=plan.policy.min_labels)
+    refitted = refit(table, min_labels=plan.policy.min_labels)
     candidate = fit_candidate(
         refitted.decisions,
         plan.policy,

@@ -16,7 +16,7 @@ from reasoner.errors import ReasonerError
 from reasoner.reliability import calibration_error
 from worker.refitting import Refitted
 from worker.store.calibrations import Calibration
-from worker.store.gradings import GradedTable
+from worker.store.windows import GradedTable
 from worker.weights import weights_json
 
 

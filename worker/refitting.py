@@ -9,7 +9,7 @@ from reasoner.errors import InsufficientCalibrationDataError
 from reasoner.fitted import FittedMerge
 from reasoner.labelled_table import LabelledTable
 from reasoner.model_weights import fit_model_weights
-from worker.store.gradings import GradedTable
+from worker.store.windows import GradedTable
 from worker.weights import EQUAL, PoolWeights
 
 FIRST_PART = 1 / 3
@@ -30,19 +30,14 @@ class Refitted:
     """Tasks, the oldest ones, that went into the weights."""
 
 
-def need_ballots(table: GradedTable) -> bool:
-    """Return whether a window is to be decided again; of one model, no weight can change its decisions."""
-    return table.n_models > 1 or table.weighted
-
-
-def refit(table: GradedTable, ballots: BallotTable | None, *, min_labels: int) -> Refitted:
+def refit(table: GradedTable, *, min_labels: int) -> Refitted:
     """Return the weights and the rest of the window decided under them.
 
     Args:
-        table: In the order of decision.
-        ballots: Of the same window; ``None`` keeps the decisions as they were made.
+        table: In the order of decision; one without ballots keeps the decisions as they were made.
         min_labels: Fewer tasks of several models teach no weights.
     """
+    ballots = table.ballots
     if ballots is None:
         return Refitted(weights=EQUAL, decisions=table.labelled, n_for_weights=0)
     cut = int(len(ballots) * FIRST_PART)

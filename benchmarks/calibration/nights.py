@@ -14,6 +14,7 @@ import resource
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,12 @@ COPY (SELECT correct::int, answerable::int, confidence, vote_margin, coalesce(tr
         AND decided_at > now() - interval '90 days' ORDER BY decided_at DESC, decision_id DESC LIMIT 5000)
 TO STDOUT (FORMAT BINARY)
 """
-COPY_ALL = COPY_FIXED.replace("AND domain = %s ", "")
+
+# All that a night reads of these rows, which NumPy can't take apart: an array has no fixed place.
+COPY_WHOLE = COPY_FIXED.replace(
+    "coalesce(masses[1], 0),\n             coalesce(masses[2], 0), coalesce(masses[3], 0), ",
+    "decision_id, label_id, masses, models,\n             ballot, ballot_masses, weighted, ",
+)
 
 INT, FLOAT = [("n", ">i4"), ("v", ">i4")], [("n", ">i4"), ("v", ">f8")]
 ROW = np.dtype(
@@ -68,18 +74,24 @@ ROW = np.dtype(
 HEADER_BYTES, TRAILER_BYTES = 19, 2
 
 
-def read_with_numpy(store: Store, domains: list[str], tenant: str) -> int:
-    """Read what a night reads, with nothing done to it but a mean; return how many rows."""
-    n_rows = 0
+def copied(store: Store, domains: list[str], tenant: str, statement: str) -> Iterator[bytes]:
+    """Yield what COPY sends for each domain, and before them for all of them."""
     with store.connect() as connection:
         cursor = connection.connection.cursor()
         for domain in ["", *domains]:
-            statement, values = (COPY_FIXED, (tenant, domain)) if domain else (COPY_ALL, (tenant,))
-            with cursor.copy(statement, values) as copy:
-                raw = b"".join(bytes(block) for block in copy)
-            rows = np.frombuffer(raw[HEADER_BYTES:-TRAILER_BYTES], dtype=ROW)
-            assert 0.0 < rows["c2"]["v"].mean() <= 1.0
-            n_rows += len(rows)
+            of_domain = (statement, (tenant, domain))
+            of_all = (statement.replace("AND domain = %s ", ""), (tenant,))
+            with cursor.copy(*(of_domain if domain else of_all)) as copy:
+                yield b"".join(bytes(block) for block in copy)
+
+
+def read_with_numpy(store: Store, domains: list[str], tenant: str) -> int:
+    """Read ten numbers of each row that a night reads, do nothing with them but a mean; return how many rows."""
+    n_rows = 0
+    for raw in copied(store, domains, tenant, COPY_FIXED):
+        rows = np.frombuffer(raw[HEADER_BYTES:-TRAILER_BYTES], dtype=ROW)
+        assert 0.0 < rows["c2"]["v"].mean() <= 1.0
+        n_rows += len(rows)
     return n_rows
 
 
@@ -140,7 +152,7 @@ def measure(store: Store, folder: Path, given: argparse.Namespace) -> dict[str, 
         first = run_night(store, judges, tenant=given.tenant, plan=Plan(), who="benchmark", activate=False)
     domains = [one.domain for one in first.calibrations if one.domain]
     n_gradings = count_gradings(store, given.tenant)
-    nights, reads, looks, night_cpu, read_cpu = [], [], [], [], []
+    nights, reads, wholes, looks, night_cpu, read_cpu = [], [], [], [], [], []
     samples: list[float] = []
     n_rows = n_in_force = 0
     before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
@@ -149,6 +161,9 @@ def measure(store: Store, folder: Path, given: argparse.Namespace) -> dict[str, 
         n_rows = read_with_numpy(store, domains, given.tenant)
         reads.append(time.perf_counter() - start)
         read_cpu.append(time.process_time() - cpu)
+        start = time.perf_counter()
+        assert all(copied(store, domains, given.tenant, COPY_WHOLE))
+        wholes.append(time.perf_counter() - start)
         with Judges(Surroundings(settings=settings, store=store)) as judges:
             start = time.perf_counter()
             grade_due(store, judges, tenant=given.tenant)
@@ -174,6 +189,7 @@ def measure(store: Store, folder: Path, given: argparse.Namespace) -> dict[str, 
         "night s": min(nights),
         "look s": min(looks),
         "numpy s": min(reads),
+        "whole s": min(wholes),
         "night cpu s": min(night_cpu),
         "numpy cpu s": min(read_cpu),
         "mib before": round(before),

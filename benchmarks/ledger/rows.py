@@ -174,8 +174,7 @@ def form_of(template: Template, *, n_events: int) -> Form:
         tables={name: texts.pop(name) for name in ("tasks", "decisions")},
         whole=texts,
         labelled=[
-            {"labels": opened(line(_label(label)))}
-            | ({"gradings": opened(line(_grading(grade)))} if template.line.mode == "merge" else {})
+            {"labels": opened(line(_label(label))), "gradings": opened(line(_grading(grade)))}
             for label, grade in template.graded
         ],
         digests=[(f"d{i}", opened(form.replace("%", "%%"))) for i, form in enumerate(forms)],

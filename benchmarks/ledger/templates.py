@@ -20,7 +20,7 @@ from reasoner.outcomes import Outcome
 from verifiers.verdicts import Verdict
 from worker.claims import candidate_key, distinct_answers, normaliser_of, specs_of
 from worker.deciding import configuration_of, decide_task, models_of
-from worker.grading import CONFLICTING, grade
+from worker.grading import CONFLICTING, SPREAD, grade
 from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
 from worker.settings import Settings
@@ -199,9 +199,8 @@ def _graded(
         truth = normaliser_of(line)(label)
         # Programs are right or wrong for certain only where they are the label's, word for word.
         other = None if sort.kind == "code" else False
-        labels.append(
-            (label, grade(task, decided, {form: True if form == truth else other for form in forms}))
-        )
+        right = {form: True if form == truth else other for form in forms}
+        labels.append((label, grade(task, decided, right) if sort.mode == "merge" else SPREAD))
     return [*labels, (labels[0][0], CONFLICTING)]
 
 

@@ -21,11 +21,10 @@ from worker.refitting import fit_weights
 from worker.stages.decide import decide
 from worker.stages.desk import Desk
 from worker.stages.verify import verify
-from worker.store.ballots import ballot_table
 from worker.store.chains import load_chains
-from worker.store.gradings import Window, graded_table
 from worker.store.transactions import Store
 from worker.store.verdicts import load_verdicts
+from worker.store.windows import Window, graded_table
 from worker.submission.lines import TaskLine
 
 pytestmark = pytest.mark.services
@@ -120,7 +119,9 @@ def test_ballots_in_the_database_decide_as_the_chains_do(
     window = Window(
         tenant="default", as_of=made.as_of, starts_at=made.as_of - timedelta(days=1), max_labels=200
     )
-    fitted = fit_weights(ballot_table(store, window.values, domain="pool")).fitted
+    of_pool = graded_table(store, window, domain="pool").ballots
+    assert of_pool is not None
+    fitted = fit_weights(of_pool).fitted
     newest = query(store, NEWEST, domain="", n=200)[::-1]
     assert {row.weighted for row in newest} == {True, False}
     ids = [row.task_id for row in newest]
@@ -130,7 +131,9 @@ def test_ballots_in_the_database_decide_as_the_chains_do(
         for row in query(store, "SELECT id, spec FROM tasks WHERE id = ANY(:ids)", ids=ids)
     }
     for weights in (None, fitted):
-        table = ballot_table(store, window.values, domain="").decided(weights)
+        ballots = graded_table(store, window, domain="").ballots
+        assert ballots is not None
+        table = ballots.decided(weights)
         again = []
         for id_ in ids:
             sampled = [chain.as_chain() for chain in chains[id_]]

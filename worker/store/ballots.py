@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine
 
-from db import gradings
 from reasoner.ballot_table import BallotTable, Counts, Floats
 from reasoner.ballots import Ballot
-from worker.store.binary import chained, elements, in_binary
-from worker.store.transactions import statements
 
 REFUTED, HINDERED, RIGHT = 1, 2, 4
 PER_TASK, PER_CLUSTER = 3, 2
@@ -32,25 +27,8 @@ def to_numbers(ballot: Ballot) -> list[int]:
     return numbers
 
 
-def ballot_table(engine: Engine, window: dict[str, Any], *, domain: str) -> BallotTable:
-    """Return the newest ballots of a domain in the order of decision; an empty domain is all of them."""
-    statement = gradings.BALLOTS_OF_DOMAIN if domain else gradings.BALLOTS_OF_ALL
-    with statements(engine) as connection:
-        (row,) = in_binary(connection, statement, {**window, "domain": domain})
-    if row.models is None:
-        return BallotTable.of([])
-    lengths = elements(row.n_ballots, ">i4").astype(np.int64)[::-1]
-    lists = row.models.split("\n")[::-1]
-    return _table(
-        lists,
-        lengths,
-        chained(row.ballots, lengths, ">i2", backwards=True).astype(np.int64),
-        chained(row.masses, elements(row.n_masses, ">i4")[::-1], ">f8", backwards=True),
-    )
-
-
-def _table(lists: Sequence[str], lengths: Counts, numbers: Counts, mass: Floats) -> BallotTable:
-    """Return tasks as a table.
+def ballot_table(lists: Sequence[str], lengths: Counts, numbers: Counts, mass: Floats) -> BallotTable:
+    """Return the ballots of tasks as a table.
 
     Args:
         lists: Of each task, its models as JSON.

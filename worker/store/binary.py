@@ -43,12 +43,13 @@ def chained(raw: bytes, sizes: NDArray[Any], kind: str, *, backwards: bool = Fal
         backwards: Whether ``raw`` has them in the other order.
     """
     sizes, width = sizes.astype(np.int64), np.dtype(kind).itemsize
+    word = min(width, LENGTH_BYTES)  # heads, lengths and elements are all whole words, which are gathered
     step = LENGTH_BYTES + width
     lengths = np.where(sizes > 0, HEAD_BYTES + step * sizes, HEAD_OF_EMPTY_BYTES)
     ends = np.cumsum(lengths)
     begins = len(raw) - ends if backwards else ends - lengths
     nth = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    at = np.repeat(begins, sizes) + HEAD_BYTES + step * nth + LENGTH_BYTES
-    octets = np.frombuffer(raw, dtype=np.uint8)[at[:, None] + np.arange(width)]
-    values: NDArray[Any] = octets.view(kind).ravel()
+    at = (np.repeat(begins, sizes) + HEAD_BYTES + step * nth + LENGTH_BYTES) // word
+    words = np.frombuffer(raw, dtype=f"u{word}")[at[:, None] + np.arange(width // word)]
+    values: NDArray[Any] = words.view(kind).ravel()
     return values.astype(np.dtype(kind).newbyteorder("="))

@@ -8,17 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, TextClause, insert
 
 from db import calibrations, entries, gradings
-from db.measurements import COUNTS
 from db.nights import FORM, GradingRow
-from reasoner.labelled_table import LabelledTable
 from reasoner.outcomes import Outcome
-from reasoner.verifier_rates import VerifierRates
-from worker.store.binary import chained, elements, in_binary
 from worker.store.chains import StoredChain, load_chains
 from worker.store.labelled import Truth
 from worker.store.transactions import statements, transaction
@@ -202,102 +196,3 @@ def _values(one: Grading, tenant: str) -> dict[str, object]:
         "form": FORM,
         **asdict(one.grade),
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """Which gradings a night looks at."""
-
-    tenant: str
-    as_of: datetime
-    starts_at: datetime
-    max_labels: int
-    """Of one domain, the newest."""
-
-    @property
-    def values(self) -> dict[str, object]:
-        """The parameters of its queries."""
-        return {
-            "tenant": self.tenant,
-            "as_of": self.as_of,
-            "window_from": self.starts_at,
-            "n": self.max_labels,
-        }
-
-
-def graded_domains(engine: Engine, window: Window) -> list[str]:
-    """Return the domains that have gradings."""
-    with statements(engine) as connection:
-        return list(connection.execute(gradings.DOMAINS, window.values).scalars())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class GradedTable:
-    """The newest gradings of a domain, column by column in the order of decision."""
-
-    labelled: LabelledTable
-    n_right: NDArray[np.int32]
-    """Chains of each task that are known to be right."""
-
-    n_wrong: NDArray[np.int32]
-    n_models: int
-    """Most models of one task."""
-
-    weighted: bool
-    """Whether weights that an earlier calibration had fitted went into any decision."""
-
-    ids: bytes
-    """Of each decision and its label."""
-
-    def __len__(self) -> int:
-        return len(self.labelled)
-
-
-def graded_table(engine: Engine, window: Window, *, domain: str) -> GradedTable:
-    """Return the newest gradings of a domain; an empty domain is all of them."""
-    statement = gradings.COLUMNS_OF_DOMAIN if domain else gradings.COLUMNS_OF_ALL
-    with statements(engine) as connection:
-        (row,) = in_binary(connection, statement, {**window.values, "domain": domain})
-    sizes = _oldest_first(row.n_masses, ">i4")
-    return GradedTable(
-        labelled=LabelledTable.from_columns(
-            masses=chained(row.masses or b"", sizes, ">f8", backwards=True),
-            sizes=sizes,
-            truth=_oldest_first(row.truth, ">i4"),
-            confidence=_oldest_first(row.confidence, ">f8"),
-            margin=_oldest_first(row.vote_margin, ">f8"),
-            right=_oldest_first(row.correct, "?"),
-            answerable=_oldest_first(row.answerable, "?"),
-        ),
-        n_right=_oldest_first(row.n_right, ">i4"),
-        n_wrong=_oldest_first(row.n_wrong, ">i4"),
-        n_models=row.n_models,
-        weighted=row.weighted,
-        ids=np.frombuffer(row.ids or b"", dtype="V32")[::-1].tobytes(),
-    )
-
-
-def _oldest_first(raw: bytes | None, kind: str) -> NDArray[Any]:
-    """Return the elements of an array whose newest is first."""
-    return elements(raw, kind)[::-1]
-
-
-def verdict_counts(
-    engine: Engine, window: Window, domains: Sequence[str]
-) -> list[tuple[str, str, str, VerifierRates]]:
-    """Return domain, verifier, version and counts of the verdicts on the newest graded tasks of each domain."""
-    values = {**window.values, "domains": list(domains)}
-    with statements(engine) as connection:
-        return [
-            (row.domain, row.verifier, row.version, VerifierRates(**dict(zip(COUNTS, row[3:], strict=True))))
-            for row in connection.execute(gradings.VERDICT_COUNTS, values)
-        ]
-
-
-def left_out(engine: Engine, window: Window) -> dict[str, dict[str, int]]:
-    """Return per domain how many labels taught nothing: ``unknown`` and ``conflicting``."""
-    found: dict[str, dict[str, int]] = {}
-    with statements(engine) as connection:
-        for row in connection.execute(gradings.LEFT_OUT, window.values):
-            found.setdefault(row.domain, {})[row.grade] = row.n
-    return found
