@@ -18,7 +18,8 @@ from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.store.transactions import Store
 
-TURN_PATIENCE_S = 20.0
+TURN_PATIENCE_S = 60.0
+"""Some commands before this one, each with a start and a stop of Postgres, on a slow machine."""
 
 NO_BROKER = "redis://none"
 """Given to the embedded services so that they start no broker for a command that only reads."""

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from reasoner.candidate import fit_candidate
 from reasoner.guards import Policy
-from worker.errors import CalibrationError, UnknownCalibrationError
+from worker.errors import CalibrationBusyError, CalibrationError, UnknownCalibrationError
 from worker.findings import curve_of, drift_of, report_of, weights_of
 from worker.grading import Pass, grade_due
 from worker.judging.table import Judges
@@ -35,6 +35,7 @@ from worker.store.nights import (
     now_known,
     only_run,
     run_as_of,
+    tenants_due,
 )
 from worker.store.rates import rates_of_run
 from worker.store.transactions import Store
@@ -145,6 +146,7 @@ def run_night(
     domain: str | None = None,
     dry_run: bool = False,
     activate: bool = True,
+    due_at: str | None = None,
 ) -> Night:
     """Run the calibration on all that is known now.
 
@@ -157,12 +159,15 @@ def run_night(
         domain: Only this one; empty is the fallback of all domains.
         dry_run: Write nothing but gradings, which are no more than read labels.
         activate: Put in force what passes its guards.
+        due_at: Only when the night of this time of the day has not been run; see ``tenants_due``.
 
     Raises:
-        CalibrationBusyError: Another run of the tenant is at work.
+        CalibrationBusyError: Another run of the tenant is at work, or has just done what was due.
         StoreUnavailableError: The database is away.
     """
     with only_run(store, tenant=tenant):
+        if due_at is not None and tenant not in tenants_due(store, at=due_at):
+            raise CalibrationBusyError(f"the night of {tenant} has been run meanwhile")
         as_of = now_known(store)
         if dry_run:
             graded = grade_due(store, judges, tenant=tenant)

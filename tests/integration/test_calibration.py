@@ -20,10 +20,11 @@ from worker.calibrating import as_recorded, reproduce
 from worker.errors import CalibrationBusyError, CalibrationError, UnknownCalibrationError
 from worker.judging.table import Judges
 from worker.labels import take_in_labels
+from worker.stages import calibrate as calibrate_stage
 from worker.stages.calibrate import calibrate
 from worker.stages.desk import Desk
 from worker.store.calibrations import FIRST
-from worker.store.nights import activate, list_calibrations, only_run, roll_back
+from worker.store.nights import activate, list_calibrations, only_run, roll_back, tenants_due
 from worker.store.transactions import Store
 
 pytestmark = pytest.mark.services
@@ -177,6 +178,22 @@ def test_a_day_has_one_night_however_often_it_rings(
     assert calibrate(off, judges) == 0
     query(store, "UPDATE calibration_runs SET started_at = now(), finished_at = NULL RETURNING 1")
     assert calibrate(desk, judges) == 0  # one is at work, or died less than an hour ago
+
+
+def test_a_ring_that_is_late_makes_no_second_night(
+    desk: Desk, outbox: Outbox, store: Store, judges: Judges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided(desk, outbox, *tasks(20))
+    query(store, "UPDATE labels SET recorded_at = recorded_at - interval '1 day' RETURNING 1")
+
+    def due_before_another_run(engine: Store, *, at: str) -> list[str]:
+        due = tenants_due(engine, at=at)
+        night(store, judges)
+        return due
+
+    monkeypatch.setattr(calibrate_stage, "tenants_due", due_before_another_run)
+    assert calibrate(desk, judges) == 0
+    assert query(store, "SELECT count(*) FROM calibration_runs")[0][0] == 1
 
 
 def test_a_broken_night_is_recorded_and_changes_nothing(

@@ -333,9 +333,14 @@ def test_the_confined_process_has_no_rights(verifier: CodeVerifier) -> None:
     running.set()
     watcher = threading.Thread(target=look)
     watcher.start()
-    sleeps = "import time\ndef f(x):\n    time.sleep(0.5)\n    return x"
-    # A look through all processes may take longer than one of them lives.
-    until(lambda: judged(verifier, sleeps, "assert f(1) == 1") and found, "a look at it while it ran")
+
+    def seen() -> object:
+        judged(verifier, "import time\ndef f(x):\n    time.sleep(0.5)\n    return x", "assert f(1) == 1")
+        return found
+
+    until(
+        seen, "a look at it while it ran"
+    )  # a look through all processes may take longer than one of them lives
     running.clear()
     watcher.join()
     assert set(found["Uid"].split()) != {"0"}

@@ -23,10 +23,12 @@ def calibrate(desk: Desk, judges: Judges) -> int:
     """
     if desk.settings.calibrate_at == OFF:
         return 0
-    n_done = 0
-    for tenant in tenants_due(desk.store, at=desk.settings.calibrate_at):
+    n_done, due_at = 0, desk.settings.calibrate_at
+    for tenant in tenants_due(desk.store, at=due_at):
         try:
-            night = run_night(desk.store, judges, tenant=tenant, plan=plan_of(desk.settings), who=desk.holder)
+            night = run_night(
+                desk.store, judges, tenant=tenant, plan=plan_of(desk.settings), who=desk.holder, due_at=due_at
+            )
         except CalibrationBusyError:
             continue
         n_done += 1
