@@ -36,6 +36,7 @@ from worker.store.nights import (
     roll_back,
 )
 from worker.store.transactions import Store
+from worker.times import WHY_NOT, in_reach
 
 WHO = "calibrate"
 
@@ -183,7 +184,10 @@ def _time(text: str) -> datetime:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise fail(f"{text!r} is no time; write it as 2026-05-03T02:30:00Z") from None
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    time = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    if not in_reach(time):
+        raise fail(f"{text!r} {WHY_NOT}")
+    return time
 
 
 def parsed_id(text: str) -> UUID:
@@ -203,7 +207,11 @@ def _domain(given: str | None) -> str | None:
 
 def _changed(plan: Plan, policy: Mapping[str, float | None], window_days: float | None) -> Plan:
     given: dict[str, Any] = {name: value for name, value in policy.items() if value is not None}
-    return replace(plan, policy=replace(plan.policy, **given), window_days=window_days or plan.window_days)
+    return replace(
+        plan,
+        policy=replace(plan.policy, **given),
+        window_days=plan.window_days if window_days is None else window_days,
+    )
 
 
 RECORDED = {None: "not on record", True: "as it stands on record", False: "DIFFERS from the record"}

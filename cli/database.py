@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from cli.connection import NO_BROKER, current_settings, reading
 from cli.console import JsonFlag, err, fail, me, out, plain, print_json, shown, told
-from cli.times import age
+from cli.times import past_age
 from db.retention import EVIDENCE, TASK, WHAT
 from worker.backup import back_up, restore
 from worker.embedded.services import Services
@@ -133,7 +133,7 @@ def prune_command(
                     what: rules_of(of_all, what=what, now=now, keep_labelled=keep_labelled) for what in WHAT
                 }
             else:
-                before = age(older_than, now=now, option="--older-than")
+                before = past_age(older_than, now=now, option="--older-than")
                 whose = tenants(store) if all_tenants else [settings.tenant]
                 rules = {
                     what: [

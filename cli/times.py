@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from cli.console import fail
 from worker.months import months_before, months_in
+from worker.times import EARLIEST, LATEST, WHY_NOT, in_reach
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)([smhdw])")
@@ -17,7 +18,7 @@ def point_in_time(text: str | None, *, option: str) -> datetime | None:
     if text is None:
         return None
     if (span := _span(text)) is not None:
-        return datetime.now(UTC) + span
+        return _moved(datetime.now(UTC), span, text, option=option)
     return _iso(text, option=option, examples="90m, 2h, 1d or 2026-05-03T18:00Z")
 
 
@@ -26,20 +27,27 @@ def past_time(text: str | None, *, option: str) -> datetime | None:
     if text is None:
         return None
     if (span := _span(text)) is not None:
-        try:
-            return datetime.now(UTC) - span
-        except OverflowError:
-            raise fail(f"{option} {text!r} lies before all records") from None
+        return _moved(datetime.now(UTC), -span, text, option=option)
     return _iso(text, option=option, examples="90m, 3d, 2w, 2026-05-03 or 2026-05-03T18:00Z")
 
 
 def age(text: str, *, now: datetime, option: str) -> datetime:
     """Return the time that is so long before ``now`` (``12mo``, ``400d``), or that ``text`` itself says."""
     if (n_months := months_in(text)) is not None:
+        if n_months > 12 * (now.year - EARLIEST.year):
+            raise fail(f"{option} {text!r} {WHY_NOT}")
         return months_before(now, n_months)
     if (span := _span(text)) is not None:
-        return now - span
+        return _moved(now, -span, text, option=option)
     return _iso(text, option=option, examples="12mo, 2y, 400d or 2026-05-03")
+
+
+def past_age(text: str, *, now: datetime, option: str) -> datetime:
+    """Return the time of ``age``, which must have come: what is older than a later one is everything."""
+    time = age(text, now=now, option=option)
+    if time > now:
+        raise fail(f"{option} {text!r} has not come yet, so everything would be older: mistyped?")
+    return time
 
 
 def is_day(text: str) -> bool:
@@ -52,9 +60,18 @@ def _span(text: str) -> timedelta | None:
     return None if found is None else timedelta(**{UNITS[found[2]]: float(found[1])})
 
 
+def _moved(time: datetime, by: timedelta, text: str, *, option: str) -> datetime:
+    if not EARLIEST - time <= by <= LATEST - time:
+        raise fail(f"{option} {text!r} {WHY_NOT}")
+    return time + by
+
+
 def _iso(text: str, *, option: str, examples: str) -> datetime:
     try:
         time = datetime.fromisoformat(text.strip())
     except ValueError:
         raise fail(f"{option} {text!r} is no time: write {examples}") from None
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    time = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    if not in_reach(time):
+        raise fail(f"{option} {text!r} {WHY_NOT}")
+    return time

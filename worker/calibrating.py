@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from reasoner.candidate import fit_candidate
+from reasoner.errors import InvalidRuleError
 from reasoner.guards import Policy
 from worker.errors import CalibrationBusyError, CalibrationError, UnknownCalibrationError
 from worker.findings import curve_of, drift_of, report_of, weights_of
@@ -44,6 +45,8 @@ from worker.store.windows import GradedTable, Window, graded_domains, graded_tab
 N_READERS = 2
 """Windows that are read at once, while another is worked on."""
 
+MAX_WINDOW_DAYS = 36_500
+
 MAX_RATED = 2000
 """Tasks of a domain, the newest, whose verdicts are counted: enough for two digits of a verifier's rates."""
 
@@ -56,6 +59,12 @@ class Plan:
     window_days: float = 90.0
     max_labels: int = 5_000
     """Of one domain, the newest: more make no threshold better that anybody could see."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.window_days <= MAX_WINDOW_DAYS:
+            raise InvalidRuleError(
+                f"window_days must lie above 0 and not above {MAX_WINDOW_DAYS}, not {self.window_days:g}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values only."""

@@ -144,7 +144,16 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "<table><tr>" + "".join(f"<th>{_text(name)}</th>" for name in head) + f"</tr>{cells}</table>"
 
 
+def _listed(found: Mapping[str, Any]) -> str:
+    """Return counts as text, ``2 unknown``, and those of domains as ``qa: 2 unknown``."""
+    return "; ".join(
+        f"{name}: {_listed(of)}" if isinstance(of, Mapping) else f"{of} {name}" for name, of in found.items()
+    )
+
+
 def _cell(value: object) -> str:
+    if isinstance(value, Mapping):
+        value = _listed(value) or None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return (
             f'<td class="n">{value:.4g}</td>' if isinstance(value, float) else f'<td class="n">{value}</td>'

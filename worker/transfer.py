@@ -21,6 +21,7 @@ from worker.store.importing import Imported, import_lines
 from worker.store.partitions import make_partitions
 from worker.store.transactions import Store
 from worker.submission.lines import TaskLine
+from worker.times import WHY_NOT, in_reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,12 +181,24 @@ def _check_owned(line: Line) -> None:
 def _check_readable(line: Line) -> None:
     """Refuse what the night, a replay and the audit could not read once it is on record."""
     try:
+        for row in (line.value["task"], *(row for name in OF_TASK for row in _objects(line, name))):
+            _check_times(row)
         TaskLine.model_validate(line.value["task"]["spec"])
         indices = {row["index"] for row in _objects(line, "chains")}
         for row in _objects(line, "decisions"):
             _check_document(row["document"], indices)
     except (LookupError, TypeError, ValueError) as error:
         raise LedgerFileError(f"line {line.number}: the task cannot be read: {error!r}"[:1000]) from error
+
+
+def _check_times(row: Mapping[str, Any]) -> None:
+    for name, value in row.items():
+        if (
+            (name == "at" or name.endswith("_at"))
+            and value is not None
+            and not in_reach(datetime.fromisoformat(value))
+        ):
+            raise ValueError(f"{name} {WHY_NOT}")
 
 
 def _check_document(document: Mapping[str, Any], indices: set[Any]) -> None:

@@ -62,6 +62,10 @@ def test_the_page_tells_every_number_and_runs_nothing(store: Store, night: Night
         assert f"{row['lambda']:.4g}" in page
         assert str(row["id"]) in page
     assert len(histories[HOSTILE]) == 1
+    left_out = {"left_out": {HOSTILE: {"unknown": 2, "conflicting": 1}}}
+    page = run_page({**run, "counts": left_out}, [], {})
+    assert "<script" not in page
+    assert ": 2 unknown; 1 conflicting" in page
 
 
 def test_the_same_row_draws_the_same_figures(store: Store, night: Night) -> None:

@@ -106,10 +106,11 @@ def test_lines_that_cannot_be_kept_stand_whole_in_the_error_file(
         {"batch_id": batch, "custom_id": "t0", "answer": "a", "correct": True},
         {"batch_id": batch, "custom_id": "t0", "anser": "a"},
         {"batch_id": batch, "custom_id": "t0", "answer": "a", "at": "2026-05-03T10:00:00"},
+        {"batch_id": batch, "custom_id": "t0", "answer": "a", "at": "0001-01-01T00:00:00+14:00"},
         {"batch_id": batch, "custom_id": "t1", "answer": "a"},
     ]
     made = label(desk, tmp_path, *lines, raw=b"not json\n")
-    assert (made.n_lines, made.n_kept, made.n_unmatched, made.n_problems) == (10, 1, 2, 9)
+    assert (made.n_lines, made.n_kept, made.n_unmatched, made.n_problems) == (11, 1, 2, 10)
     assert made.error_file is not None
     told = [json.loads(line) for line in made.error_file.read_text().splitlines()]
     assert {(one["line"], one["field"], one["code"]) for one in told} == {
@@ -122,6 +123,7 @@ def test_lines_that_cannot_be_kept_stand_whole_in_the_error_file(
         (7, "-", "invalid_value"),
         (8, "anser", "unknown_field"),
         (9, "at", "invalid_value"),
+        (10, "at", "invalid_value"),
     }
     assert all(one["fix"] for one in told)
     unmatched = [one["label"] for one in told if one["code"] == "unmatched_label"]

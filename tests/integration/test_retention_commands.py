@@ -82,6 +82,8 @@ def test_a_policy_is_set_shown_applied_and_forgotten(rig: Any, run: Run) -> None
 
 MEANT = (
     ("db", "prune", "--older-than", "soon"),
+    ("db", "prune", "--older-than", "2999-01-01"),
+    ("db", "prune", "--older-than", "0001-01-01T00:00+14:00"),
     ("db", "retention", "--evidence", "12"),
     ("db", "retention", "--evidence", "3y", "--tasks", "1y"),
     ("db", "retention", "--evidence", "3y", "--forever"),

@@ -236,6 +236,8 @@ IMPOSSIBLE = [
     (_set("4.verdicts.0.claim", None), "line 5: .*null value"),
     (_set("4.chains.0.n_tokens", 2**40), "line 5: .*out of range"),
     (_set("4.chains.0.n_tokens", "many"), "line 5: .*invalid input syntax"),
+    (_set("4.task.created_at", "0001-01-01T00:00:00+14:00"), "line 5: .*created_at lies outside the years"),
+    (_set("4.events.0.at", "0044-03-15T12:00:00+00 BC"), "line 5: the task cannot be read"),
     (_set("4.task.spec", {"custom_id": "x"}), "line 5: the task cannot be read"),
     (_set("4.decisions.0.document", {}), "line 5: the task cannot be read: .*abstain_reasons"),
     (_set("4.decisions.0.document.clusters", [{"id": 0}]), "line 5: the task cannot be read: .*answer"),

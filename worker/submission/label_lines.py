@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AliasChoices, AwareDatetime, Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from worker.submission.lines import MAX_ANSWER_CHARS, Line
+from worker.times import PointInTime
 
 MAX_ANSWERS = 1000
 
@@ -30,7 +31,7 @@ class LabelLine(Line):
     source: Annotated[str, Field(min_length=1, max_length=200)] = "file"
     """Who says so; a later label of any source wins."""
 
-    at: AwareDatetime | None = None
+    at: PointInTime | None = None
     """When it was true; left out, it is now."""
 
     @model_validator(mode="after")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from reasoner.relations import COSINE
 from verifiers.claims import Collection
+from worker.times import PointInTime
 
 MAX_PROMPT_CHARS = 200_000  # far beyond any model's context; protects the database, not the model
 MAX_ANSWER_CHARS = 100_000
@@ -204,7 +205,7 @@ class Options(Line):
     early_exit: Literal["none", "paper", "lossless", "adaptive"] = "lossless"
     min_confirmations: Annotated[int, Field(ge=0, le=10)] = 0
     priority: Annotated[int, Field(ge=0, le=9)] = 5
-    not_before: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    not_before: Annotated[PointInTime, Field(strict=False)] | None = None
     """When generation may begin, with its offset from UTC."""
 
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] = 512

@@ -49,8 +49,25 @@ FIXES = {
 }
 
 
+A_TIME = 'write it with its offset from UTC, e.g. "2026-05-03T10:00Z"'
+AN_ID = 'write it as it was told, e.g. "019ac622-e828-70fe-8180-dc3dcf4d062d"'
+
+HINTS = {
+    "too_short": "give at least one, or leave it out",
+    "string_too_short": "give a character at least, or leave it out",
+    "timezone_aware": A_TIME,
+    "datetime_type": A_TIME,
+    "datetime_parsing": A_TIME,
+    "datetime_from_date_parsing": A_TIME,
+    "datetime_object_invalid": A_TIME,
+    "uuid_type": AN_ID,
+    "uuid_parsing": AN_ID,
+}
+"""Of values that have the right type."""
+
+
 # Pydantic names the member of a union it tried; to an author that is noise within the path.
-UNION_TAGS = {"str", "int", "float", "list[str]", "code", "entailment", "facts", "math"}
+UNION_TAGS = {"str", "constrained-str", "int", "float", "list[str]", "code", "entailment", "facts", "math"}
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, str, str, str]:
@@ -87,7 +104,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, str, s
     message = first["msg"][0].lower() + first["msg"][1:]
     shown = repr(first["input"])
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return field, "invalid_value", f"is {shown}", message.removeprefix("input ")
+    return field, "invalid_value", f"is {shown}", HINTS.get(kind) or message.removeprefix("input ")
 
 
 def _field_names(model: type[BaseModel]) -> list[str]:
