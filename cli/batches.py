@@ -95,7 +95,7 @@ def status(
     batch: Annotated[
         str | None, typer.Argument(help="A batch id, or `last`; all recent ones when left out.")
     ] = None,
-    n: Annotated[int, typer.Option("--limit", "-n", help="How many batches.")] = 20,
+    n: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many batches.")] = 20,
     as_json: JsonFlag = False,
 ) -> None:
     """Show how far batches are.

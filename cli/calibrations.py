@@ -113,7 +113,7 @@ def show(
     ] = None,
     domain: Domain = None,
     history: Annotated[bool, typer.Option("--all", help="Also what is not in force.")] = False,
-    n: Annotated[int, typer.Option("--limit", "-n", help="How many.")] = 20,
+    n: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
     as_json: JsonFlag = False,
 ) -> None:
     """Show the calibrations in force, or all of one with everything that was found.
@@ -190,14 +190,14 @@ def _time(text: str) -> datetime:
     return time
 
 
-def parsed_id(text: str) -> UUID:
+def parsed_id(
+    text: str, *, of: str = "calibration", listed: str = "`merge-reasoner calibrate show --all` lists them"
+) -> UUID:
     """Return the id that was typed, or say that it is none and exit."""
     try:
         return UUID(text)
     except ValueError:
-        raise fail(
-            f"{text!r} is no calibration's id; `merge-reasoner calibrate show --all` lists them"
-        ) from None
+        raise fail(f"{text!r} is no {of}'s id; {listed}") from None
 
 
 def _domain(given: str | None) -> str | None:

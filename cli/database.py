@@ -187,7 +187,7 @@ _LOST = {EVIDENCE: "chains and verdicts", TASK: "everything"}
 
 @db.command("prunings")
 def prunings_command(
-    n: Annotated[int, typer.Option("-n", help="At most so many.")] = 20, as_json: JsonFlag = False
+    n: Annotated[int, typer.Option("-n", min=1, help="At most so many.")] = 20, as_json: JsonFlag = False
 ) -> None:
     """List what was taken away: who, when, how much and under which policy.
 
@@ -249,8 +249,10 @@ def retention_command(
             who=me(),
         )
         is_set = policy.evidence_months is not None or policy.task_months is not None
-        if is_set and forever:
-            raise fail("--forever says that nothing goes; leave out the ages")
+        if forever and (is_set or keep_labelled):
+            raise fail("--forever says that nothing goes; leave out the ages and --keep-labelled")
+        if keep_labelled and not is_set:
+            raise fail("--keep-labelled is part of a policy: give an age too, --evidence or --tasks")
         if (policy.task_months or 10_000) < (policy.evidence_months or 0):
             raise fail("a task can't go before its chains and verdicts: --tasks must be at least --evidence")
         with reading(settings) as store:

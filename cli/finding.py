@@ -35,6 +35,7 @@ from worker.store.entries import reindex
 from worker.store.finding import Page, find_all
 from worker.store.finding import find as find_page
 from worker.store.saved_queries import get_query, list_queries, remove_query, save_query
+from worker.store.transactions import Store
 
 COLUMNS = (
     *(
@@ -107,7 +108,7 @@ def find(
 
         merge-reasoner audit find --query sure-and-wrong --since 2026-05-01 --until 2026-05-31 --all -o may.parquet
     """
-    shape = format_of(output, form, as_json=as_json)
+    shape = _format(output, form, as_json=as_json, everything=everything, limit=limit)
     options = given_options(
         since=since, until=until, kind=kind, domain=domain, batch=batch, state=state, why=why, answer=answer,
         label=label, outcome=outcome, verdict=verdict, model=model, mode=mode, calibration=calibration,
@@ -119,11 +120,9 @@ def find(
             options = (get_query(store, query, tenant=settings.tenant) if query else {}) | options
             filters = filters_of(options, store, tenant=settings.tenant)
             if save is not None:
-                save_query(store, save, options, tenant=settings.tenant)
+                _save(store, save, options, tenant=settings.tenant)
             if everything or (output is not None and limit is None):
                 found = find_all(store, filters, tenant=settings.tenant, after=after)
-                # A table has to be whole before it can be drawn.
-                shape = Format.JSON if shape is Format.TABLE else shape
                 n, cursor = write_rows(map(_whole, found), COLUMNS, shape, output), None
             else:
                 page = find_page(store, filters, tenant=settings.tenant, limit=limit or PAGE, after=after)
@@ -133,6 +132,25 @@ def find(
         err.print(plain(f"{n} decisions in {output}"), soft_wrap=True)
     if cursor is not None:
         err.print(f"more: --after {cursor}", soft_wrap=True)
+
+
+def _format(
+    output: Path | None, form: str | None, *, as_json: bool, everything: bool, limit: int | None
+) -> Format:
+    if everything and limit is not None:
+        raise fail("--all is every page and --limit is of one; leave out one of the two")
+    shape = format_of(output, form, as_json=as_json)
+    if not everything or shape is not Format.TABLE:
+        return shape
+    if form is not None:
+        raise fail("a table has to be whole before it can be drawn; leave out --all, or --format table")
+    return Format.JSON
+
+
+def _save(store: Store, name: str, options: dict[str, Any], *, tenant: str) -> None:
+    before = save_query(store, name, options, tenant=tenant)
+    was = None if before is None else _options(before) or "without filters"
+    err.print(plain(f"saved as {name}" if was is None else f"{name} replaced; it was: {was}"), soft_wrap=True)
 
 
 def _write_page(page: Page, form: Format, path: Path | None) -> int:
@@ -197,6 +215,7 @@ def queries(
             if remove is not None:
                 if not remove_query(store, remove, tenant=settings.tenant):
                     raise fail(f"there is no query {remove!r}; `merge-reasoner audit queries` lists them")
+                err.print(plain(f"{remove} removed"), soft_wrap=True)
                 return
             found = list_queries(store, tenant=settings.tenant)
     if as_json:

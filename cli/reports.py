@@ -19,6 +19,8 @@ from worker.store.nights import calibrations_of_run, get_run, history, last_run
 
 Run = Annotated[str | None, typer.Option("--run", help="A run's id; the last one when left out.")]
 
+LISTED = "`merge-reasoner calibrate show --all --json` has it with each calibration, as run_id"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
@@ -80,7 +82,7 @@ def report(
 def _shown(run: str | None) -> Iterator[_Shown]:
     with place() as (settings, store):
         tenant = settings.tenant
-        id_: UUID | None = None if run is None else parsed_id(run)
+        id_: UUID | None = None if run is None else parsed_id(run, of="run", listed=LISTED)
         found = last_run(store, tenant=tenant) if id_ is None else get_run(store, id_, tenant=tenant)
         if found is None:
             raise fail("there is no such run; `merge-reasoner calibrate run` makes one")

@@ -34,22 +34,49 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+ENDINGS = {
+    ".jsonl": Format.JSON,
+    ".json": Format.JSON,
+    ".csv": Format.CSV,
+    ".parquet": Format.PARQUET,
+    "": Format.JSON,
+}
+"""What the end of a file's name says of its rows."""
+
+
 def format_of(path: Path | None, given: str | None, *, as_json: bool) -> Format:
-    """Return the format that was asked for, or the one that the file's name says."""
-    if given is not None:
-        try:
-            form = Format("jsonl" if given == "json" else given)
-        except ValueError:
-            raise fail(f"--format {given!r} is none of {', '.join(Format)}") from None
-    elif as_json:
-        form = Format.JSON
-    elif path is not None:
-        endings = {".json": Format.JSON, ".csv": Format.CSV, ".parquet": Format.PARQUET}
-        form = endings.get(path.suffix.lower(), Format.JSON)
-    else:
-        form = Format.TABLE
-    if form is Format.PARQUET and path is None:
-        raise fail("Parquet is no text; name a file: -o decisions.parquet")
+    """Return the format that was asked for, or the one that the file's name says; exit where they disagree."""
+    asked = _asked(given, as_json=as_json)
+    if path is None:
+        if asked is Format.PARQUET:
+            raise fail("Parquet is no text; name a file: -o decisions.parquet")
+        return asked or Format.TABLE
+    if asked is Format.TABLE:
+        raise fail("a table is for the terminal; give a file --format jsonl, csv or parquet")
+    named = ENDINGS.get(path.suffix.lower())
+    if asked is None:
+        if named is None:
+            raise fail(
+                f"{path.name} names no format: end it in .jsonl, .csv or .parquet, or say which with --format"
+            )
+        return named
+    if path.suffix and named not in {None, asked}:
+        option = "--json" if given is None else "--format"
+        raise fail(
+            f"{path.name} says {named}, {option} says {asked}; leave out {option}, or end it in .{asked}"
+        )
+    return asked
+
+
+def _asked(given: str | None, *, as_json: bool) -> Format | None:
+    if given is None:
+        return Format.JSON if as_json else None
+    try:
+        form = Format("jsonl" if given == "json" else given)
+    except ValueError:
+        raise fail(f"--format {given!r} is none of {', '.join(Format)}") from None
+    if as_json and form is not Format.JSON:
+        raise fail(f"--json is JSON lines and --format says {form}; leave out one of the two")
     return form
 
 
@@ -57,8 +84,6 @@ def write_rows(rows: Iterable[Row], columns: Sequence[str], form: Format, path: 
     """Write rows as they come and return how many; a file is there once it is whole, or not at all."""
     if path is None:
         return _print(rows, columns, form)
-    if form is Format.TABLE:
-        raise fail("a table is for the terminal; give a file --format jsonl, csv or parquet")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if form is Format.PARQUET:

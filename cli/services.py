@@ -48,7 +48,7 @@ def up(
     """Start Postgres, Valkey, the schema and the workers of this machine; `down` stops them.
 
     DATABASE_URL and BROKER_URL name servers of your own, which are then used instead. The engine is chosen by
-    MERGEREASONER_ENGINE (llamacpp, openai, replay) and MERGEREASONER_MODEL.
+    MERGEREASONER_ENGINE (llamacpp, transformers, vllm, openai, replay) and MERGEREASONER_MODEL.
 
     Examples:
 

@@ -139,8 +139,10 @@ ORDER BY e.decided_at DESC, e.task_id DESC
 """)
 
 SAVE_QUERY = text("""
+WITH before AS (SELECT filters FROM saved_queries WHERE tenant = :tenant AND name = :name)
 INSERT INTO saved_queries (tenant, name, filters) VALUES (:tenant, :name, CAST(:filters AS jsonb))
 ON CONFLICT (tenant, name) DO UPDATE SET filters = excluded.filters, created_at = now()
+RETURNING (SELECT filters FROM before)
 """)
 
 GET_QUERY = text("SELECT filters FROM saved_queries WHERE tenant = :tenant AND name = :name")

@@ -181,7 +181,14 @@ def test_a_query_with_a_name_is_kept_changed_and_removed_for_its_tenant(run: Run
     assert json.loads(run("queries", "--json").stdout)["filters"] == {"label": ["wrong"], "since": "1h"}
     assert "no query" in run("find", "--query", "bad [red]", tenant="other").stderr
     assert run("queries", "--remove", "bad [red]", tenant="other").exit_code == 2
-    assert run("queries", "--remove", "bad [red]").exit_code == 0
+    again = run("find", "--label", "right", "--query", "bad [red]", "--save", "bad [red]", "--json")
+    assert names(again) == ["sure"]
+    assert again.stderr == "bad [red] replaced; it was: --label wrong --since 1h\n"
+    removed = run("queries", "--remove", "bad [red]")
+    assert (removed.exit_code, removed.stdout, removed.stderr) == (0, "", "bad [red] removed\n")
+    for told in ("saved as all", "all replaced; it was: without filters"):
+        assert run("find", "--save", "all", "--json").stderr.splitlines() == [told]
+    run("queries", "--remove", "all")
     assert run("queries", "--json").stdout == ""
     assert "1 to 100" in run("find", "--save", " ").stderr
 
@@ -199,6 +206,10 @@ WRONG = {
     ("--verdict", "coed:refuted"): "of code",
     ("--batch", "x"): "no id",
     ("--format", "xml"): "table, jsonl",
+    ("--all", "--limit", "3"): "leave out one of the two",
+    ("--all", "--format", "table"): "leave out --all",
+    ("--json", "-o", "x.csv"): "--json says jsonl",
+    ("-o", "x.txt", "--save", "x"): ".jsonl, .csv or .parquet",
     ("--since", "2026-05-02", "--until", "2026-05-01"): "nothing lies between",
 }
 

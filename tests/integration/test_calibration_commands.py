@@ -96,6 +96,9 @@ def test_labels_thresholds_figures_and_back(run: Run, batch: str, tmp_path: Path
     page = tmp_path / "page" / "night.html"
     assert run("calibrate", "report", "-o", page).exit_code == 0
     assert by_domain["d"]["id"] in page.read_text()
+    listed = run("calibrate", "show", "--all", "--json").stdout.splitlines()
+    of_run = {json.loads(line)["id"]: json.loads(line)["run_id"] for line in listed}[by_domain["d"]["id"]]
+    assert run("calibrate", "report", "-o", page, "--run", of_run).exit_code == 0
 
     assert answer(run("calibrate", "rollback", "--domain", "d", "--json"))["calibration_id"] is None
     assert run("calibrate", "rollback", "--domain", "d").exit_code == 2
@@ -134,3 +137,9 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(run: Run, arguments: tuple[str
     assert found.exit_code == 2, found.output
     assert "error:" in found.output
     assert "Traceback" not in found.output
+
+
+def test_what_is_no_runs_id_is_told_where_runs_ids_stand(run: Run) -> None:
+    told = run("calibrate", "report", "--run", "nope").stderr
+    assert "no run's id" in told
+    assert "calibrate show --all --json" in told

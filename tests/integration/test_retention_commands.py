@@ -87,6 +87,8 @@ MEANT = (
     ("db", "retention", "--evidence", "12"),
     ("db", "retention", "--evidence", "3y", "--tasks", "1y"),
     ("db", "retention", "--evidence", "3y", "--forever"),
+    ("db", "retention", "--keep-labelled"),
+    ("db", "retention", "--keep-labelled", "--forever"),
     ("db", "partitions", "--make", "--since", "May"),
     ("audit", "export", "-o", "x", "--batch", "mine"),
     ("audit", "import", "/nonexistent"),

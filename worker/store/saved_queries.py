@@ -15,8 +15,8 @@ from worker.store.transactions import statements
 MAX_NAME_CHARS = 100
 
 
-def save_query(engine: Engine, name: str, filters: dict[str, Any], *, tenant: str) -> None:
-    """Keep filters under a name, in the place of those it had.
+def save_query(engine: Engine, name: str, filters: dict[str, Any], *, tenant: str) -> dict[str, Any] | None:
+    """Keep filters under a name, and return those it had and lost by it; ``None`` if the name is new.
 
     Raises:
         QueryError: The name is empty or too long.
@@ -25,7 +25,8 @@ def save_query(engine: Engine, name: str, filters: dict[str, Any], *, tenant: st
         raise QueryError(f"a query's name has 1 to {MAX_NAME_CHARS} characters")
     values = {"tenant": tenant, "name": storable(name), "filters": json.dumps(storable_json(filters))}
     with statements(engine) as connection:
-        connection.execute(finding.SAVE_QUERY, values)
+        before = connection.execute(finding.SAVE_QUERY, values).scalar()
+    return None if before is None else dict(before)
 
 
 def get_query(engine: Engine, name: str, *, tenant: str) -> dict[str, Any]:

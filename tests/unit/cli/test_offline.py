@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from worker.engines.registry import ENGINES
 
 
 def run(*arguments: object, lines: list[object] | None = None) -> tuple[int, list[dict[str, Any]], str]:
@@ -215,6 +216,18 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     code, lines, told = run("merge", tmp_path / "nothing.jsonl")
     assert (code, lines) == (2, [])
     assert "cannot read" in told
+
+
+@pytest.mark.parametrize("command", ["calibrate show", "status", "db prunings"])
+def test_a_list_of_less_than_one_is_a_usage_error(command: str) -> None:
+    code, lines, told = run(*command.split(), "-n", -1)
+    assert (code, lines) == (2, [])
+    assert "Invalid value for" in told
+
+
+def test_up_names_every_engine() -> None:
+    told = CliRunner().invoke(app, ["up", "--help"]).stdout
+    assert [name for name in ENGINES if name not in told] == []
 
 
 def test_every_command_explains_itself() -> None:

@@ -47,10 +47,33 @@ def test_a_file_that_could_not_be_finished_is_not_there(tmp_path: Path) -> None:
 def test_a_files_name_says_its_format() -> None:
     assert format_of(Path("x.CSV"), None, as_json=False) is Format.CSV
     assert format_of(Path("x"), None, as_json=False) is Format.JSON
-    assert format_of(Path("x.csv"), "parquet", as_json=False) is Format.PARQUET
+    assert format_of(Path("x.jsonl"), "json", as_json=True) is Format.JSON
+    assert format_of(Path("x.txt"), "parquet", as_json=False) is Format.PARQUET
+    assert format_of(Path("x"), "csv", as_json=False) is Format.CSV
+    assert format_of(Path("x.txt"), None, as_json=True) is Format.JSON
     assert format_of(None, None, as_json=False) is Format.TABLE
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "as_json", "told"),
+    [
+        (None, "parquet", False, "name a file"),
+        ("x.parquet", "csv", False, "says parquet, --format says csv"),
+        ("x.json", "csv", False, "end it in .csv"),
+        ("x.csv", None, True, "says csv, --json says jsonl"),
+        ("x.txt", None, False, ".jsonl, .csv or .parquet"),
+        ("x.jsonl.gz", None, False, ".jsonl, .csv or .parquet"),
+        ("x.txt", "table", False, "for the terminal"),
+        (None, "csv", True, "--json is JSON lines and --format says csv"),
+    ],
+)
+def test_formats_that_contradict_each_other_are_refused(
+    name: str | None, given: str | None, *, as_json: bool, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(typer.Exit):
-        format_of(None, "parquet", as_json=False)
+        format_of(None if name is None else Path(name), given, as_json=as_json)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
 
 
 def test_a_span_counts_back_and_a_day_is_told_from_a_time_of_it() -> None:
