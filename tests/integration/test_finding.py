@@ -20,7 +20,7 @@ from benchmarks.ledger.generate import Plan, generate
 from benchmarks.ledger.year import DOMAINS, MODELS, SECOND_MODEL, TENANTS
 from db import finding as searching
 from db import statistics
-from db.entries import DEGREE_EDGES, MARGIN_EDGES
+from db.entries import DEGREE_EDGES, MARGIN_EDGES, RELABEL
 from db.finding import Shape
 from db.migrate import downgrade, migrate
 from db.session import connect
@@ -340,6 +340,9 @@ PROFILES = text(
 def test_the_migrations_make_the_entries_that_the_decide_stage_writes(ledger: Store, name: str) -> None:
     """Made from the record where there are none, and from the entries of another form where verdicts are gone."""
     with ledger.begin() as connection:
+        if name == "search":  # who goes back so far loses the gradings of SPREAD, until the next night
+            gone = connection.execute(text("DELETE FROM gradings WHERE grade = 'spread' RETURNING task_id"))
+            connection.execute(RELABEL, {"ids": list(gone.scalars())})
         written = [connection.execute(all_of_it).scalars().all() for all_of_it in (ENTRIES, PROFILES)]
         assert len(written[0]) == PLAN.n
         if name == "profiles":
