@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from rich.table import Column, Table
 from cli.connection import current_settings, reading
 from cli.console import Exit, JsonFlag, err, fail, out, plain, print_json, shown, told
 from cli.rates import rates_json, rates_table
+from cli.times import moment
 from worker.calibrating import (
     Night,
     Plan,
@@ -36,7 +36,6 @@ from worker.store.nights import (
     roll_back,
 )
 from worker.store.transactions import Store
-from worker.times import WHY_NOT, in_reach
 
 WHO = "calibrate"
 
@@ -81,7 +80,7 @@ def run(
 
         merge-reasoner calibrate run --as-of 2026-05-03T02:30:00Z
     """
-    time = None if as_of is None else _time(as_of)
+    time = None if as_of is None else moment(as_of, option="--as-of", examples="2026-05-03T02:30:00Z")
     with place() as (settings, store), Judges(Surroundings(settings=settings, store=store)) as judges:
         chosen = {"alpha": alpha, "target_risk": target_risk, "delta": delta, "max_change": max_change}
         plan = _changed(plan_of(settings), chosen, window_days)
@@ -177,17 +176,6 @@ def rollback(
         return
     serves = "the fallback serves" if now is None else f"{now} is in force"
     out.print(plain(f"{of or 'all domains'}: {serves}"), soft_wrap=True)
-
-
-def _time(text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise fail(f"{text!r} is no time; write it as 2026-05-03T02:30:00Z") from None
-    time = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-    if not in_reach(time):
-        raise fail(f"{text!r} {WHY_NOT}")
-    return time
 
 
 def parsed_id(

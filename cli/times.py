@@ -19,7 +19,7 @@ def point_in_time(text: str | None, *, option: str) -> datetime | None:
         return None
     if (span := _span(text)) is not None:
         return _moved(datetime.now(UTC), span, text, option=option)
-    return _iso(text, option=option, examples="90m, 2h, 1d or 2026-05-03T18:00Z")
+    return moment(text, option=option, examples="90m, 2h, 1d or 2026-05-03T18:00Z")
 
 
 def past_time(text: str | None, *, option: str) -> datetime | None:
@@ -28,7 +28,7 @@ def past_time(text: str | None, *, option: str) -> datetime | None:
         return None
     if (span := _span(text)) is not None:
         return _moved(datetime.now(UTC), -span, text, option=option)
-    return _iso(text, option=option, examples="90m, 3d, 2w, 2026-05-03 or 2026-05-03T18:00Z")
+    return moment(text, option=option, examples="90m, 3d, 2w, 2026-05-03 or 2026-05-03T18:00Z")
 
 
 def age(text: str, *, now: datetime, option: str) -> datetime:
@@ -39,7 +39,7 @@ def age(text: str, *, now: datetime, option: str) -> datetime:
         return months_before(now, n_months)
     if (span := _span(text)) is not None:
         return _moved(now, -span, text, option=option)
-    return _iso(text, option=option, examples="12mo, 2y, 400d or 2026-05-03")
+    return moment(text, option=option, examples="12mo, 2y, 400d or 2026-05-03")
 
 
 def past_age(text: str, *, now: datetime, option: str) -> datetime:
@@ -47,6 +47,18 @@ def past_age(text: str, *, now: datetime, option: str) -> datetime:
     time = age(text, now=now, option=option)
     if time > now:
         raise fail(f"{option} {text!r} has not come yet, so everything would be older: mistyped?")
+    return time
+
+
+def moment(text: str, *, option: str, examples: str) -> datetime:
+    """Return the time that ``text`` says in ISO 8601; one without an offset is UTC."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise fail(f"{option} {text!r} is no time: write {examples}") from None
+    time = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    if not in_reach(time):
+        raise fail(f"{option} {text!r} {WHY_NOT}")
     return time
 
 
@@ -64,14 +76,3 @@ def _moved(time: datetime, by: timedelta, text: str, *, option: str) -> datetime
     if not EARLIEST - time <= by <= LATEST - time:
         raise fail(f"{option} {text!r} {WHY_NOT}")
     return time + by
-
-
-def _iso(text: str, *, option: str, examples: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise fail(f"{option} {text!r} is no time: write {examples}") from None
-    time = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-    if not in_reach(time):
-        raise fail(f"{option} {text!r} {WHY_NOT}")
-    return time

@@ -18,7 +18,6 @@ FROM gradings WHERE tenant = :tenant AND grade = 'graded'
 
 _NEWEST = "ORDER BY decided_at DESC, decision_id DESC"
 
-
 N_LOOKED_AT = 20
 """Gradings of a window that tell, before it is read, whether its ballots will be asked for."""
 

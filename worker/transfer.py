@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from db.migrate import knows
+from db.tables import TIMES
 from reasoner.decisions import AbstainReason, cluster_from_json
 from worker.deciding import CODE_VERSION
 from worker.errors import KeeperRefusedError, LedgerFileError, StoreBusyError, StoreRightsError
@@ -133,6 +134,8 @@ def _of_tenant(line: Line, tenant: str) -> Line:
         ]
         _check_owned(line)
         _check_readable(line)
+    if line.kind in {"batch", "calibration", "task"}:
+        _check_times(line)
     if any(row.get("tenant") != tenant for row in rows):
         raise LedgerFileError(f"line {line.number}: a row is of another tenant than the file")
     return line
@@ -181,8 +184,6 @@ def _check_owned(line: Line) -> None:
 def _check_readable(line: Line) -> None:
     """Refuse what the night, a replay and the audit could not read once it is on record."""
     try:
-        for row in (line.value["task"], *(row for name in OF_TASK for row in _objects(line, name))):
-            _check_times(row)
         TaskLine.model_validate(line.value["task"]["spec"])
         indices = {row["index"] for row in _objects(line, "chains")}
         for row in _objects(line, "decisions"):
@@ -191,14 +192,21 @@ def _check_readable(line: Line) -> None:
         raise LedgerFileError(f"line {line.number}: the task cannot be read: {error!r}"[:1000]) from error
 
 
-def _check_times(row: Mapping[str, Any]) -> None:
-    for name, value in row.items():
-        if (
-            (name == "at" or name.endswith("_at"))
-            and value is not None
-            and not in_reach(datetime.fromisoformat(value))
-        ):
-            raise ValueError(f"{name} {WHY_NOT}")
+def _check_times(line: Line) -> None:
+    """Refuse a time that could be written, and not be read again."""
+    parts = OF_TASK if line.kind == "task" else ()
+    for row in (line.value[line.kind], *(row for name in parts for row in _objects(line, name))):
+        for name in TIMES & row.keys():
+            if row[name] is not None and not _is_time(row[name]):
+                told = f"line {line.number}: {name} {row[name]!r} is no time, or {WHY_NOT}"
+                raise LedgerFileError(told[:1000])
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and in_reach(datetime.fromisoformat(value))
+    except (TypeError, ValueError):  # no time, or one without an offset
+        return False
 
 
 def _check_document(document: Mapping[str, Any], indices: set[Any]) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from db.windows import N_LOOKED_AT
 from reasoner.decisions import Thresholds
 from tests.integration.bench import Outbox, query
 from tests.integration.nights import PLAN, decided, night, numbers, results_of, task, tasks
@@ -98,6 +99,23 @@ def test_the_columns_of_a_window_say_what_its_rows_say(
             assert table.n_right.tolist() == [len(row.right_chains) for row in rows]
             assert table.n_wrong.tolist() == [len(row.wrong_chains) for row in rows]
             assert table.ids == b"".join(row.decision_id.bytes + row.label_id.bytes for row in rows)
+
+
+def test_ballots_of_older_tasks_are_found_below_newer_ones_without(
+    desk: Desk, outbox: Outbox, store: Store, judges: Judges
+) -> None:
+    rng = random.Random(8)
+    decided(desk, outbox, *(pooled(i, rng) for i in range(30)))
+    decided(desk, outbox, *tasks(N_LOOKED_AT + 5, domain="one model"))
+    made = night(store, judges)
+    window = Window(
+        tenant="default", as_of=made.as_of, starts_at=made.as_of - timedelta(days=1), max_labels=200
+    )
+    assert graded_table(store, window, domain="one model").ballots is None
+    ballots = graded_table(store, window, domain="").ballots
+    assert ballots is not None
+    assert len(ballots) == 30 + N_LOOKED_AT + 5
+    assert {"a", "b", "c"} < set(ballots.models)
 
 
 def test_ballots_in_the_database_decide_as_the_chains_do(

@@ -76,9 +76,8 @@ def graded_table(engine: Engine, window: Window, *, domain: str) -> GradedTable:
     values = {**window.values, "domain": domain, "ballots": False}
     with statements(engine) as connection:
         (row,) = in_binary(connection, statement, values)
-        if row.ballots is None and (
-            row.n_models > 1 or row.weighted
-        ):  # only older ones have ballots that matter
+        if row.ballots is None and (row.n_models > 1 or row.weighted):
+            # Those that were looked at are of one model, and older ones are not.
             (row,) = in_binary(connection, statement, {**values, "ballots": True})
     sizes = _oldest_first(row.n_masses, ">i4")
     masses = chained(row.masses or b"", sizes, ">f8", backwards=True)
