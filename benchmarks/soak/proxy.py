@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
-
-BLOCK = 65536
-
-Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from typing import cast
 
 TURNS = 5
 """Turns of the loop from taking a call until it has a transport; two in Python 3.11."""
@@ -28,9 +23,8 @@ class Proxy:
         self._there = there
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Transport] = set()
-        self._swallowing: set[asyncio.BaseTransport] = set()
-        self._pumps: set[asyncio.Task[None]] = set()  # the loop alone would let go of them
+        self._open: set[_End] = set()
+        self._connecting: set[asyncio.Task[None]] = set()  # the loop alone would let go of them
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
     def start(self) -> None:
@@ -55,17 +49,19 @@ class Proxy:
 
     def swallow(self) -> None:
         """Keep the present connections open, and let nothing through them any more; new ones work."""
-        self._loop.call_soon_threadsafe(lambda: self._swallowing.update(self._open))
+        self._call(self._swallow())
 
-    def _call(self, work: object) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)  # type: ignore[arg-type]
+    def _call(self, work: Coroutine[None, None, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
 
     async def _listen(self) -> None:
         if self._server is None:
             self.here.unlink(missing_ok=True)
-            self._server = await self._loop.create_unix_server(
-                lambda: _End(self._open, self._accept), path=str(self.here)
-            )
+            self._server = await self._loop.create_unix_server(self._answer, path=str(self.here))
+
+    async def _swallow(self) -> None:
+        for end in self._open:
+            end.swallows = True
 
     async def _hang_up(self) -> None:
         server, self._server = self._server, None
@@ -77,72 +73,81 @@ class Proxy:
                 await asyncio.sleep(0)
             server.close()
             self.here.unlink(missing_ok=True)
-        for transport in list(self._open):
-            transport.abort()
-        self._swallowing.clear()
+        for end in list(self._open):
+            end.transport.abort()
 
     async def _end(self) -> None:
         """Hang up until nothing is open: it would be complained of in whatever test collects the garbage."""
         for _ in range(MOST_TURNS):
             await self._hang_up()
             await asyncio.sleep(0)
-            if not self._open and asyncio.all_tasks() == {asyncio.current_task()}:
+            if not self._open and not self._connecting:
                 return
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader = asyncio.StreamReader(loop=self._loop)
+    def _answer(self) -> _End:
+        near = _End(self._open)
+        connecting = self._loop.create_task(self._connect(near))
+        self._connecting.add(connecting)
+        connecting.add_done_callback(self._connecting.discard)
+        return near
+
+    async def _connect(self, near: _End) -> None:
+        far = _End(self._open)
         try:
-            transport, protocol = await self._loop.create_unix_connection(
-                lambda: _End(self._open, reader=far_reader), str(self._there)
-            )
+            await self._loop.create_unix_connection(lambda: far, str(self._there))
         except OSError:  # the broker is down: the caller sees a closed connection
-            writer.transport.abort()
+            await near.made.wait()
+            near.transport.abort()
             return
-        far_writer = asyncio.StreamWriter(transport, protocol, far_reader, self._loop)
-        if writer.transport.is_closing():  # hung up meanwhile
-            transport.abort()
-            return
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
-            pump = self._loop.create_task(self._pump(source, sink, (writer, far_writer)))
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
-
-    async def _pump(
-        self,
-        source: asyncio.StreamReader,
-        sink: asyncio.StreamWriter,
-        both: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
-    ) -> None:
-        with contextlib.suppress(OSError):
-            while block := await source.read(BLOCK):
-                if sink.transport not in self._swallowing:
-                    sink.write(block)
-                    await sink.drain()
-        if sink.transport in self._swallowing:
-            return  # what was swallowed stays open: nobody is told
-        for writer in both:
-            writer.close()
+        await near.made.wait()
+        near.join(far)
 
 
-class _End(asyncio.StreamReaderProtocol):
-    """One end of a connection, which is known to be open from its first moment to its last."""
+class _End(asyncio.Protocol):
+    """One end of a connection: known to be open from its first moment to its last, and silent until it is joined.
 
-    def __init__(
-        self,
-        known: set[asyncio.Transport],
-        accept: Accept | None = None,
-        *,
-        reader: asyncio.StreamReader | None = None,
-    ) -> None:
-        super().__init__(reader or asyncio.StreamReader(), accept)
+    Protocols and not asyncio's streams: those close a connection that is only kept open, and complain of it, as soon
+    as the garbage collection finds that nobody reads it, and a swallowed connection is just that.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, known: set[_End]) -> None:
+        self.made = asyncio.Event()
+        self.swallows = False
         self._known = known
-        self._own: Any = None
+        self._peer: _End | None = None
+
+    def join(self, peer: _End) -> None:
+        """Forward between this end and the other, or end both where one has ended meanwhile."""
+        peer.swallows = self.swallows
+        for end, other in ((self, peer), (peer, self)):
+            end._peer = other  # noqa: SLF001 - the two ends of one connection
+            if end.transport.is_closing():
+                other.transport.abort()
+            else:
+                end.transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._own = transport
-        self._known.add(self._own)
-        super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.pause_reading()
+        self._known.add(self)
+        self.made.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._known.discard(self._own)
-        super().connection_lost(exc)
+    def data_received(self, data: bytes) -> None:
+        if self._peer is not None and not self.swallows:
+            self._peer.transport.write(data)
+
+    def pause_writing(self) -> None:
+        if self._peer is not None:
+            self._peer.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._peer is not None:
+            self._peer.transport.resume_reading()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._known.discard(self)
+        peer, self._peer = self._peer, None
+        if peer is not None and not self.swallows:  # of what was swallowed nobody is told
+            peer.transport.close()
