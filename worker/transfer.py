@@ -17,6 +17,7 @@ from worker.deciding import CODE_VERSION
 from worker.errors import KeeperRefusedError, LedgerFileError, StoreBusyError, StoreRightsError
 from worker.ledger_file import FORMAT, HEADER, VERSION, Line, new_file, read_lines
 from worker.months import Month, month_of, month_of_id
+from worker.store.entries import reindex
 from worker.store.exporting import Wanted, snapshot
 from worker.store.importing import Imported, import_lines
 from worker.store.partitions import make_partitions
@@ -88,9 +89,11 @@ def import_file(store: Store, path: Path, *, tenant: str, who: str) -> Imported:
         raise LedgerFileError(f"line 1: the file is of a newer version (schema {header.get('schema')})")
     columns = _columns(header)
     _make_room(store, header)
-    return import_lines(
+    made = import_lines(
         store, (_of_tenant(line, tenant) for line in lines), tenant=tenant, who=who, columns=columns
     )
+    reindex(store, tenant=tenant)  # all that have none: an import before this one may have ended just here
+    return made
 
 
 def _columns(header: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

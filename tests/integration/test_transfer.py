@@ -120,6 +120,17 @@ def test_an_imported_task_is_found_and_told(rig: Any, other: Engine, tmp_path: P
     assert theirs.calibration is not None
 
 
+def test_an_import_that_ended_before_the_search_knew_is_mended_by_the_next(
+    rig: Any, other: Engine, tmp_path: Path
+) -> None:
+    (task_id,) = fill(rig, LAST, 1)
+    path = export(rig.store, OURS, tmp_path / "l").path
+    import_file(other, path, tenant="default", who="auditor")
+    ask(other, "DELETE FROM search_entries")
+    assert import_file(other, path, tenant="default", who="auditor").import_id is None
+    assert [row["task_id"] for row in find(other, Filters(), tenant="default", limit=9).rows] == [task_id]
+
+
 def test_a_calibration_comes_along_retired(rig: Any, other: Engine, tmp_path: Path) -> None:
     fill(rig, LAST, 1, sealed=False)
     fitted = uuid7()

@@ -23,7 +23,6 @@ from db.batches import copy_rows
 from db.transfer import Part
 from worker.errors import LedgerFileError
 from worker.ledger_file import END, Line
-from worker.store.entries import write_entries
 from worker.store.exporting import table_columns
 from worker.store.keeping import as_keeper
 from worker.store.transactions import transaction
@@ -55,7 +54,10 @@ class Imported:
 def import_lines(
     engine: Engine, lines: Iterable[Line], *, tenant: str, who: str, columns: Mapping[str, tuple[str, ...]]
 ) -> Imported:
-    """Write the lines after a header, in one transaction.
+    """Write the lines after a header, in one transaction, without the search entries of what came.
+
+    Entries share profiles with those that are being decided meanwhile, and who adds a profile holds up all others that
+    would add it, until its end; ``reindex`` writes them a page at a time.
 
     Args:
         engine: The database.
@@ -92,9 +94,6 @@ def import_lines(
                 tenant=tenant,
                 made=made,
             )
-        for first in range(1, n_lines + 1, PAGE_LINES):
-            page = {"first": first, "last": first + PAGE_LINES}
-            write_entries(connection, connection.execute(STAGED_DECISIONS, page).scalars().all())
         highest = connection.execute(HIGHEST_EVENT).scalar_one()
         if highest is not None:
             connection.execute(transfer.BUMP_EVENTS, {"highest": highest})
@@ -112,11 +111,6 @@ def _record(connection: Connection, made: Imported, *, tenant: str, who: str) ->
             connection.execute(transfer.RECORD_SUBJECTS, {"id": id_})
             made.import_id = id_
 
-
-STAGED_DECISIONS = text("""
-SELECT (d ->> 'id')::uuid FROM staged s, jsonb_array_elements(s.doc -> 'decisions') d
-WHERE s.kind = 'task' AND s.line >= :first AND s.line < :last
-""")
 
 HIGHEST_EVENT = text("""
 SELECT max((e ->> 'id')::bigint) FROM staged s, jsonb_array_elements(s.doc -> 'events') e WHERE s.kind = 'task'
