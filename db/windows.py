@@ -22,43 +22,31 @@ N_LOOKED_AT = 20
 """Gradings of a window that tell, before it is read, whether its ballots will be asked for."""
 
 
-def _column(of: str) -> str:
-    return f"array_send(array_agg({of} {_NEWEST}))"
-
-
 def _joined(of: str) -> str:
     return f"string_agg({of}, ''::bytea {_NEWEST})"
 
 
-# A window as one row of columns in the server's binary form, newest first, which NumPy reads as they are. All have the
+# A window as one row, its gradings newest first, in the server's binary form, which NumPy reads as it is. All have the
 # order of the index that the rows come from, so that nothing is sorted (from Postgres 16 on, and not with FILTER).
 #
 # Ballots are only sent where other weights may change one of the window's newest gradings, or when they are asked for;
 # what was graded in an older form, and pruned since, has an empty one. JSON has no line feeds of its own.
-def _columns(window: str) -> str:
-    look = f"SELECT jsonb_array_length(models) > 1 OR weighted AS pool {window} {_NEWEST} LIMIT {N_LOOKED_AT}"
+def _window(rows: str) -> str:
+    look = f"SELECT jsonb_array_length(models) > 1 OR weighted AS pool {rows} {_NEWEST} LIMIT {N_LOOKED_AT}"
     return f"""
-SELECT coalesce(max(n_models), 0) AS n_models, coalesce(bool_or(weighted), false) AS weighted,
-       {_column("correct")} AS correct, {_column("answerable")} AS answerable, {_column("confidence")} AS confidence,
-       {_column("vote_margin")} AS vote_margin, {_column("coalesce(truth, -1)")} AS truth,
-       {_column("n_right")} AS n_right, {_column("n_wrong")} AS n_wrong, {_column("cardinality(masses)")} AS n_masses,
-       {_joined("array_send(masses)")} AS masses, {_joined("uuid_send(decision_id) || uuid_send(label_id)")} AS ids,
+SELECT {_joined("numbers")} AS numbers, {_joined("array_send(masses)")} AS masses,
        string_agg(CASE WHEN sent THEN models::text END, E'\\n' {_NEWEST}) AS models,
        {_joined("CASE WHEN sent THEN array_send(ballot) END")} AS ballots,
-       {_joined("CASE WHEN sent THEN array_send(ballot_masses) END")} AS ballot_masses,
-       {_column("CASE WHEN sent THEN cardinality(ballot) ELSE 0 END")} AS n_ballots,
-       {_column("CASE WHEN sent THEN cardinality(ballot_masses) ELSE 0 END")} AS n_ballot_masses
-FROM (SELECT decided_at, decision_id, label_id, correct, answerable, confidence, vote_margin, truth::int4 AS truth,
-             masses, cardinality(right_chains) AS n_right, cardinality(wrong_chains) AS n_wrong,
-             jsonb_array_length(models) AS n_models, weighted, models, ballot, ballot_masses,
+       {_joined("CASE WHEN sent THEN array_send(ballot_masses) END")} AS ballot_masses
+FROM (SELECT decided_at, decision_id, numbers, masses, models, ballot, ballot_masses,
              :ballots OR (SELECT bool_or(pool) FROM ({look}) newest) AS sent
-      {window} {_NEWEST} LIMIT :n) newest
+      {rows} {_NEWEST} LIMIT :n) newest
 """  # noqa: S608 (made of constants)
 
 
-COLUMNS_OF_DOMAIN = text(_columns(f"{_GRADED} AND domain = :domain"))
+WINDOW_OF_DOMAIN = text(_window(f"{_GRADED} AND domain = :domain"))
 
-COLUMNS_OF_ALL = text(_columns(_GRADED))
+WINDOW_OF_ALL = text(_window(_GRADED))
 
 VERDICT_COUNTS = text(
     f"""

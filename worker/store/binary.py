@@ -25,14 +25,6 @@ def in_binary(connection: Connection, statement: TextClause, values: dict[str, o
     return found
 
 
-def elements(raw: bytes | None, kind: str) -> NDArray[Any]:
-    """Return the elements of one array; ``kind`` is NumPy's, big-endian."""
-    if raw is None or len(raw) == HEAD_OF_EMPTY_BYTES:
-        return np.zeros(0, dtype=np.dtype(kind).newbyteorder("="))
-    found = np.frombuffer(raw, dtype=[("length", ">i4"), ("value", kind)], offset=HEAD_BYTES)["value"]
-    return found.astype(np.dtype(kind).newbyteorder("="))
-
-
 def chained(raw: bytes, sizes: NDArray[Any], kind: str, *, backwards: bool = False) -> NDArray[Any]:
     """Return the elements of arrays that stand one behind the other.
 

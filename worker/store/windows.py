@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from db import windows
+from db import nights, windows
 from db.measurements import COUNTS
 from reasoner.ballot_table import BallotTable
 from reasoner.labelled_table import LabelledTable
 from reasoner.verifier_rates import VerifierRates
 from worker.store.ballots import ballot_table
-from worker.store.binary import chained, elements, in_binary
+from worker.store.binary import chained, in_binary
 from worker.store.transactions import statements
 
 
@@ -70,39 +70,54 @@ class GradedTable:
         return len(self.labelled)
 
 
+NUMBERS = np.dtype([(name, kind) for name, kind, _ in nights.NUMBERS])
+
+
 def graded_table(engine: Engine, window: Window, *, domain: str) -> GradedTable:
     """Return the newest gradings of a domain; an empty domain is all of them."""
-    statement = windows.COLUMNS_OF_DOMAIN if domain else windows.COLUMNS_OF_ALL
+    statement = windows.WINDOW_OF_DOMAIN if domain else windows.WINDOW_OF_ALL
     values = {**window.values, "domain": domain, "ballots": False}
     with statements(engine) as connection:
         (row,) = in_binary(connection, statement, values)
-        if row.ballots is None and (row.n_models > 1 or row.weighted):
+        numbers = _oldest_first(row.numbers)
+        n_models = int(numbers["n_models"].max(initial=0))
+        if row.ballots is None and (n_models > 1 or numbers["weighted"].any()):
             # Those that were looked at are of one model, and older ones are not.
             (row,) = in_binary(connection, statement, {**values, "ballots": True})
-    sizes = _oldest_first(row.n_masses, ">i4")
-    masses = chained(row.masses or b"", sizes, ">f8", backwards=True)
+            numbers = _oldest_first(row.numbers)
+            n_models = int(numbers["n_models"].max(initial=0))
+    masses = chained(row.masses or b"", numbers["n_masses"], ">f8", backwards=True)
     return GradedTable(
         labelled=LabelledTable.from_columns(
             masses=masses,
-            sizes=sizes,
-            truth=_oldest_first(row.truth, ">i4"),
-            confidence=_oldest_first(row.confidence, ">f8"),
-            margin=_oldest_first(row.vote_margin, ">f8"),
-            right=_oldest_first(row.correct, "?"),
-            answerable=_oldest_first(row.answerable, "?"),
+            sizes=_own(numbers["n_masses"]),
+            truth=numbers["truth"].astype(np.int32),
+            confidence=_own(numbers["confidence"]),
+            margin=_own(numbers["vote_margin"]),
+            right=numbers["correct"].copy(),
+            answerable=numbers["answerable"].copy(),
         ),
-        n_right=_oldest_first(row.n_right, ">i4"),
-        n_wrong=_oldest_first(row.n_wrong, ">i4"),
-        n_models=row.n_models,
-        ballots=None if row.ballots is None else _ballots(row, masses, sizes),
-        ids=np.frombuffer(row.ids or b"", dtype="V32")[::-1].tobytes(),
+        n_right=_own(numbers["n_right"]),
+        n_wrong=_own(numbers["n_wrong"]),
+        n_models=n_models,
+        ballots=None if row.ballots is None else _ballots(row, numbers, masses),
+        ids=numbers["ids"].tobytes(),
     )
 
 
-def _ballots(row: Any, masses: NDArray[np.float64], sizes: NDArray[np.int32]) -> BallotTable:  # noqa: ANN401 (a row)
+def _oldest_first(raw: bytes | None) -> NDArray[Any]:
+    """Return the numbers of each grading of a window whose newest is first."""
+    return np.frombuffer(raw or b"", dtype=NUMBERS)[::-1]
+
+
+def _own(column: NDArray[Any]) -> NDArray[Any]:
+    """Return the column in the machine's order of bytes, in one piece."""
+    return column.astype(column.dtype.newbyteorder("="))
+
+
+def _ballots(row: Any, numbers: NDArray[Any], masses: NDArray[np.float64]) -> BallotTable:  # noqa: ANN401 (a row)
     """Return the ballots of a window; where they have no masses of their own, those of the decision are theirs."""
-    lengths = _oldest_first(row.n_ballots, ">i4")
-    n_own = _oldest_first(row.n_ballot_masses, ">i4")
+    sizes, lengths, n_own = (_own(numbers[name]) for name in ("n_masses", "n_ballot", "n_ballot_masses"))
     has_own = n_own > 0
     is_own = np.repeat(has_own, np.where(has_own, n_own, sizes))
     found = np.empty(len(is_own))
@@ -116,11 +131,6 @@ def _ballots(row: Any, masses: NDArray[np.float64], sizes: NDArray[np.int32]) ->
         chained(row.ballots, lengths, ">i2", backwards=True).astype(np.int64),
         found[has_ballot],
     )
-
-
-def _oldest_first(raw: bytes | None, kind: str) -> NDArray[Any]:
-    """Return the elements of an array whose newest is first."""
-    return elements(raw, kind)[::-1]
 
 
 def verdict_counts(
