@@ -14,20 +14,28 @@ LOCK_ACTIVATION = text("SELECT pg_advisory_xact_lock(hashtext('merge-reasoner ac
 
 # A row's time is that of its transaction's start, so what is written by a transaction still open may bear a time that
 # has passed. A night therefore knows only what began before the oldest of them (an hour back at most, lest a forgotten
-# session stop the clock).
+# session stop the clock). Of other logins' sessions a login without pg_read_all_stats sees no more than that they are
+# there, and whether a transaction of theirs is open it can't tell: it goes ten minutes back.
 NOW_KNOWN = text("""
 SELECT greatest(now() - interval '1 hour', least(now(), (
-    SELECT min(xact_start) - interval '1 microsecond' FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'
-      AND backend_type = 'client backend')))
+    SELECT min(CASE WHEN backend_type IS NULL OR state = 'disabled' THEN now() - interval '10 minutes'
+                    WHEN state <> 'idle' THEN xact_start END) - interval '1 microsecond'
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+      AND (backend_type = 'client backend' OR backend_type IS NULL))))
 """)
 
 IN_FORCE = text("""
-SELECT c.* FROM calibrations c WHERE c.tenant = ANY(:tenants) AND c.id IN (
+WITH active AS (
     SELECT calibration_id FROM (
         SELECT DISTINCT ON (calibration_id) calibration_id, to_status FROM calibration_events
         WHERE at <= :as_of ORDER BY calibration_id, at DESC, id DESC) last
-    WHERE to_status = 'active')
+    WHERE to_status = 'active'
+)
+SELECT * FROM (
+    SELECT c.*, c.tenant = :tenant AND c.id IN (SELECT calibration_id FROM active) AS is_active FROM calibrations c
+    WHERE c.tenant = :tenant OR c.id = :first) c
+WHERE is_active OR id = :first
 """)
 
 SET_STATUS = text("""

@@ -30,6 +30,9 @@ REPLACE: dict[str, TextClause] = {
                          THEN jsonb_build_object('type', error -> 'type', 'message', CAST(:mark AS text)) END
         WHERE id = :id
     """),
+    "events": text(
+        "UPDATE task_events SET why = :mark WHERE task_id = :id AND to_state = 'failed' AND why <> ''"
+    ),
     "chains": text("UPDATE chains SET text = :mark WHERE task_id = :id"),
     "chain answers": text("""
         UPDATE chains SET answer = CASE WHEN answer IS NOT NULL THEN CAST(:mark AS text) END,

@@ -28,7 +28,7 @@ from worker.deciding import (
     models_of,
     weights_for,
 )
-from worker.store.calibrations import EVERYBODY, Calibration
+from worker.store.calibrations import FIRST_TENANT, Calibration
 from worker.store.decisions import cluster_columns, decision_columns
 from worker.store.replays import BARE, OnRecord
 from worker.store.verdicts import Judged
@@ -257,7 +257,8 @@ def _made_again(record: OnRecord, inputs: _Inputs) -> dict[str, Any]:
 def _calibration_of(record: OnRecord, calibration: Calibration) -> str:
     """Return the calibration it names, if a task of its tenant and domain can have been decided by it."""
     row = record.row
-    is_ours = record.calibration_tenant in {row["task_tenant"], EVERYBODY}
+    # The first one's tenant: there it was seeded, and its fallback was everybody's in older versions.
+    is_ours = record.calibration_tenant in {row["task_tenant"], FIRST_TENANT}
     is_of_domain = calibration.domain in {"", row["domain"]}
     return str(calibration.id) if is_ours and is_of_domain else "one of the task's tenant and domain"
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.integration.bench import Outbox, query
 from tests.integration.nights import PLAN, decided, night, numbers, results_of, tasks
+from tests.integration.sealed import login
 from worker.calibrating import as_recorded, reproduce
 from worker.errors import CalibrationBusyError, CalibrationError, UnknownCalibrationError
 from worker.judging.table import Judges
@@ -23,8 +24,8 @@ from worker.labels import take_in_labels
 from worker.stages import calibrate as calibrate_stage
 from worker.stages.calibrate import calibrate
 from worker.stages.desk import Desk
-from worker.store.calibrations import FIRST
-from worker.store.nights import activate, list_calibrations, only_run, roll_back, tenants_due
+from worker.store.calibrations import FIRST, active_calibrations, calibration_for, calibrations_in_force
+from worker.store.nights import activate, list_calibrations, now_known, only_run, roll_back, tenants_due
 from worker.store.transactions import Store
 
 pytestmark = pytest.mark.services
@@ -60,6 +61,34 @@ def test_a_night_puts_thresholds_in_force_that_later_decisions_name(
     assert report["n_fit"] + report["n_held_out"] == 160
     assert report["consensus"]["n"] == 8
     assert report["certified"]["risk_bound"] <= 0.2
+
+
+def test_what_one_tenant_learned_decides_nothing_of_another(
+    desk: Desk, outbox: Outbox, store: Store, judges: Judges
+) -> None:
+    decided(desk, outbox, *tasks(160))
+    made = night(store, judges)
+    assert statuses(store) == {"": "active", "d": "active"}
+    now = active_calibrations(store, {"default", "clinic"})
+    then = calibrations_in_force(store, tenant="clinic", as_of=made.as_of)
+    later = calibrations_in_force(store, tenant="default", as_of=datetime.now(UTC) + timedelta(seconds=1))
+    for calibrations in (now, then):
+        for domain in ("d", "other"):
+            assert calibration_for(calibrations, tenant="clinic", domain=domain).id == FIRST
+    for calibrations in (now, later):
+        assert not {
+            calibration_for(calibrations, tenant="default", domain=one).id for one in ("d", "other")
+        } & {FIRST}
+        assert calibration_for(calibrations, tenant="default", domain="d", mode="spread").id == FIRST
+
+
+def test_a_login_that_cannot_tell_who_is_writing_knows_less(store: Store) -> None:
+    workers = login(store, "nights_worker")
+    with store.connect() as writing:
+        (began,) = writing.execute(text("SELECT now()")).one()
+        assert now_known(workers) < began
+        writing.rollback()
+    workers.dispose()
 
 
 def test_a_past_night_is_had_again_to_the_last_digit_whatever_came_since(

@@ -27,13 +27,15 @@ from worker.submission.lines import TaskLine
 pytestmark = pytest.mark.services
 
 CHECKER = Path(__file__).parents[2] / "examples" / "check_proof.py"
-TABLES = ("tasks", "chains", "verdicts", "decisions", "clusters", "labels", "redactions", "seal_salts")
+TABLES = "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')"
 
 
 def dump(store: Store) -> str:
-    """Return everything of the record as one text."""
+    """Return everything in the database as one text."""
     return "".join(
-        row[0] for table in TABLES for row in query(store, f"SELECT to_jsonb(t)::text FROM {table} t")
+        row[0]
+        for (table,) in query(store, TABLES)
+        for row in query(store, f"SELECT to_jsonb(t)::text FROM {table} t")
     )
 
 
@@ -137,9 +139,16 @@ def test_a_task_that_never_was_decided_is_redacted_without_seals(desk: Desk) -> 
     query(
         store, 'UPDATE tasks SET state = \'failed\', error = \'{"type": "E", "message": "Anna"}\' RETURNING 1'
     )
+    query(
+        store,
+        "INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt) "
+        "SELECT id, 'generating', 'failed', 'w', 'the endpoint said: Anna', 1 FROM tasks RETURNING 1",
+    )
     seal(store)
     take_out(store, "a", "prompt")
     assert query(store, "SELECT error FROM tasks") == [({"type": "E", "message": REDACTED},)]
+    assert query(store, "SELECT why FROM task_events WHERE to_state = 'failed'") == [(REDACTED,)]
+    assert query(store, "SELECT count(*) FROM task_events WHERE why = 'submitted'") == [(1,)]
 
 
 def test_whoever_may_not_be_keeper_is_told_so(desk: Desk) -> None:

@@ -111,7 +111,10 @@ def _replacements(
     """Return which texts are put where, by kind of row."""
     mine = {"id": task_id, "mark": REDACTED}
     of_part: dict[str, list[tuple[str, list[dict[str, Any]]]]] = {
-        "prompt": [("prompt", [{**mine, "spec": redacted_spec(found["spec"])}])],
+        "prompt": [
+            ("prompt", [{**mine, "spec": redacted_spec(found["spec"])}]),
+            ("events", [mine]),
+        ],
         "chains": [("chains", [mine])],
         "evidence": [("evidence", [mine])],
         "answers": [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, or_, select
+from sqlalchemy import Engine, RowMapping, or_, select
 
 from db.calibrations import IN_FORCE
 from db.ledger import CalibrationRow
@@ -20,8 +20,11 @@ from worker.weights import EQUAL, PoolWeights, weights_from_json
 FIRST = UUID("00000000-0000-7000-8000-000000000001")
 """The calibration that the first migration seeds; SPREAD stays with it, since no labels are learned from there."""
 
-FIRST_KEY = ("default", "first")
-EVERYBODY = "default"
+FIRST_KEY = ("", "first")
+"""Of no tenant: whoever has no calibration of their own begins with it, whatever others have learned since."""
+
+FIRST_TENANT = "default"
+"""In whose name it was seeded; once they have a fallback of their own, it is retired there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,43 +50,47 @@ Calibrations = dict[tuple[str, str], Calibration]
 
 
 def active_calibrations(engine: Engine, tenants: set[str]) -> Calibrations:
-    """Return the active calibrations of ``tenants`` and of everybody, and the first one under ``FIRST_KEY``."""
+    """Return the active calibrations of ``tenants``, and the first one under ``FIRST_KEY``."""
     columns = CalibrationRow.__table__.c
-    statement = select(CalibrationRow.__table__).where(
-        or_(columns.status == "active", columns.id == FIRST), columns.tenant.in_([*tenants, EVERYBODY])
+    is_active = (columns.status == "active") & columns.tenant.in_(tenants)
+    statement = select(CalibrationRow.__table__, is_active.label("is_active")).where(
+        or_(is_active, columns.id == FIRST)
     )
-    found: Calibrations = {}
     with statements(engine) as connection:
-        for row in connection.execute(statement).mappings():
-            calibration = as_calibration(dict(row))
-            if row["status"] == "active":
-                found[row["tenant"], row["domain"]] = calibration
-            if row["id"] == FIRST:
-                found[FIRST_KEY] = calibration
-    return found
+        return _by_key(connection.execute(statement).mappings().all())
 
 
 def calibrations_in_force(engine: Engine, *, tenant: str, as_of: datetime) -> Calibrations:
-    """Return what was in force for a tenant at a time."""
-    values = {"tenants": [tenant, EVERYBODY], "as_of": as_of}
+    """Return what was in force for a tenant at a time, and the first one under ``FIRST_KEY``."""
+    values = {"tenant": tenant, "as_of": as_of, "first": FIRST}
     with statements(engine) as connection:
-        rows = connection.execute(IN_FORCE, values).mappings().all()
-    return {(row["tenant"], row["domain"]): as_calibration(dict(row)) for row in rows}
+        return _by_key(connection.execute(IN_FORCE, values).mappings().all())
+
+
+def _by_key(rows: Sequence[RowMapping]) -> Calibrations:
+    found: Calibrations = {}
+    for row in rows:
+        calibration = as_calibration(dict(row))
+        if row["is_active"]:
+            found[row["tenant"], row["domain"]] = calibration
+        if row["id"] == FIRST:
+            found[FIRST_KEY] = calibration
+    return found
 
 
 def calibration_for(
     calibrations: Calibrations, *, tenant: str, domain: str, mode: Mode = "merge"
 ) -> Calibration:
-    """Return the calibration of the tenant's domain, else the tenant's fallback, else everybody's.
+    """Return the calibration of the tenant's domain, else the tenant's fallback, else the first of all.
 
-    For SPREAD it is the first one: its confidence is a score and no posterior, so what was learned in MERGE does not
-    apply.
+    For SPREAD it is the first one at once: its confidence is a score and no posterior, so what was learned in MERGE
+    does not apply.
 
     Raises:
         StoreError: There is none at all; the first migration seeds one.
     """
-    keys = ((tenant, domain), (tenant, ""), (EVERYBODY, ""))
-    for key in keys if mode == "merge" else (FIRST_KEY, *keys):
+    keys = ((tenant, domain), (tenant, ""), FIRST_KEY)
+    for key in keys if mode == "merge" else (FIRST_KEY,):
         if key in calibrations:
             return calibrations[key]
     raise StoreError(
