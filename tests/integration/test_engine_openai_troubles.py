@@ -170,6 +170,7 @@ def test_a_slow_answer_is_not_asked_for_again_and_counts_when_others_are_answere
     engine = OpenAIEngine(base_url=endpoint.url, model="asked", timeout_s=0.2)
     _, error = fault_of(engine, "never")
     assert isinstance(error, EngineFaultError)
+    assert "does not answer" in str(error)
     assert len(endpoint.asked_at["never"]) == 1
     engine.close()
 

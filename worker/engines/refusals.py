@@ -62,8 +62,10 @@ class Failure:
 def failure_of(error: openai.OpenAIError) -> Failure:
     """Return what an error of the library means."""
     if not isinstance(error, openai.APIStatusError):
-        cause = f" ({error.__cause__})" if error.__cause__ else ""
-        return Failure(cause=_on_the_way(error), said=f"the endpoint cannot be reached: {error}{cause}")
+        cause = _on_the_way(error)
+        what = "does not answer" if cause is Cause.SLOW else "cannot be reached"
+        more = f" ({error.__cause__})" if str(error.__cause__ or "") else ""
+        return Failure(cause=cause, said=f"the endpoint {what}: {error}{more}")
     return Failure(
         cause=_answered(error),
         said=f"the endpoint answers {error.status_code}: {_words(error)}",
