@@ -16,7 +16,16 @@ class GenerationError(WorkerError):
 
 
 class EngineUnavailableError(GenerationError):
-    """Raised when an engine cannot be reached or loaded now; worth a retry."""
+    """Raised when an engine cannot be reached or loaded now; worth a retry.
+
+    Args:
+        message: For people.
+        retry_after_s: How long it wants to be left alone, where it said so.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class EngineFaultError(GenerationError):

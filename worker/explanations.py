@@ -32,6 +32,8 @@ SCHEMA = json.dumps(
 
 DECODER = json.JSONDecoder()
 
+BOM, THOUGHTS, FENCE = "\ufeff", ("<think>", "</think>"), "```"
+
 UNSCORED = {"code"}
 """Kinds whose explanation is long, a program: it keeps the weight of the chain that wrote it."""
 
@@ -39,17 +41,19 @@ UNSCORED = {"code"}
 def listed_by(line: TaskLine, chain: SampledChain) -> tuple[Explanation, ...]:
     """Return the explanations that the chain lists as JSON, weighed as far as the chain itself tells.
 
-    Strict: a chain that is not exactly what the schema asks for (one that was cut off, say) lists nothing. Of one
-    explanation in several wordings the first counts.
+    Strict: a chain that is not exactly what the schema asks for (one that was cut off, say) lists nothing; only a
+    byte-order mark, one block of thoughts and one code fence may stand around it. Of one explanation in several
+    wordings the first counts.
     """
     normalise = normaliser_of(line)
     tokens = list(_token_spans(chain))
     found: dict[str, Explanation] = {}
-    for written, begin, end in _strings(chain.text)[:MOST]:
+    listing, at = _unwrapped(chain.text)
+    for written, begin, end in _strings(listing)[:MOST]:
         answer = read_answer(line.kind, line.mode, written, None, line.language)
         if answer is None or normalise(answer) in found:
             continue
-        own = [logprob for start, stop, logprob in tokens if start < end and stop > begin]
+        own = [logprob for start, stop, logprob in tokens if start < at + end and stop > at + begin]
         found[normalise(answer)] = Explanation(
             answer=answer,
             logprob=sum(own) if own else chain.logprob,
@@ -112,6 +116,24 @@ def _scores(engine: Engine, texts: Sequence[str], messages: tuple[Message, ...])
         except RequestRefusedError:
             continue
     return found
+
+
+def _unwrapped(text: str) -> tuple[str, int]:
+    """Return what is in the wrapping of an endpoint that follows schemas without a grammar, and where it begins."""
+    begin, end = _after_space(text, len(BOM) if text.startswith(BOM) else 0), len(text.rstrip())
+    opening, closing = THOUGHTS
+    if text.startswith(opening, begin) and (closes := text.find(closing, begin)) >= 0:
+        begin = _after_space(text, closes + len(closing))
+    first_line = text[begin:end].split("\n", 1)[0]
+    if first_line.rstrip().lower() in {FENCE, FENCE + "json"} and text.endswith(
+        FENCE, begin + len(first_line), end
+    ):
+        begin, end = begin + len(first_line), end - len(FENCE)
+    return text[begin:end], begin
+
+
+def _after_space(text: str, at: int) -> int:
+    return len(text) - len(text[at:].lstrip())
 
 
 def _strings(text: str) -> list[tuple[str, int, int]]:

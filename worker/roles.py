@@ -95,6 +95,7 @@ def _generate(place: Workplace) -> Stage:
     from worker.generation import open_engine
     from worker.instructions.reading import read_instructions
     from worker.stages.generate import generate
+    from worker.stages.unfinished import Unfinished
 
     settings = place.desk.settings
     instructions = read_instructions(
@@ -106,7 +107,9 @@ def _generate(place: Workplace) -> Stage:
     pool = ThreadPoolExecutor(n_tasks, thread_name_prefix="sample")
     place.closing.callback(pool.shutdown, wait=False, cancel_futures=True)
     place.closing.callback(engine.close)
-    return partial(generate, place.desk, engine=engine, pool=pool, instructions=instructions)
+    return partial(
+        generate, place.desk, engine=engine, pool=pool, instructions=instructions, unfinished=Unfinished()
+    )
 
 
 def _generate_given(place: Workplace) -> Stage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -123,6 +123,7 @@ def sample_task(
     instructions: Instructions = DEFAULT,
     weights: PoolWeights = EQUAL,
     cancellation: Cancellation | None = None,
+    in_hand: MutableMapping[ChainRequest, StoredChain] | None = None,
 ) -> Sampled:
     """Return the task's chains in the order of their indices; stops when the exit rule says so.
 
@@ -139,6 +140,8 @@ def sample_task(
         weights: What models' chains are worth in the decision. A fit weighs shares of a model's chains, which every
             further chain changes: where one is in force ``lossless`` asks for all chains.
         cancellation: Says that the chains are no longer wanted.
+        in_hand: Chains that are there already, and need not be asked for; those that come are added, so that
+            whoever tries again after an error can bring them along.
 
     Raises:
         RequestRefusedError: The engine cannot honour the task.
@@ -153,6 +156,7 @@ def sample_task(
     if policy is Policy.LOSSLESS and weights.fitted is not None:
         policy = Policy.NONE
     cancellation = cancellation or Cancellation()
+    in_hand = {} if in_hand is None else in_hand
     listed = lists_explanations(engine, line, instructions)
     least = first_stop(policy, rules.k) if line.mode == "merge" else rules.k
 
@@ -177,7 +181,7 @@ def sample_task(
         cancellation.check()
         asked = requests[n_asked : n_asked + wave]
         n_asked, wave = n_asked + len(asked), WAVE
-        if _sample_wave(engine, task_id, line, asked, chains=chains, enough=enough):
+        if _sample_wave(engine, task_id, line, asked, in_hand=in_hand, chains=chains, enough=enough):
             break
     cancellation.check()
     if line.mode == "spread":
@@ -252,25 +256,36 @@ def _sample_wave(
     line: TaskLine,
     requests: Sequence[ChainRequest],
     *,
+    in_hand: MutableMapping[ChainRequest, StoredChain],
     chains: list[StoredChain],
     enough: Callable[[Sequence[StoredChain]], bool],
 ) -> bool:
     """Append the wave's chains in order until they are enough; return whether they are."""
-    waited_for = {request.index: request for request in requests}
-    arrived: dict[int, StoredChain] = {}
+    arrived = {request.index: in_hand[request] for request in requests if request in in_hand}
+    waited_for = {request.index: request for request in requests if request not in in_hand}
     entry_point = entry_point_of(line)
-    with closing(engine.sample(task_id, list(requests))) as sampled:
+
+    def are_enough() -> bool:
+        while (following := len(chains)) in arrived:
+            chains.append(arrived.pop(following))
+            if enough(chains):
+                return True
+        return False
+
+    if are_enough():
+        return True
+    if not waited_for:
+        return False
+    with closing(engine.sample(task_id, list(waited_for.values()))) as sampled:
         for chain in sampled:
             request = waited_for.pop(chain.index, None)
             if request is None:
                 raise EngineFaultError(
                     f"the engine {engine.name} gave chain {chain.index}, which nobody asked for"
                 )
-            arrived[chain.index] = _stored(engine, line, chain, request, entry_point)
-            while (following := len(chains)) in arrived:
-                chains.append(arrived.pop(following))
-                if enough(chains):
-                    return True
+            arrived[chain.index] = in_hand[request] = _stored(engine, line, chain, request, entry_point)
+            if are_enough():
+                return True
     if waited_for:
         missing = ", ".join(map(str, waited_for))
         raise EngineFaultError(

@@ -2,80 +2,68 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-import httpx
 import openai
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONSchema
-from pydantic import BaseModel, Field, ValidationError
 
+from worker.engines.attempts import Attempts, Call
 from worker.engines.cancellation import cancellation_of
+from worker.engines.completions import Completion, ErrorInsideError, read_completion
 from worker.engines.event_loop import EventLoop
 from worker.engines.protocol import (
     Capabilities,
     ChainRequest,
     Engine,
-    FinishReason,
     Health,
     SampledChain,
     Score,
     ScoreRequest,
-    Token,
+)
+from worker.engines.refusals import (
+    NOT_UNDERSTOOD,
+    Cause,
+    Failure,
+    failure_of,
+    is_about_logprobs,
+    is_about_schemas,
 )
 from worker.engines.window import Window
-from worker.errors import EngineUnavailableError, GenerationError, PromptTooLongError, RequestRefusedError
+from worker.errors import (
+    EngineFaultError,
+    EngineUnavailableError,
+    GenerationError,
+    PromptTooLongError,
+    RequestRefusedError,
+)
 
-FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
-TOO_LONG = {"context_length_exceeded", "exceed_context_size_error"}  # OpenAI's code, llama.cpp's type
 NO_KEY = "none"  # what servers without keys are sent, since the library insists on one
-OVERLOADED = {429, 503}
 HEALTH_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0  # a machine that is off does not refuse a connection, it says nothing
+PROBE_TIMEOUT_S = 30.0
 
+MOST_CHARS_A_TOKEN = 32
+"""No tokenizer packs more characters into a token over a whole prompt; words of a language have four or five."""
 
-class _TokenLogprob(BaseModel):
-    token: str = ""
-    logprob: float
-
-
-class _Logprobs(BaseModel):
-    content: list[_TokenLogprob] | None = None
-
-
-class _Message(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Usage(BaseModel):
-    completion_tokens: int = 0
-
-
-class _Reply(BaseModel):
-    """What we read of a chat completion; checked here, since compatible servers are so to various degrees."""
-
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
-    model: str = ""
-    system_fingerprint: str | None = None
+SPARE_TOKENS = 8
+"""Beyond ``max_tokens``: some servers count the end of the turn and what surrounds the text."""
 
 
 class OpenAIEngine:
     """Samples from an endpoint; at most ``concurrency`` requests are under way, each for one chain.
 
     The requests run in an event loop on a thread of their own, so that closing the iterator drops the connections
-    at once and the server can stop generating, even while the library waits to retry. The library repeats what
-    failed on the way or with 408, 409, 429 or 5xx, with growing pauses and jitter, and heeds ``Retry-After``; each
-    429 or 503 also halves how many requests are under way, and answers let that grow again.
+    at once and the server can stop generating, even while a request waits to be repeated. What failed on the way, with
+    408, 409, 429 or 5xx is repeated with growing pauses and jitter; between attempts a request holds no place. A burst
+    of 429 or 503 halves how many requests are under way, and answers let that grow again; its ``Retry-After`` is a
+    pause for all. What fails for good although the endpoint answers a small request is the request's fault.
 
     Args:
         base_url: Of the endpoint, mostly ending in ``/v1``.
@@ -83,9 +71,9 @@ class OpenAIEngine:
         api_key: From the environment; ``None`` for a server that wants none.
         logprobs: Whether to ask for them; a server that refuses is not asked again.
         concurrency: Requests under way at once, at the most.
-        context_tokens: What the endpoint's model can hold; it is the endpoint that refuses longer prompts.
-        max_retries: Of one request.
-        timeout_s: Of one attempt.
+        context_tokens: Room for prompt and answer; held against what the endpoint counts, since some cut silently.
+        max_retries: Of one request; those that an overloaded endpoint refuses while it answers others are not counted.
+        timeout_s: Of one attempt, once there is a connection.
     """
 
     def __init__(
@@ -106,13 +94,14 @@ class OpenAIEngine:
         self._context_tokens = context_tokens
         self._asks_for_logprobs = logprobs
         self._asks_for_schemas = True
+        self._max_retries = max_retries
+        self._n_answered = 0
         self._window = Window(concurrency)
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=api_key or NO_KEY,
-            max_retries=max_retries,
-            timeout=timeout_s,
-            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [self._adapt]}),
+            max_retries=0,  # the library would hold its place meanwhile, and not tell the others
+            timeout=openai.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
         )
         self._loop = EventLoop("openai")
 
@@ -143,13 +132,17 @@ class OpenAIEngine:
         """Yield chains as they finish; see the protocol.
 
         Raises:
-            PromptTooLongError: The endpoint says so.
+            PromptTooLongError: The endpoint says so, or a prompt cannot fit.
             RequestRefusedError: The endpoint refuses a request.
-            EngineUnavailableError: It cannot be reached, is overloaded, refuses the key, or talks nonsense.
+            EngineUnavailableError: It cannot be reached, is overloaded, or refuses the key.
+            EngineFaultError: It answers with nonsense, with more tokens than it may, or not this request alone.
             SamplingCancelledError: The requests were cancelled under way.
         """
         if self._loop.is_closed:
             raise EngineUnavailableError("the openai engine is closed")
+        self._window.require_open()
+        for request in requests:
+            self._require_room(request)
         return self._run(requests)
 
     def score(
@@ -180,50 +173,114 @@ class OpenAIEngine:
         """Drop what is under way and end the thread."""
         self._loop.close(self._client.close())
 
+    def _require_room(self, request: ChainRequest) -> None:
+        n_chars = sum(len(message.content) for message in request.messages)
+        if n_chars > MOST_CHARS_A_TOKEN * (self._context_tokens - request.max_tokens):
+            raise PromptTooLongError(
+                f"the prompt has {n_chars} characters, which cannot fit into {self._context_tokens} tokens "
+                f"(MERGEREASONER_CONTEXT_TOKENS) beside an answer of {request.max_tokens}"
+            )
+
     def _run(self, requests: list[ChainRequest]) -> Generator[SampledChain, None, None]:
         # Not until the first chain is asked for: a generator that is never begun cannot cancel either.
-        yield from self._loop.as_they_finish(
-            [self._chain(request) for request in requests], cancellation_of(requests)
+        call = Call()
+        outcomes = self._loop.as_they_finish(
+            [self._outcome(request, call) for request in requests], cancellation_of(requests)
         )
+        with closing(outcomes):
+            for outcome in outcomes:
+                if outcome is not None:
+                    yield outcome
+                elif call.is_cut_off:
+                    break  # nobody is there any more to answer what is under way
+        if call.fault is not None:
+            raise call.fault
 
-    async def _adapt(self, response: httpx.Response) -> None:
-        if response.status_code in OVERLOADED:
-            self._window.shrink()
-        elif response.is_success:
-            self._window.grow()
+    async def _outcome(self, request: ChainRequest, call: Call) -> SampledChain | None:
+        """Return the chain; nothing when the call has failed, and then those under way may still finish.
 
-    async def _chain(self, request: ChainRequest) -> SampledChain:
-        async with self._window:
-            started = time.monotonic()
-            try:
-                reply = await self._ask(request)
-            except openai.OpenAIError as error:
-                raise _translated(error) from error
-            except ValidationError as error:
-                first = error.errors(include_url=False, include_input=False)[0]
-                where = ".".join(map(str, first["loc"])) or "the whole"
-                raise EngineUnavailableError(
-                    f"the endpoint's answer is no chat completion: {where}: {first['msg']}"
-                ) from error
-            return self._sampled(request, reply, latency_s=time.monotonic() - started)
+        They are paid for, and whoever asked may keep them.
+        """
+        try:
+            return await self._chain(request, call)
+        except (EngineUnavailableError, EngineFaultError) as error:
+            call.fault = call.fault or error
+            return None
 
-    async def _ask(self, request: ChainRequest) -> _Reply:
+    async def _chain(self, request: ChainRequest, call: Call) -> SampledChain | None:
+        attempts = Attempts(self._max_retries)
+        while True:
+            async with self._window.place() as ticket:
+                if call.fault is not None:
+                    return None
+                started = time.monotonic()
+                try:
+                    completion = await self._ask(request)
+                except openai.OpenAIError as error:
+                    failure = failure_of(error)
+                    self._heed(failure, ticket)
+                else:
+                    self._n_answered += 1
+                    self._window.grow()
+                    return self._sampled(request, completion, latency_s=time.monotonic() - started)
+            pause_s = attempts.pause_s(failure, n_answered=self._n_answered)
+            if pause_s is None:
+                call.is_cut_off = call.is_cut_off or failure.cause is Cause.UNREACHABLE
+                raise await self._given_up(failure)
+            await asyncio.sleep(pause_s)
+
+    def _heed(self, failure: Failure, ticket: int) -> None:
+        if failure.cause is Cause.OVERLOADED:
+            self._window.shrink(ticket)
+            self._window.pause(failure.retry_after_s or 0.0)
+
+    async def _given_up(self, failure: Failure) -> GenerationError:
+        if failure.cause is Cause.TOO_LONG:
+            return PromptTooLongError(failure.said)
+        if failure.cause is Cause.REFUSED:
+            return RequestRefusedError(failure.said)
+        if failure.cause in {Cause.BROKEN, Cause.SLOW} and await self._answers_others():
+            return EngineFaultError(f"{failure.said}, though it answers another request")
+        return EngineUnavailableError(failure.said, retry_after_s=failure.retry_after_s)
+
+    async def _answers_others(self) -> bool:
+        """Return whether the endpoint answers the smallest of requests, and not only who asks for its health."""
+        client = self._client.with_options(timeout=PROBE_TIMEOUT_S)
+        try:
+            await client.chat.completions.create(
+                model=self._model, messages=[_plain("user", "Hello")], max_tokens=1
+            )
+        except openai.APIStatusError as error:
+            return error.status_code in NOT_UNDERSTOOD  # that is an answer too
+        except openai.OpenAIError:
+            return False
+        except ValueError:
+            pass  # no JSON, which is for others to complain about
+        return True
+
+    async def _ask(self, request: ChainRequest) -> Completion:
         # As they are now: while this request is under way the refusal of another may change them.
         logprobs = self._asks_for_logprobs
         schema = request.json_schema if self._asks_for_schemas else None
-        try:
-            return await self._post(request, logprobs=logprobs, schema=schema)
-        except openai.BadRequestError as error:
-            if logprobs and error.param in {"logprobs", "top_logprobs"}:
-                self._asks_for_logprobs = False  # this model gives none
-            elif schema and _is_about_schemas(error):
-                # The prompt asks for the same; what does not follow it is no list.
-                self._asks_for_schemas = False
-            else:
-                raise
-            return await self._ask(request)
+        dropped_logprobs = dropped_schema = False
+        while True:
+            try:
+                completion = await self._post(request, logprobs=logprobs, schema=schema)
+            except openai.APIStatusError as error:
+                if logprobs and is_about_logprobs(error):
+                    logprobs, dropped_logprobs = False, True
+                elif schema and is_about_schemas(error):
+                    # The prompt asks for the same; what does not follow it is no list.
+                    schema, dropped_schema = None, True
+                else:
+                    raise
+                continue
+            # Not before it is answered without: an error may quote a prompt that is about schemas.
+            self._asks_for_logprobs = self._asks_for_logprobs and not dropped_logprobs
+            self._asks_for_schemas = self._asks_for_schemas and not dropped_schema
+            return completion
 
-    async def _post(self, request: ChainRequest, *, logprobs: bool, schema: str | None) -> _Reply:
+    async def _post(self, request: ChainRequest, *, logprobs: bool, schema: str | None) -> Completion:
         raw = await self._client.chat.completions.with_raw_response.create(
             model=self._model,
             messages=[_plain(message.role, message.content) for message in request.messages],
@@ -234,51 +291,47 @@ class OpenAIEngine:
             logprobs=True if logprobs else openai.omit,
             response_format=openai.omit if schema is None else _shape(schema),
         )
-        return _Reply.model_validate_json(raw.content)
+        try:
+            return read_completion(raw.content)
+        except ErrorInsideError as inside:
+            said = str(inside.error.get("message"))
+            error = openai.APIStatusError(said, response=raw.http_response, body=inside.error)
+            error.status_code = inside.status
+            raise error from inside
 
-    def _sampled(self, request: ChainRequest, reply: _Reply, *, latency_s: float) -> SampledChain:
-        choice = reply.choices[0]
-        tokens = choice.logprobs.content if choice.logprobs else None
-        n_tokens = reply.usage.completion_tokens if reply.usage else 0
+    def _sampled(self, request: ChainRequest, completion: Completion, *, latency_s: float) -> SampledChain:
+        if completion.n_counted > request.max_tokens + SPARE_TOKENS:
+            raise EngineFaultError(
+                f"the endpoint wrote {completion.n_counted} tokens where {request.max_tokens} were allowed"
+            )
+        if completion.n_prompt_tokens + request.max_tokens > self._context_tokens:
+            raise PromptTooLongError(
+                f"the prompt has {completion.n_prompt_tokens} tokens; with {request.max_tokens} of the answer "
+                f"they exceed the context of {self._context_tokens} (MERGEREASONER_CONTEXT_TOKENS)"
+            )
         return SampledChain(
             index=request.index,
-            text=choice.message.content or "",
-            # counted as summed, which may leave out the end-of-turn token that the usage counts
-            logprob=sum(token.logprob for token in tokens) if tokens else None,
-            n_tokens=len(tokens) if tokens else n_tokens,
-            finish_reason=FINISH_REASONS.get(choice.finish_reason or "", FinishReason.ERROR),
+            text=completion.text,
+            logprob=completion.logprob,
+            n_tokens=completion.n_tokens,
+            finish_reason=completion.finish_reason,
             model=self._model,
-            revision=reply.system_fingerprint or reply.model,
+            revision=completion.revision,
             latency_s=latency_s,
-            tokens=tuple(Token(token.token, token.logprob) for token in tokens or ())
-            if request.json_schema
-            else (),
+            tokens=completion.tokens if request.json_schema else (),
         )
 
     async def _fault(self) -> str:
-        patient = self._client.with_options(max_retries=0, timeout=HEALTH_TIMEOUT_S)
+        hasty = self._client.with_options(timeout=HEALTH_TIMEOUT_S)
         try:
-            await patient.models.list()
+            await hasty.models.list()
         except openai.NotFoundError:
             return ""  # it answers; not every endpoint lists its models
         except openai.OpenAIError as error:
-            return str(_translated(error))
+            return failure_of(error).said
         except ValueError:
             return "the endpoint's answer is no JSON"
         return ""
-
-
-def _translated(error: openai.OpenAIError) -> GenerationError:
-    if not isinstance(error, openai.APIStatusError):
-        cause = f" ({error.__cause__})" if error.__cause__ else ""
-        return EngineUnavailableError(f"the endpoint cannot be reached: {error}{cause}")
-    said = f"the endpoint answers {error.status_code}: {error.message}"
-    if error.code in TOO_LONG or error.type in TOO_LONG:
-        return PromptTooLongError(said)
-    # A wrong key or model name is the operator's to mend, and then the same request is fine: not the request's fault.
-    if error.status_code in {401, 403, 404, 408, 409, 429} or error.status_code >= 500:
-        return EngineUnavailableError(said)
-    return RequestRefusedError(said)
 
 
 def _shape(schema: str) -> ResponseFormatJSONSchema:
@@ -286,12 +339,6 @@ def _shape(schema: str) -> ResponseFormatJSONSchema:
         "type": "json_schema",
         "json_schema": {"name": "chain", "schema": json.loads(schema), "strict": True},
     }
-
-
-def _is_about_schemas(error: openai.BadRequestError) -> bool:
-    # Servers that know no schemas have no code for it in common.
-    said = f"{error.param} {error.message}".lower()
-    return any(word in said for word in ("response_format", "json_schema", "schema"))
 
 
 def _plain(role: str, content: str) -> ChatCompletionMessageParam:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from functools import partial
 from uuid import UUID
 
@@ -13,14 +13,21 @@ from worker.claims import verifiers_needed
 from worker.deciding import thresholds_of
 from worker.engines.cancellation import Cancellation
 from worker.engines.protocol import Engine
-from worker.errors import EngineFaultError, EngineUnavailableError, GenerationError, SamplingCancelledError
+from worker.errors import (
+    EngineFaultError,
+    EngineUnavailableError,
+    GenerationError,
+    SamplingCancelledError,
+    StoreError,
+)
 from worker.instructions.reading import DEFAULT, Instructions
 from worker.messages import GENERATE, GENERATE_GIVEN
 from worker.sampling import GIVEN, Sampled, given_chains, sample_task
 from worker.stages.desk import Desk, patiently
+from worker.stages.unfinished import Unfinished
 from worker.store.calibrations import active_calibrations, calibration_for
 from worker.store.chains import Generated, each_explanation, save_generated
-from worker.store.leases import BACKOFF_S, HeldTask, Moved, fail, release
+from worker.store.leases import HeldTask, Moved, backoff_s, fail, release
 from worker.telemetry.metrics import CHAINS, TOKENS, TOKENS_SAVED
 
 logger = logging.getLogger(__name__)
@@ -38,16 +45,20 @@ def generate(
     engine: Engine,
     pool: ThreadPoolExecutor,
     instructions: Instructions = DEFAULT,
+    unfinished: Unfinished | None = None,
 ) -> None:
     """Sample the chains of those of ``ids`` that wait and that nobody holds; write each as it is finished.
 
-    A task that is cancelled meanwhile loses its lease; then its chains under way are aborted.
+    A task that is cancelled meanwhile loses its lease; then its chains under way are aborted. One whose engine fails
+    half-way leaves the chains that it has with ``unfinished`` and goes on from there.
     """
     held = desk.claim(ids, queue=GENERATE, from_states=WAITING, to_state="generating")
     if not held:
         return
     calibrations = patiently(lambda: active_calibrations(desk.store, {task.tenant for task in held}))
+    unfinished = unfinished or Unfinished()
     wanted = {task.id: Cancellation() for task in held}
+    in_hand = {task.id: unfinished.take(task.id) for task in held}
     with desk.keeper.holding(held, on_lost=lambda task_id: wanted[task_id].give()):
         running = {}
         for task in held:
@@ -63,10 +74,18 @@ def generate(
                 instructions=instructions,
                 weights=calibration.weights,
                 cancellation=wanted[task.id],
+                in_hand=in_hand[task.id],
             )
             running[pool.submit(sampling)] = task
         for finished in _as_they_finish(running):
-            _save(desk, [made for one in finished if (made := _made(desk, running[one], one)) is not None])
+            made: list[Generated] = []
+            for one in finished:
+                task = running[one]
+                if generated := _made(desk, task, one):
+                    made.append(generated)
+                else:
+                    unfinished.keep(task.id, in_hand[task.id])
+            _save_each(desk, made)
 
 
 def generate_given(desk: Desk, ids: Sequence[UUID]) -> None:
@@ -95,15 +114,36 @@ def _made(desk: Desk, task: HeldTask, future: Future[Sampled]) -> Generated | No
     except EngineUnavailableError as error:
         # Not the task's fault, so it is no delivery: it waits until the engine is back, however long that takes.
         logger.warning("engine away", extra={"task_id": str(task.id), "error": str(error)})
-        release(desk.store, [task], error, state="generating", counts=False, delay_s=BACKOFF_S)
+        delay_s = backoff_s(task.attempt) if error.retry_after_s is None else error.retry_after_s
+        _release(desk, task, error, counts=False, delay_s=delay_s)
     except EngineFaultError as error:
         # It may be this worker's engine alone, so the task is given away; after some deliveries it is parked.
         logger.error("engine at fault", extra={"task_id": str(task.id), "error": str(error)})  # noqa: TRY400 - no trace
-        release(desk.store, [task], error, state="generating", counts=True, delay_s=BACKOFF_S)
+        _give_away(desk, task, error)
     except GenerationError as error:
         logger.warning("generation refused", extra={"task_id": str(task.id), "error": str(error)})
-        fail(desk.store, task, error, from_state="generating", who=desk.holder)
+        _fail(desk, task, error)
+    except CancelledError as error:
+        logger.info("the worker is being stopped", extra={"task_id": str(task.id)})
+        _release(desk, task, error, counts=False, delay_s=0.0)
+    except Exception as error:
+        # Ours, not foreseen: the other tasks of the message must not lose their chains for it.
+        logger.exception("sampling broke", extra={"task_id": str(task.id)})
+        _give_away(desk, task, error)
     return None
+
+
+def _fail(desk: Desk, task: HeldTask, error: Exception) -> None:
+    patiently(lambda: fail(desk.store, task, error, from_state="generating", who=desk.holder))
+
+
+def _give_away(desk: Desk, task: HeldTask, error: Exception) -> None:
+    """Release a task that this worker could not do; that was a delivery."""
+    _release(desk, task, error, counts=True, delay_s=backoff_s(task.deliveries))
+
+
+def _release(desk: Desk, task: HeldTask, error: Exception, *, counts: bool, delay_s: float) -> None:
+    patiently(lambda: release(desk.store, [task], error, state="generating", counts=counts, delay_s=delay_s))
 
 
 def _generated(task: HeldTask, sampled: Sampled) -> Generated:
@@ -113,6 +153,21 @@ def _generated(task: HeldTask, sampled: Sampled) -> Generated:
         verifiers=verifiers_needed(task.line, [one.answer for one in each_explanation(sampled.chains)]),
         tokens_saved=sampled.tokens_saved,
     )
+
+
+def _save_each(desk: Desk, generated: Sequence[Generated]) -> None:
+    """Write tasks together; where the database refuses, each alone, so that only the one at fault suffers."""
+    try:
+        _save(desk, generated)
+    except StoreError:
+        raise  # it is away, or busy: the fault of none of them
+    except Exception as error:
+        if len(generated) == 1:
+            logger.exception("chains cannot be written", extra={"task_id": str(generated[0].task.id)})
+            _give_away(desk, generated[0].task, error)
+            return
+        for one in generated:
+            _save_each(desk, [one])
 
 
 def _save(desk: Desk, generated: Sequence[Generated]) -> None:

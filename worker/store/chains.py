@@ -175,7 +175,7 @@ def _values(task: HeldTask, chain: StoredChain) -> dict[str, object]:
         "n_tokens": chain.n_tokens,
         "finish_reason": chain.finish_reason,
         "model": storable(chain.model),
-        "revision": chain.revision,
+        "revision": storable(chain.revision),
         "seed": chain.seed,
         "temperature": chain.temperature,
         "prompt_variant": chain.prompt_variant,

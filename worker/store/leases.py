@@ -22,6 +22,12 @@ BACKOFF_S = 2.0  # doubled with every delivery, so that a broken neighbour is no
 LONGEST_BACKOFF_S = 60.0
 
 
+def backoff_s(n_times: int) -> float:
+    """Return how long a task waits that was taken for the ``n_times``-th time in vain; the first is 1."""
+    doublings = min(max(n_times, 1) - 1, 10)  # a task may wait for days for its engine
+    return min(BACKOFF_S * 2.0**doublings, LONGEST_BACKOFF_S)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldTask:
     """A task this worker holds, until its lease runs out or it writes."""

@@ -93,6 +93,45 @@ def test_a_list_is_read_in_order_and_each_explanation_once() -> None:
     assert answers(listing("Flu", "cold", "flu", " Covid-19. ")) == ["Flu", "cold", "Covid-19"]
 
 
+FLU = '{"explanations": ["flu", "cold"]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"```json\n{FLU}\n```",
+        f"```\n{FLU}\n```\n",
+        f"\ufeff{FLU}",
+        f'<think>Is it {{a cold}}? "No".</think>\n\n{FLU}',
+        f"<think></think>\n```JSON\r\n{FLU}\r\n```  ",
+    ],
+)
+def test_a_list_is_found_in_what_endpoints_without_a_grammar_put_around_it(text: str) -> None:
+    assert answers(text) == ["flu", "cold"]
+    tokens = [Token(letter, -1.0) for letter in text]
+    weighed = listed_by(LINE, chain(text, tokens=tokens))
+    assert [(one.by, one.n_tokens) for one in weighed] == [("list", 3), ("list", 4)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Here it is: {FLU}",
+        f"```json\n{FLU}",
+        f"```python\n{FLU}\n```",
+        f"<think>{FLU}",
+        f"<think></think><think></think>{FLU}",
+        "```json",
+        "``````",
+        "```",
+        "<think></think>",
+        "",
+    ],
+)
+def test_whatever_else_stands_around_a_list_makes_it_none(text: str) -> None:
+    assert answers(text) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
