@@ -14,9 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.contract.tiny_model import CONTEXT_TOKENS, make_tiny_model
-from worker.engines.protocol import ChainRequest, FinishReason, Message
+from worker.engines.protocol import ChainRequest, FinishReason, Message, ScoreRequest
 from worker.engines.registry import EngineOptions, build_engine
-from worker.errors import ConfigurationError, EngineUnavailableError, PromptTooLongError, RequestRefusedError
+from worker.errors import (
+    ConfigurationError,
+    EngineFaultError,
+    EngineUnavailableError,
+    PromptTooLongError,
+    RequestRefusedError,
+)
 
 MISSING = [name for name in ("torch", "transformers", "tokenizers") if not importlib.util.find_spec(name)]
 if MISSING and os.environ.get("REQUIRE_SERVICES") != "1":
@@ -241,3 +247,50 @@ def test_temperature_nought_takes_the_most_likely_token() -> None:
 def test_the_random_numbers_are_the_seed_s_alone() -> None:
     one, longer = uniforms_of(asked(max_tokens=5)[0]), uniforms_of(asked(max_tokens=9)[0])
     assert one.tolist() == longer[:5].tolist()
+
+
+def test_a_token_that_the_weights_have_no_row_for_is_refused_and_harms_nobody(tmp_path: Path) -> None:
+    make_tiny_model(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.add_tokens(["<|tool|>"], special_tokens=True)  # and the weights were not made larger
+    tokenizer.save_pretrained(tmp_path)
+    engine = built(tmp_path)
+    with pytest.raises(RequestRefusedError, match="no row"):
+        engine.sample("t", asked("Use <|tool|> please."))
+    with pytest.raises(RequestRefusedError, match="no row"):
+        engine.score([ScoreRequest(messages=asked()[0].messages, text="<|tool|>")])
+    assert len(list(engine.sample("t", asked(k=2)))) == 2
+    engine.close()
+
+
+def test_a_batch_that_fails_in_an_unforeseen_way_ends_with_an_error_and_the_next_is_decoded(
+    folder: Path,
+) -> None:
+    engine = built(folder)
+    with pytest.raises(EngineFaultError, match="IndexError"):
+        list(engine.sample("t", asked(max_tokens=0)))  # for which there is no random number
+    health = engine.health()
+    assert (health.ok, health.lost) == (False, False)
+    assert "IndexError" in health.detail
+    assert len(list(engine.sample("t", asked(k=2)))) == 2
+    assert engine.health().ok
+    engine.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_when_the_decoding_thread_ends_nobody_waits_for_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = built(folder)
+
+    def end(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(engine._decoder, "run", end)
+    with pytest.raises(EngineUnavailableError, match="has ended"):
+        list(engine.sample("t", asked(k=2)))
+    with pytest.raises(EngineUnavailableError, match="has ended"):
+        list(engine.sample("t", asked()))
+    health = engine.health()
+    assert (health.ok, health.lost) == (False, True)
+    engine.close()

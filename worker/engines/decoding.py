@@ -31,6 +31,7 @@ class Row:
     logprob: float = 0.0
     text: str = ""
     finish_reason: FinishReason | None = None
+    is_delivered: bool = False
 
 
 def uniforms_of(request: ChainRequest) -> torch.Tensor:
@@ -92,6 +93,7 @@ class Decoder:
             alive = [i for i, row in enumerate(rows) if not (row.finish_reason or row.cancelled.is_set())]
             for row in rows:
                 if row.finish_reason:
+                    row.is_delivered = True
                     row.deliver(row)
             if not alive or closed.is_set():
                 break

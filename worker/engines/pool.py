@@ -42,6 +42,17 @@ class Member:
         """Why it is away, or empty."""
 
     @property
+    def health(self) -> Health:
+        """Return that of its engine; one that is not loaded yet, and did not fail to, is well. Never raises."""
+        engine = self._engine
+        if engine is None:
+            return Health(ok=not self.fault, detail=self.fault)
+        health = engine.health()
+        if health.ok and self.is_away:
+            return replace(health, ok=False, detail=self.fault)
+        return health
+
+    @property
     def is_away(self) -> bool:
         """Whether it failed a moment ago."""
         return bool(self.fault) and time.monotonic() < self._away_until
@@ -151,12 +162,18 @@ class PoolEngine:
         raise RequestRefusedError("a pool cannot score a text: a score is one model's word")
 
     def health(self) -> Health:
-        """Return whether the default model answers, and which are away; never raises."""
+        """Return whether the default model answers, and what is wrong with any; never raises."""
         if self._closed.is_set():
             return Health(ok=False, detail="closed")
-        health = self._default.engine().health()
-        away = {f"away: {name}": member.fault for name, member in self._members.items() if member.fault}
-        return replace(health, facts={**health.facts, **away})
+        healths = {name: member.health for name, member in self._members.items()}
+        ill = {name: health.detail for name, health in healths.items() if not health.ok}
+        default = healths[self._default.name]
+        return Health(
+            ok=default.ok,
+            detail="; ".join(f"{name}: {detail}" for name, detail in ill.items()),
+            lost=any(health.lost for health in healths.values()),
+            facts={**default.facts, **{f"away: {name}": detail for name, detail in ill.items()}},
+        )
 
     def close(self) -> None:
         """Close every engine."""

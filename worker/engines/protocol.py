@@ -127,6 +127,11 @@ class Health:
 
     ok: bool
     detail: str = ""
+    """What is wrong, with the whole or with a part of it."""
+
+    lost: bool = False
+    """Only a fresh process can mend it: what this one would wait for never comes."""
+
     facts: dict[str, str] = field(default_factory=dict)
 
 

@@ -16,7 +16,7 @@ from reasoner.chains import Chain
 from reasoner.decisions import Thresholds
 from worker.deciding import models_of
 from worker.engines.pool import PoolEngine
-from worker.engines.protocol import ChainRequest, Engine, SampledChain
+from worker.engines.protocol import ChainRequest, Engine, Health, SampledChain
 from worker.engines.replay import RecordedChain, ReplayEngine
 from worker.errors import ConfigurationError, EngineUnavailableError, RequestRefusedError
 from worker.generation import open_engine
@@ -116,6 +116,21 @@ def test_a_model_that_was_away_is_left_alone_for_a_while() -> None:
         sampled(engine, "default", "b")
     assert failing.n_calls == 1
     assert engine.health().facts["away: b"] == "gone"
+
+
+def test_a_pool_s_health_tells_of_every_model_that_was_needed() -> None:
+    class Dead(ReplayEngine):
+        def health(self) -> Health:
+            return Health(ok=False, detail="the thread has ended", lost=True)
+
+    engine = pool(default=saying("d"), b=Dead({}), c=Failing(), d=saying("d"))
+    assert engine.health() == Health(ok=True, facts={"prompts": "1"})
+    sampled(engine, "default", "c")
+    assert (engine.health().ok, engine.health().detail) == (True, "c: gone")
+    with pytest.raises(RequestRefusedError):
+        sampled(engine, "b")
+    health = engine.health()
+    assert (health.detail, health.lost) == ("b: the thread has ended; c: gone", True)
 
 
 def test_when_every_model_is_away_the_task_waits() -> None:
