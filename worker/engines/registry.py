@@ -159,6 +159,9 @@ def _folder(options: EngineOptions, *, engine: str) -> str:
 
 TAKE_MORE = {"transformers", "vllm"}
 
+NEEDS = {"openai": ("base_url",), "replay": ("replay_file",)}
+"""Options, by their names above, without which an engine cannot be built whatever its model is called."""
+
 ENGINES: dict[str, Callable[[EngineOptions], Engine]] = {
     "llamacpp": _llamacpp,
     "openai": _openai,
