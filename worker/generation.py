@@ -93,7 +93,7 @@ def _weights(settings: Settings) -> dict[str, Any]:
     model = settings.model
     if loads_a_file(settings):
         file = locate(model, settings.models_dir)
-        return {"model_file": file, "converted_dir": settings.models_dir / f"{file.stem}-bf16"}
+        return {"model_file": file, "converted_dir": settings.models_dir}
     if settings.engine not in FOLDER_ENGINES:
         return {}
     folder = Path(model).expanduser()

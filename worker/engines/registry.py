@@ -26,7 +26,7 @@ class EngineOptions:
     """For ``transformers`` and ``vllm``: a folder of safetensors, or a name of the model hub."""
 
     converted_dir: Path | None = None
-    """Where those two put the folder that they make from a GGUF."""
+    """Where those two put the folders that they make from GGUFs."""
 
     log_file: Path | None = None
     """Where ``llamacpp`` writes what goes wrong while a model loads."""

@@ -16,7 +16,7 @@ import transformers
 
 from worker.engines.cancellation import cancellation_of
 from worker.engines.decoding import Decoder, Row, uniforms_of
-from worker.engines.folders import revision_of
+from worker.engines.folders import REVISION_CHARS, commit_of, revision_of
 from worker.engines.prompts import Prompts
 from worker.engines.protocol import (
     Capabilities,
@@ -80,12 +80,17 @@ class TransformersEngine:
         self._linger_s = float(options.pop("linger_s"))
         self._model_name = model
         self._n_parallel = n_parallel
+        if Path(model_dir).is_dir():
+            self._revision = revision_of(Path(model_dir))
+        else:
+            commit = commit_of(model_dir, options.get("revision"), cache_dir=options.get("cache_dir"))
+            options |= {"revision": commit} if commit else {}
+            self._revision = commit[:REVISION_CHARS] if commit else model_dir
         loaded, tokenizer = _load(model_dir, options, device=self._device)
         trained_for = getattr(loaded.config, "max_position_embeddings", None) or context_tokens
         context = min(context_tokens, trained_for)
         self._prompts = Prompts(tokenizer, context_tokens=context)
         self._n_embeddings = loaded.get_input_embeddings().num_embeddings
-        self._revision = revision_of(Path(model_dir)) if Path(model_dir).is_dir() else model_dir
         ends = _ends(loaded, tokenizer)
         self._decoder = Decoder(loaded, self._prompts, ends=ends, pad=ends[0] if ends else 0)
         self._capabilities = Capabilities(
@@ -285,7 +290,8 @@ def _device() -> str:
 
 def _load(model_dir: str, options: Mapping[str, Any], *, device: str) -> tuple[Any, Any]:
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir)
+        pinned = {name: options[name] for name in ("revision", "cache_dir") if name in options}
+        tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir, **pinned)
         # Safetensors only: the older format is pickle, which runs code.
         model = transformers.AutoModelForCausalLM.from_pretrained(model_dir, use_safetensors=True, **options)
         return model.to(device).eval(), tokenizer

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from worker.engines import watchdog
 from worker.engines.cancellation import cancellation_of
 from worker.engines.event_loop import EventLoop
-from worker.engines.folders import revision_of
+from worker.engines.folders import REVISION_CHARS, commit_of, revision_of
 from worker.engines.prompts import Prompts
 from worker.engines.protocol import (
     Capabilities,
@@ -69,10 +69,18 @@ class VllmEngine:
     ) -> None:
         _prepare_environment()
         self._model = model
+        more = dict(more or {})
+        if Path(model_dir).is_dir():
+            self._revision = revision_of(Path(model_dir))
+        else:
+            commit = commit_of(model_dir, more.get("revision"), cache_dir=more.get("download_dir"))
+            if commit:
+                own = {} if "tokenizer" in more else {"tokenizer_revision": commit}
+                more = {**own, **more, "revision": commit}
+            self._revision = commit[:REVISION_CHARS] if commit else model_dir
         self._arguments = _engine_arguments(
-            model_dir, n_parallel=n_parallel, context_tokens=context_tokens, more=more or {}
+            model_dir, n_parallel=n_parallel, context_tokens=context_tokens, more=more
         )
-        self._revision = revision_of(Path(model_dir)) if Path(model_dir).is_dir() else model_dir
         self._numbers = itertools.count()
         self._restarting = Lock()
         self._is_loading = False
