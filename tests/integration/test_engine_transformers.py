@@ -254,6 +254,13 @@ def test_the_random_numbers_are_the_seed_s_alone() -> None:
     assert one.tolist() == longer[:5].tolist()
 
 
+def test_a_stop_word_that_comes_first_is_no_part_of_the_text(engine: TransformersEngine) -> None:
+    greedy = asked(temperature=0.0)[0]
+    begin = next(engine.sample("t", [greedy])).text[0]
+    chain = next(engine.sample("t", asked(temperature=0.0, stop=(begin,))))
+    assert (chain.text, chain.finish_reason) == ("", FinishReason.STOP)
+
+
 def test_a_token_that_the_weights_have_no_row_for_is_refused_and_harms_nobody(tmp_path: Path) -> None:
     make_tiny_model(tmp_path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)

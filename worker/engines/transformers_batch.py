@@ -221,7 +221,7 @@ class TransformersEngine:
     def _chain(self, row: Row, *, latency_s: float) -> SampledChain:
         return SampledChain(
             index=row.request.index,
-            text=row.text,
+            text=row.text or "",
             logprob=row.logprob,
             n_tokens=len(row.ids),
             finish_reason=row.finish_reason or FinishReason.ERROR,
