@@ -49,7 +49,7 @@ def test_an_engine_that_came_back_between_is_not_lost() -> None:
 
 
 def test_an_engine_that_cannot_even_tell_is_waited_for_and_asked_again() -> None:
-    answers = [OSError("no way in"), WELL]
+    answers: list[Health | Exception] = [OSError("no way in"), WELL]
 
     def ask() -> Health:
         answer = answers.pop(0)
