@@ -152,9 +152,10 @@ def worker(
 
 
 def health(as_json: JsonFlag = False) -> None:
-    """Tell whether every worker process of this machine can work; exit code 0 if so, 1 if not or if there is none.
+    """Tell how every worker process of this machine is; exit code 0 if none is ill, 1 if one is or if there is none.
 
-    For a container's health check: it reads what the processes report every two seconds and connects to nothing.
+    For a container's health check: it reads what the processes report every two seconds and connects to nothing. What a
+    process only waits for, an endpoint that is away say, stands in its line and does not make it ill.
 
     Example:
 
@@ -166,7 +167,7 @@ def health(as_json: JsonFlag = False) -> None:
             if as_json:
                 print_json(asdict(report))
             else:
-                out.print(plain(f"{report.name}: {'; '.join(report.faults) or 'well'}"), soft_wrap=True)
+                out.print(plain(str(report)), soft_wrap=True)
         if not reports and as_json:
             print_json({"faults": ["no worker process runs here"]})
         elif not reports:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.engines.protocol import Capabilities
-from worker.submission.lines import TaskLine
+from worker.submission.lines import DEFAULT_MODEL, TaskLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,8 @@ def needs_logprobs(line: TaskLine) -> bool:
 def unmet(line: TaskLine, capabilities: Capabilities) -> Unmet | None:
     """Return the first demand of the task that an engine cannot meet, or ``None``.
 
-    How long the prompt is in tokens only the engine knows; it refuses those that are too long itself.
+    Of several models that the task names each must be able: while one is away the others sample its chains. How long
+    the prompt is in tokens only the engine knows; it refuses those that are too long itself.
     """
     if line.is_given:
         return None
@@ -60,12 +61,18 @@ def unmet(line: TaskLine, capabilities: Capabilities) -> Unmet | None:
             problem=f"is {options.token_budget}, too little for {asked}",
             fix="lower k or max_tokens, or raise token_budget",
         )
-    limit = capabilities.max_context_tokens
+    found = (_unmet_by(line, capabilities.of(name), name=name) for name in options.models)
+    return next((one for one in found if one is not None), None)
+
+
+def _unmet_by(line: TaskLine, capabilities: Capabilities, *, name: str) -> Unmet | None:
+    limit, max_tokens = capabilities.max_context_tokens, max_tokens_of(line)
+    of_whom, who = ("", "the engine") if name == DEFAULT_MODEL else (f' of "{name}"', f'the model "{name}"')
     if max_tokens >= limit:
         return Unmet(
             field="options.max_tokens",
             code="over_context",
-            problem=f"is {max_tokens}, but the context holds {limit} tokens with the prompt",
+            problem=f"is {max_tokens}, but the context{of_whom} holds {limit} tokens with the prompt",
             fix="lower it",
         )
     if needs_logprobs(line) and not capabilities.logprobs:
@@ -73,14 +80,14 @@ def unmet(line: TaskLine, capabilities: Capabilities) -> Unmet | None:
         return Unmet(
             field="mode" if by_mode else "options.set_rule",
             code="no_logprobs",
-            problem=f"{'spread' if by_mode else 'score'} ranks by logprobs, which the engine does not give",
+            problem=f"{'spread' if by_mode else 'score'} ranks by logprobs, which {who} does not give",
             fix="use an engine that gives logprobs" + (", or mode merge" if by_mode else ", or another rule"),
         )
     if not capabilities.seeds:
         return Unmet(
             field="-",
             code="no_seeds",
-            problem="asks for seeded chains, which the engine does not give",
+            problem=f"asks for seeded chains, which {who} does not give",
             fix="use another engine",
         )
     return None

@@ -15,7 +15,7 @@ from worker.engines.registry import EngineOptions, build_engine
 from worker.errors import ConfigurationError
 from worker.models.catalogue import is_known
 from worker.models.shelf import locate
-from worker.roster import Member, read_roster
+from worker.roster import Member, offers_of, read_roster
 from worker.settings import Settings, secret
 from worker.submission.lines import DEFAULT_MODEL
 
@@ -36,7 +36,8 @@ def open_engine(settings: Settings, environment: Mapping[str, str]) -> Engine:
         return default
     return PoolEngine(
         {DEFAULT_MODEL: lambda: default}
-        | {name: partial(_of_member, member, settings, environment) for name, member in roster.items()}
+        | {name: partial(_of_member, member, settings, environment) for name, member in roster.items()},
+        offers=offers_of(roster, context_tokens=settings.context_tokens),
     )
 
 
@@ -92,7 +93,7 @@ def _weights(settings: Settings) -> dict[str, Any]:
     model = settings.model
     if loads_a_file(settings):
         file = locate(model, settings.models_dir)
-        return {"model_file": file, "converted_dir": settings.models_dir / f"{file.stem}-bf16"}
+        return {"model_file": file, "converted_dir": settings.models_dir}
     if settings.engine not in FOLDER_ENGINES:
         return {}
     folder = Path(model).expanduser()

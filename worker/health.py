@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -97,16 +97,31 @@ class Report:
     faults: list[str] = field(default_factory=list)
     """One sentence each; none when it can work."""
 
+    waits: list[str] = field(default_factory=list)
+    """What its work waits for, a sentence each; a fresh process would wait for it, too, so this is no fault."""
+
     n_taken: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name}: {'; '.join([*self.faults, *self.waits]) or 'well'}"
 
 
 class HealthReporter:
     """Writes a report every two seconds, from a thread of its own."""
 
-    def __init__(self, path: Path, *, name: str, checks: Sequence[Check], ears: Ears | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str,
+        checks: Sequence[Check],
+        waits: Sequence[Check] = (),
+        ears: Ears | None = None,
+    ) -> None:
         self._path = path
         self._name = name
         self._checks = checks
+        self._waits = waits
         self._ears = ears
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
@@ -125,14 +140,15 @@ class HealthReporter:
     def _run(self) -> None:
         while not self._stop.is_set():
             faults = [fault for check in self._checks if (fault := check())]
+            waits = [wait for check in self._waits if (wait := check())]
             if not self._stop.is_set():
-                self._write(faults)
+                self._write(faults, waits)
             self._stop.wait(REPORT_EVERY_S)
 
-    def _write(self, faults: list[str]) -> None:
+    def _write(self, faults: list[str], waits: list[str]) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         n_taken = self._ears.n_taken if self._ears is not None else 0
-        report = Report(name=self._name, pid=os.getpid(), at=now, faults=faults, n_taken=n_taken)
+        report = Report(name=self._name, pid=os.getpid(), at=now, faults=faults, waits=waits, n_taken=n_taken)
         unfinished = self._path.with_suffix(".new")
         try:
             unfinished.write_text(json.dumps(asdict(report)), encoding="utf-8")
@@ -167,7 +183,7 @@ def _judged(report: Report) -> Report:
         faults = [f"process {report.pid} has ended"]
     elif age_s > STALE_AFTER_S:
         faults = [f"no report for {age_s:.0f} s: stopped, or stuck", *faults]
-    return Report(name=report.name, pid=report.pid, at=report.at, faults=faults, n_taken=report.n_taken)
+    return replace(report, faults=faults)
 
 
 def _lives(pid: int) -> bool:
@@ -202,14 +218,14 @@ def check_ears(
 
 
 def main(directory: Path) -> int:
-    """Write a line per process and return 0 when there is one and all are well, else 1.
+    """Write a line per process and return 0 when there is one and none is ill, else 1.
 
     ``python -m worker.health FOLDER`` does what the command `health` does without importing all commands, which takes
     a second of CPU time and 150 MB: too much for a check that a container makes every few seconds.
     """
     reports = read_reports(directory)
     for report in reports:
-        sys.stdout.write(f"{report.name}: {'; '.join(report.faults) or 'well'}\n")
+        sys.stdout.write(f"{report}\n")
     if not reports:
         sys.stdout.write("no worker process runs here\n")
     return int(not reports or any(report.faults for report in reports))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,12 +10,9 @@ from verifiers.code.extraction import extract_program
 from verifiers.code.languages import JAVASCRIPT, PYTHON
 from verifiers.math.extraction import extract_answer
 from verifiers.math.normal import normal_form as math_normal_form
+from worker.short_answers import bare, extract_short_answer
 
 MAX_ANSWER_CHARS = 100_000  # a longer answer is no answer anybody can check
-
-_LABELLED = re.compile(r"^[\s*#>-]*(?:final answer|answer|diagnosis)\s*(?:is\s*)?[:=]\s*(.+)$", re.IGNORECASE)
-_DECORATION = " \t\r\n*_`\"'.:;!,()[]"
-_BEFORE = re.compile(r"(?:[ \t\r\n*_`\"':;!,()\[\]]|\.(?![0-9]))+")  # the point of ".5" belongs to the number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,34 +29,9 @@ class KindRules:
     """``exact``, ``symbolic`` (the math verifier) or ``behavioural`` (outputs on generated inputs)."""
 
 
-def extract_short_answer(text: str, _entry_point: str | None = None) -> str | None:
-    """Return the last line that is labelled as the answer, else the last line that says anything.
-
-    For diagnoses and questions whose answer is a word or a short phrase.
-    """
-    last = None
-    labelled = None
-    for line in text[-MAX_ANSWER_CHARS:].splitlines():
-        content = _bare(line)
-        if not content:
-            continue
-        last = content
-        match = _LABELLED.match(line)
-        if match and _bare(match.group(1)):
-            labelled = _bare(match.group(1))
-    return labelled or last
-
-
 def text_normal_form(answer: str) -> str:
     """Return ``answer`` without case, decoration and differences of white space."""
-    return " ".join(_bare(answer).casefold().split())
-
-
-def _bare(text: str) -> str:
-    """Return the text without the decoration around it."""
-    bare = text.rstrip(_DECORATION)
-    begun = _BEFORE.match(bare)
-    return bare[begun.end() :] if begun else bare
+    return " ".join(bare(answer).casefold().split())
 
 
 def _extract_math(text: str, _entry_point: str | None) -> str | None:

@@ -106,7 +106,7 @@ def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
     threads += RECONCILE in queues  # a sweep must not wait behind the stages
     threads += CALIBRATE in queues  # nor the stages behind a night's work
     name = "+".join(queues)
-    ears, died_deaf = Ears(threads), list[bool]()
+    ears, ends = Ears(threads), list[str]()
     if settings.metrics_port is not None:
         serve(settings.metrics_port, settings.metrics_host)
     with ExitStack() as closing:
@@ -114,10 +114,10 @@ def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
         closing.enter_context(place.closing)
         register(place, queues)
 
-        def end() -> None:
-            if not died_deaf:
-                logger.critical("deaf for too long, ending so that a fresh process is started")
-                died_deaf.append(True)
+        def end(why: str) -> None:
+            if not ends:
+                logger.critical("%s for too long, ending so that a fresh process is started", why)
+                ends.append(why)
                 os.kill(os.getpid(), signal.SIGQUIT)
 
         store = connect(settings.database_url or "", pool_size=1)  # its own: the stages' may all be in use
@@ -127,10 +127,15 @@ def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
             partial(check_broker, app),
             partial(check_database, store),
             place.desk.keeper.fault,
-            check_ears(watch, ears, waiting=partial(n_waiting, app, queues), on_deaf=end),
+            check_ears(watch, ears, waiting=partial(n_waiting, app, queues), on_deaf=partial(end, "deaf")),
+            *(partial(one.check, on_lost=partial(end, "without an engine")) for one in place.watches),
         ]
         reporter = HealthReporter(
-            report_path(settings.processes_dir, name), name=name, checks=checks, ears=ears
+            report_path(settings.processes_dir, name),
+            name=name,
+            checks=checks,
+            waits=[one.waits for one in place.watches],
+            ears=ears,
         )
         reporter.start()
         closing.callback(reporter.stop)
@@ -164,4 +169,4 @@ def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
             without_heartbeat=True,
         )
         worker.start()
-        return 1 if died_deaf else int(worker.exitcode or 0)
+        return 1 if ends else int(worker.exitcode or 0)

@@ -8,13 +8,14 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
 from celery import Celery
 
 from db.session import connect
+from worker.engine_watch import EngineWatch
 from worker.errors import ConfigurationError, MessageError, StoreUnavailableError
 from worker.health import Ears
 from worker.keeper import LeaseKeeper
@@ -59,6 +60,9 @@ class Workplace:
 
     closing: contextlib.ExitStack
     """Closes engines and verifiers when the process ends."""
+
+    watches: list[EngineWatch] = field(default_factory=list)
+    """Of the engines that are loaded, for the health report."""
 
 
 def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str], ears: Ears) -> Workplace:
@@ -107,6 +111,10 @@ def _generate(place: Workplace) -> Stage:
     pool = ThreadPoolExecutor(n_tasks, thread_name_prefix="sample")
     place.closing.callback(pool.shutdown, wait=False, cancel_futures=True)
     place.closing.callback(engine.close)
+    watch = EngineWatch(engine.health)
+    watch.start()
+    place.closing.callback(watch.stop)
+    place.watches.append(watch)
     return partial(
         generate, place.desk, engine=engine, pool=pool, instructions=instructions, unfinished=Unfinished()
     )

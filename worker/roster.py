@@ -7,7 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from worker.engines.offers import offer_of
+from worker.engines.protocol import Capabilities
+from worker.engines.registry import NEEDS, TAKE_MORE
 from worker.errors import ConfigurationError
+from worker.settings import Settings
 from worker.submission.lines import DEFAULT_MODEL, Line
 from worker.submission.problems import explain
 
@@ -58,4 +62,51 @@ def read_roster(path: Path | None) -> Roster:
         raise ConfigurationError(
             f'{path}: "{DEFAULT_MODEL}" is the model of the settings; name this one otherwise'
         )
+    for name, member in roster.items():
+        _check(member, where=f"{path}: models.{name}")
     return roster
+
+
+def offers_of(roster: Roster, *, context_tokens: int) -> dict[str, Capabilities]:
+    """Return what each member can do at the most, told without loading its model.
+
+    Args:
+        roster: The members.
+        context_tokens: Of those that don't say.
+    """
+    return {
+        name: offer_of(
+            member.engine,
+            logprobs=member.logprobs,
+            context_tokens=member.context_tokens or context_tokens,
+        )
+        for name, member in roster.items()
+    }
+
+
+def offered(settings: Settings) -> Capabilities:
+    """Return what the engine of the settings can do at the most, with the pool's models if there is one.
+
+    Raises:
+        ConfigurationError: The engine or the pool file is wrong.
+    """
+    return offer_of(
+        settings.engine,
+        logprobs=settings.logprobs,
+        context_tokens=settings.context_tokens,
+        members=offers_of(read_roster(settings.pool_file), context_tokens=settings.context_tokens),
+    )
+
+
+def _check(member: Member, *, where: str) -> None:
+    """Refuse what no worker could open; else the pool would start, and tasks wait for this model for ever."""
+    missing = [field for field in NEEDS.get(member.engine, ()) if not getattr(member, field)]
+    if missing:
+        raise ConfigurationError(
+            f"{where}.{missing[0]} is missing; the engine {member.engine} needs it, so add it"
+        )
+    if member.engine_options and member.engine not in TAKE_MORE:
+        raise ConfigurationError(
+            f"{where}.engine_options: the engine {member.engine} takes no options of its own; remove "
+            + ", ".join(member.engine_options)
+        )

@@ -297,10 +297,9 @@ def _sample_wave(
 def _stored(
     engine: Engine, line: TaskLine, chain: SampledChain, request: ChainRequest, entry_point: str | None
 ) -> StoredChain:
+    name = chain.engine or engine.name
     if chain.logprob is None and needs_logprobs(line):
-        raise EngineFaultError(
-            f"the engine {engine.name} gave no logprobs, without which {line.mode} has no scores"
-        )
+        raise EngineFaultError(f"the engine {name} gave no logprobs, without which {line.mode} has no scores")
     explanations = None if request.json_schema is None else listed_by(line, chain)
     if explanations is None:
         answer = read_answer(line.kind, line.mode, chain.text, entry_point, line.language)
@@ -319,6 +318,6 @@ def _stored(
         seed=request.seed,
         temperature=request.temperature,
         prompt_variant=request.variant,
-        engine=engine.name,
+        engine=name,
         latency_s=chain.latency_s,
     )

@@ -14,10 +14,9 @@ from typing import BinaryIO, TextIO
 from uuid import UUID
 
 from worker.demands import unmet
-from worker.engines.offers import offer_of
 from worker.errors import SubmissionError
 from worker.publisher import Publisher
-from worker.roster import read_roster
+from worker.roster import offered
 from worker.settings import Settings
 from worker.store.batches import find_batch, write_batch
 from worker.store.documents import collection_names
@@ -166,12 +165,7 @@ def _known_lines(
     chains were paid for. The collections are looked up when the first line names one.
     """
     names: set[str] | None = None
-    offer = offer_of(
-        settings.engine,
-        logprobs=settings.logprobs,
-        context_tokens=settings.context_tokens,
-        models=read_roster(settings.pool_file),
-    )
+    offer = offered(settings)
     for result in LineValidator(TaskLine, file=file, max_line_bytes=settings.max_line_bytes).validate(stream):
         if not isinstance(result, ValidLine):
             yield result

@@ -56,12 +56,12 @@ def start(settings: Settings, proxy: Proxy, tmp_path: Path) -> Iterator[Start]:
     """Start a worker whose broker is behind the proxy."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def run(*program: str, **changes: str) -> subprocess.Popen[bytes]:
+    def run(*program: str, queues: str = QUEUES, **changes: str) -> subprocess.Popen[bytes]:
         environment = worker_environment(settings, os.environ) | {
             "BROKER_URL": f"redis+socket://{quote(str(proxy.here), safe='/')}?virtual_host=0",
             **changes,
         }
-        command = [sys.executable, *(program or ("-m", "cli.main")), "worker", "--queues", QUEUES]
+        command = [sys.executable, *(program or ("-m", "cli.main")), "worker", "--queues", queues]
         with (tmp_path / "worker.log").open("ab") as log:
             started.append(subprocess.Popen(command, env=environment, cwd=ROOT, stderr=log, stdout=log))
         return started[-1]
@@ -232,3 +232,18 @@ def test_the_health_command_tells_by_its_exit_code(start: Start, direct: Direct,
     process.wait()
     ill = health()
     assert (ill.returncode, json.loads(ill.stdout)["faults"]) == (1, [f"process {process.pid} has ended"])
+
+
+def test_a_worker_whose_endpoint_is_away_says_what_it_waits_for_and_is_not_ill(
+    start: Start, settings: Settings
+) -> None:
+    start(queues="generate", MERGEREASONER_ENGINE="openai", MERGEREASONER_BASE_URL="http://127.0.0.1:9/v1")
+
+    def told() -> str:
+        return " ".join(wait for report in read_reports(settings.processes_dir) for wait in report.waits)
+
+    until(lambda: "waits for its engine: the endpoint cannot be reached" in told(), "the report says so")
+    check = [sys.executable, "-m", "worker.health", str(settings.processes_dir)]
+    done = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.startswith("generate: waits for its engine: the endpoint cannot be reached")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +16,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.waiting import until
 from tests.contract.tiny_model import CONTEXT_TOKENS, make_tiny_model
-from worker.engines.protocol import ChainRequest, FinishReason, Message
+from worker.engines.protocol import ChainRequest, FinishReason, Message, ScoreRequest
 from worker.engines.registry import EngineOptions, build_engine
-from worker.errors import ConfigurationError, EngineUnavailableError, PromptTooLongError, RequestRefusedError
+from worker.errors import (
+    ConfigurationError,
+    EngineFaultError,
+    EngineUnavailableError,
+    PromptTooLongError,
+    RequestRefusedError,
+)
 
+ROOT = Path(__file__).parents[2]
 MISSING = [name for name in ("torch", "transformers", "tokenizers") if not importlib.util.find_spec(name)]
 if MISSING and os.environ.get("REQUIRE_SERVICES") != "1":
     pytest.skip(f"{' and '.join(MISSING)} not installed; docs/engines.md says how", allow_module_level=True)
@@ -241,3 +252,85 @@ def test_temperature_nought_takes_the_most_likely_token() -> None:
 def test_the_random_numbers_are_the_seed_s_alone() -> None:
     one, longer = uniforms_of(asked(max_tokens=5)[0]), uniforms_of(asked(max_tokens=9)[0])
     assert one.tolist() == longer[:5].tolist()
+
+
+def test_a_stop_word_that_comes_first_is_no_part_of_the_text(engine: TransformersEngine) -> None:
+    greedy = asked(temperature=0.0)[0]
+    begin = next(engine.sample("t", [greedy])).text[0]
+    chain = next(engine.sample("t", asked(temperature=0.0, stop=(begin,))))
+    assert (chain.text, chain.finish_reason) == ("", FinishReason.STOP)
+
+
+def test_a_token_that_the_weights_have_no_row_for_is_refused_and_harms_nobody(tmp_path: Path) -> None:
+    make_tiny_model(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.add_tokens(["<|tool|>"], special_tokens=True)  # and the weights were not made larger
+    tokenizer.save_pretrained(tmp_path)
+    engine = built(tmp_path)
+    with pytest.raises(RequestRefusedError, match="no row"):
+        engine.sample("t", asked("Use <|tool|> please."))
+    with pytest.raises(RequestRefusedError, match="no row"):
+        engine.score([ScoreRequest(messages=asked()[0].messages, text="<|tool|>")])
+    assert len(list(engine.sample("t", asked(k=2)))) == 2
+    engine.close()
+
+
+def test_a_batch_that_fails_in_an_unforeseen_way_ends_with_an_error_and_the_next_is_decoded(
+    folder: Path,
+) -> None:
+    engine = built(folder)
+    with pytest.raises(EngineFaultError, match="IndexError"):
+        list(engine.sample("t", asked(max_tokens=0)))  # for which there is no random number
+    health = engine.health()
+    assert (health.ok, health.lost) == (False, False)
+    assert "IndexError" in health.detail
+    assert len(list(engine.sample("t", asked(k=2)))) == 2
+    until(lambda: engine.health().ok, "the batch is over")  # its chains come a moment earlier
+    engine.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_when_the_decoding_thread_ends_nobody_waits_for_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = built(folder)
+
+    def end(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(engine._decoder, "run", end)
+    with pytest.raises(EngineUnavailableError, match="has ended"):
+        list(engine.sample("t", asked(k=2)))
+    with pytest.raises(EngineUnavailableError, match="has ended"):
+        list(engine.sample("t", asked()))
+    health = engine.health()
+    assert (health.ok, health.lost) == (False, True)
+    engine.close()
+
+
+def test_a_model_of_the_hub_is_pinned_by_the_commit_that_its_name_stands_for(
+    folder: Path, tmp_path: Path
+) -> None:
+    commits = ["0123456789abcdef" * 2 + "01234567", "fedcba9876543210" * 2 + "fedcba98"]
+    cached = tmp_path / "models--me--tiny"
+    for name, commit in zip(("main", "old"), commits, strict=True):
+        shutil.copytree(folder, cached / "snapshots" / commit)
+        (cached / "refs").mkdir(exist_ok=True)
+        (cached / "refs" / name).write_text(commit)
+    program = (
+        "from worker.engines.transformers_batch import TransformersEngine as Engine\n"
+        "for more in ({}, {'revision': 'old'}):\n"
+        "    engine = Engine('me/tiny', model='m', more={'dtype': 'float32', **more})\n"
+        "    print(engine.health().facts['revision'])\n"
+        "    engine.close()\n"
+    )
+    # In a process of its own, since the library reads its settings when it is imported.
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == [commit[:16] for commit in commits], done.stderr

@@ -29,8 +29,11 @@ class Row:
 
     ids: list[int] = field(default_factory=list)
     logprob: float = 0.0
-    text: str = ""
+    text: str | None = None
+    """Decided when the chain ends; may be empty, when a stop word comes first."""
+
     finish_reason: FinishReason | None = None
+    is_delivered: bool = False
 
 
 def uniforms_of(request: ChainRequest) -> torch.Tensor:
@@ -92,6 +95,7 @@ class Decoder:
             alive = [i for i, row in enumerate(rows) if not (row.finish_reason or row.cancelled.is_set())]
             for row in rows:
                 if row.finish_reason:
+                    row.is_delivered = True
                     row.deliver(row)
             if not alive or closed.is_set():
                 break
@@ -149,7 +153,7 @@ class Decoder:
                 row.ids.append(token)
                 row.logprob += min(0.0, logprob)
                 self._end_by_rule(row)
-            if row.finish_reason and not row.text:
+            if row.finish_reason and row.text is None:
                 row.text = self._prompts.decode(row.ids)
         return tokens
 

@@ -47,30 +47,58 @@ def revision_of(folder: Path) -> str:
     return digest.hexdigest()[:REVISION_CHARS] + ("" if whole else "-ends")
 
 
-def converted(gguf: Path, folder: Path) -> Path:
-    """Return ``folder`` with the model of ``gguf`` in it, dequantised to bfloat16; made when it is not there.
+def commit_of(name: str, revision: str | None = None, *, cache_dir: str | None = None) -> str | None:
+    """Return the commit that a model of the hub stands at, or ``None`` when that cannot be found out.
 
-    Takes a minute for half a billion weights. It appears only when it is complete.
+    Asked before the model is loaded, so that what is loaded is what the record says, however the hub moves on. Without
+    the network it is what the hub's cache on this machine holds.
+    """
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - it comes with the engines that need it
+
+    try:
+        file = Path(hf_hub_download(name, "config.json", revision=revision, cache_dir=cache_dir))
+    except Exception as error:  # noqa: BLE001 - of a dozen kinds; loading will tell it in the library's own words
+        logger.warning("a model's commit is unknown", extra={"model": name, "error": str(error)})
+        return None
+    return file.parent.name if file.parent.parent.name == "snapshots" else None
+
+
+def converted(gguf: Path, parent: Path) -> Path:
+    """Return the folder in ``parent`` with the model of ``gguf``, dequantised to bfloat16; made when it is not there.
+
+    Its name holds the file's sha256, so that another file of the same name, or the same one with new content, is never
+    taken for it. Takes a minute for half a billion weights. It appears only when it is complete.
 
     Raises:
         EngineUnavailableError: The file cannot be converted or the folder not be written.
     """
-    if (folder / ORIGIN).is_file():
-        return folder
-    logger.info("converting weights", extra={"from": str(gguf), "to": str(folder)})
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as workshop:
-            made = Path(workshop) / "model"
-            _dequantise(gguf, made)
-            with gguf.open("rb") as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            (made / ORIGIN).write_text(json.dumps({"file": gguf.name, "sha256": sha256}), encoding="utf-8")
+        sha256 = _sha256_of(gguf)
+        folder = parent / f"{gguf.stem}-{sha256[:REVISION_CHARS]}-bf16"
+        if not (folder / ORIGIN).is_file():
+            logger.info("converting weights", extra={"from": str(gguf), "to": str(folder)})
+            _convert(gguf, folder, sha256=sha256)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise EngineUnavailableError(f"{gguf} cannot be converted in {parent}: {error}") from error
+    return folder
+
+
+def _convert(gguf: Path, folder: Path, *, sha256: str) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as workshop:
+        made = Path(workshop) / "model"
+        _dequantise(gguf, made)
+        if _sha256_of(gguf) != sha256:
+            raise ValueError("it changed meanwhile")
+        (made / ORIGIN).write_text(json.dumps({"file": gguf.name, "sha256": sha256}), encoding="utf-8")
+        if not (folder / ORIGIN).is_file():  # or another worker made it meanwhile, and has it open
             shutil.rmtree(folder, ignore_errors=True)
             made.rename(folder)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise EngineUnavailableError(f"{gguf} cannot be converted into {folder}: {error}") from error
-    return folder
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _dequantise(gguf: Path, folder: Path) -> None:

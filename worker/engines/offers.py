@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from worker.engines.protocol import Capabilities
 from worker.engines.registry import ENGINES
@@ -10,7 +10,9 @@ from worker.engines.replay import NO_CONTEXT_LIMIT
 from worker.errors import ConfigurationError
 
 
-def offer_of(engine: str, *, logprobs: str, context_tokens: int, models: Iterable[str] = ()) -> Capabilities:
+def offer_of(
+    engine: str, *, logprobs: str, context_tokens: int, members: Mapping[str, Capabilities] | None = None
+) -> Capabilities:
     """Return what the engine that the settings name can do at the most.
 
     What only the running engine knows (whether an endpoint gives logprobs, whether a recording has enough chains)
@@ -20,7 +22,7 @@ def offer_of(engine: str, *, logprobs: str, context_tokens: int, models: Iterabl
         engine: By the name of the registry.
         logprobs: ``auto``, or ``never`` for an endpoint that is known to give none.
         context_tokens: The setting.
-        models: Those of the pool beside the default one.
+        members: What the models of the pool beside the default one can do.
 
     Raises:
         ConfigurationError: There is no such engine.
@@ -32,5 +34,6 @@ def offer_of(engine: str, *, logprobs: str, context_tokens: int, models: Iterabl
         seeds=True,
         max_context_tokens=NO_CONTEXT_LIMIT if engine == "replay" else context_tokens,
         concurrency=1,
-        models=frozenset({"default", *models}),
+        models=frozenset({"default", *(members or {})}),
+        members=members or {},
     )

@@ -23,7 +23,14 @@ from worker.engines.protocol import (
     ScoreRequest,
     refuse_schemas,
 )
-from worker.errors import EngineUnavailableError, RequestRefusedError, WorkerError
+from worker.errors import (
+    ConfigurationError,
+    EngineFaultError,
+    EngineUnavailableError,
+    GenerationError,
+    RequestRefusedError,
+    WorkerError,
+)
 
 RETRY_S = 30.0  # a model that is away is asked again after so long
 CALLS_AT_ONCE = 64
@@ -42,6 +49,17 @@ class Member:
         """Why it is away, or empty."""
 
     @property
+    def health(self) -> Health:
+        """Return that of its engine; one that is not loaded yet, and did not fail to, is well. Never raises."""
+        engine = self._engine
+        if engine is None:
+            return Health(ok=not self.fault, detail=self.fault)
+        health = engine.health()
+        if health.ok and self.is_away:
+            return replace(health, ok=False, detail=self.fault)
+        return health
+
+    @property
     def is_away(self) -> bool:
         """Whether it failed a moment ago."""
         return bool(self.fault) and time.monotonic() < self._away_until
@@ -51,16 +69,25 @@ class Member:
 
         Raises:
             EngineUnavailableError: It cannot be built now.
+            EngineFaultError: Nor later, as this worker is set up.
         """
         with self._lock:
             if self._engine is None:
                 try:
                     self._engine = self._build()
                 except WorkerError as error:
-                    raise EngineUnavailableError(f"{self.name}: {error}") from error
+                    # A mistake in the settings is nothing that a task could wait for.
+                    lasting = isinstance(error, ConfigurationError)
+                    told = (EngineFaultError if lasting else EngineUnavailableError)(f"{self.name}: {error}")
+                    self.note_fault(error)
+                    raise told from error
             return self._engine
 
-    def note_fault(self, error: EngineUnavailableError) -> None:
+    def capabilities(self, *, otherwise: Capabilities) -> Capabilities:
+        """Return what its engine promises, or ``otherwise`` while it is not built."""
+        return self._engine.capabilities if self._engine is not None else otherwise
+
+    def note_fault(self, error: WorkerError) -> None:
         """Leave it alone for a while."""
         self.fault = str(error)
         self._away_until = time.monotonic() + RETRY_S
@@ -83,6 +110,8 @@ class _Ended:
     member: Member
     requests: list[ChainRequest]
     error: Exception | None
+    is_away: bool = False
+    """Whether others can do for it what it did not."""
 
 
 class PoolEngine:
@@ -93,12 +122,17 @@ class PoolEngine:
 
     Args:
         members: By name; the first is the default, and is built at once.
+        offers: What the others will promise, as far as that is known before they are built.
 
     Raises:
-        EngineUnavailableError: The default member cannot be built.
+        EngineUnavailableError: The default member cannot be built now.
+        EngineFaultError: Nor later, as this worker is set up.
     """
 
-    def __init__(self, members: Mapping[str, Callable[[], Engine]]) -> None:
+    def __init__(
+        self, members: Mapping[str, Callable[[], Engine]], *, offers: Mapping[str, Capabilities] | None = None
+    ) -> None:
+        self._offers = offers or {}
         self._members = {name: Member(name, build) for name, build in members.items()}
         self._default = next(iter(self._members.values()))
         self._closed = threading.Event()
@@ -113,12 +147,21 @@ class PoolEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Return those of the default member, with every model's name.
+        """Return those of the default member, with every model's name and what it promises.
 
         But for what the others might not do: an explanation is weighed by the chain of the model that named it.
         """
         ours = self._default.engine().capabilities
-        return replace(ours, models=frozenset(self._members), scores=False, structured=False)
+        return replace(
+            ours,
+            models=frozenset(self._members),
+            members={
+                name: member.capabilities(otherwise=self._offers.get(name, ours))
+                for name, member in self._members.items()
+            },
+            scores=False,
+            structured=False,
+        )
 
     def sample(self, task_id: str, requests: list[ChainRequest]) -> Generator[SampledChain, None, None]:
         """Yield chains as they finish; see the protocol.
@@ -151,12 +194,18 @@ class PoolEngine:
         raise RequestRefusedError("a pool cannot score a text: a score is one model's word")
 
     def health(self) -> Health:
-        """Return whether the default model answers, and which are away; never raises."""
+        """Return whether the default model answers, and what is wrong with any; never raises."""
         if self._closed.is_set():
             return Health(ok=False, detail="closed")
-        health = self._default.engine().health()
-        away = {f"away: {name}": member.fault for name, member in self._members.items() if member.fault}
-        return replace(health, facts={**health.facts, **away})
+        healths = {name: member.health for name, member in self._members.items()}
+        ill = {name: health.detail for name, health in healths.items() if not health.ok}
+        default = healths[self._default.name]
+        return Health(
+            ok=default.ok,
+            detail="; ".join(f"{name}: {detail}" for name, detail in ill.items()),
+            lost=any(health.lost for health in healths.values()),
+            facts={**default.facts, **{f"away: {name}": detail for name, detail in ill.items()}},
+        )
 
     def close(self) -> None:
         """Close every engine."""
@@ -181,7 +230,7 @@ class PoolEngine:
             Cancellation(),
         )  # by the members' threads, also when we are closed
         requests = [replace(request, cancellation=theirs) for request in requests]
-        failed: dict[str, Exception] = {}
+        failed: dict[str, Exception] = {}  # by member; of those that are away
 
         def begin(parts: Iterable[tuple[Member, list[ChainRequest]]]) -> int:
             n = 0
@@ -203,11 +252,11 @@ class PoolEngine:
                     n_running -= 1
                     if result.error is None:
                         continue
-                    if not isinstance(result.error, EngineUnavailableError):
+                    if not result.is_away:
                         raise result.error
                     failed[result.member.name] = result.error
                     if len(failed) == len(members):
-                        raise result.error
+                        raise _worst(failed.values())
                     n_running += begin(_shared_out(result.requests, members, avoid=set(failed)))
         except RuntimeError as error:  # the threads are shut down
             raise EngineUnavailableError("the pool was closed under way") from error
@@ -222,23 +271,36 @@ class PoolEngine:
         results: SimpleQueue[SampledChain | _Ended],
     ) -> None:
         waiting = {request.index: request for request in requests}
+        engine: Engine | None = None
         error: Exception | None = None
+        is_away = False
         try:
-            with closing(member.engine().sample(task_id, requests)) as chains:
+            engine = member.engine()
+            with closing(engine.sample(task_id, requests)) as chains:
                 for chain in chains:
                     waiting.pop(chain.index, None)
                     results.put(self._signed(member, chain))
             member.note_success()
-        except EngineUnavailableError as caught:
-            member.note_fault(caught)
+        except GenerationError as caught:
             error = caught
+            # One that cannot even be built is away, whatever the reason; one that is there and at fault is not.
+            is_away = engine is None or isinstance(caught, EngineUnavailableError)
+            if is_away and engine is not None:
+                member.note_fault(caught)
         except Exception as caught:  # noqa: BLE001 - raised again in the thread that asked
             error = caught
-        results.put(_Ended(member, list(waiting.values()), error))
+        results.put(_Ended(member, list(waiting.values()), error, is_away))
 
     def _signed(self, member: Member, chain: SampledChain) -> SampledChain:
         # The default model keeps its engine's name for it, as without a pool.
-        return chain if member is self._default else replace(chain, model=member.name)
+        if member is self._default:
+            return chain
+        return replace(chain, model=member.name, engine=member.engine().name)
+
+
+def _worst(errors: Iterable[Exception]) -> Exception:
+    """Return why none answered: as long as one may come back the task waits for it."""
+    return next((one for one in errors if isinstance(one, EngineUnavailableError)), next(iter(errors)))
 
 
 def _shared_out(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -77,6 +77,9 @@ class SampledChain:
     """What pins the weights down: a sha256 prefix, a hub revision, or the server's word."""
 
     latency_s: float
+    engine: str | None = None
+    """Which engine sampled it, where that is not the one that was asked: a pool asks others."""
+
     tokens: tuple[Token, ...] = ()
     """Of a chain that follows a schema, from an engine that cannot score: what its parts are weighed by."""
 
@@ -120,6 +123,13 @@ class Capabilities:
     models: frozenset[str] = frozenset({"default"})
     """Names that a request's ``model`` may have."""
 
+    members: Mapping[str, Capabilities] = field(default_factory=dict, hash=False)
+    """What a pool's models promise, those that stand here; the others promise what the whole does."""
+
+    def of(self, model: str) -> Capabilities:
+        """Return what one of the models promises."""
+        return self.members.get(model, self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
@@ -127,6 +137,11 @@ class Health:
 
     ok: bool
     detail: str = ""
+    """What is wrong, with the whole or with a part of it."""
+
+    lost: bool = False
+    """Only a fresh process can mend it: what this one would wait for never comes."""
+
     facts: dict[str, str] = field(default_factory=dict)
 
 

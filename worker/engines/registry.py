@@ -26,7 +26,7 @@ class EngineOptions:
     """For ``transformers`` and ``vllm``: a folder of safetensors, or a name of the model hub."""
 
     converted_dir: Path | None = None
-    """Where those two put the folder that they make from a GGUF."""
+    """Where those two put the folders that they make from GGUFs."""
 
     log_file: Path | None = None
     """Where ``llamacpp`` writes what goes wrong while a model loads."""
@@ -158,6 +158,9 @@ def _folder(options: EngineOptions, *, engine: str) -> str:
 
 
 TAKE_MORE = {"transformers", "vllm"}
+
+NEEDS = {"openai": ("base_url",), "replay": ("replay_file",)}
+"""Options, by their names above, without which an engine cannot be built whatever its model is called."""
 
 ENGINES: dict[str, Callable[[EngineOptions], Engine]] = {
     "llamacpp": _llamacpp,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Condition, Event, Lock, Thread
@@ -15,7 +16,7 @@ import transformers
 
 from worker.engines.cancellation import cancellation_of
 from worker.engines.decoding import Decoder, Row, uniforms_of
-from worker.engines.folders import revision_of
+from worker.engines.folders import REVISION_CHARS, commit_of, revision_of
 from worker.engines.prompts import Prompts
 from worker.engines.protocol import (
     Capabilities,
@@ -28,11 +29,19 @@ from worker.engines.protocol import (
     ScoreRequest,
     refuse_schemas,
 )
-from worker.errors import ConfigurationError, EngineUnavailableError, SamplingCancelledError
+from worker.errors import (
+    ConfigurationError,
+    EngineFaultError,
+    EngineUnavailableError,
+    GenerationError,
+    RequestRefusedError,
+    SamplingCancelledError,
+)
 
 LINGER_S = (
     0.01  # after the first chain of a batch: those of other tasks that come meanwhile are decoded with it
 )
+THREAD_ENDED = "the decoding thread of the transformers engine has ended"
 
 
 class TransformersEngine:
@@ -71,11 +80,17 @@ class TransformersEngine:
         self._linger_s = float(options.pop("linger_s"))
         self._model_name = model
         self._n_parallel = n_parallel
+        if Path(model_dir).is_dir():
+            self._revision = revision_of(Path(model_dir))
+        else:
+            commit = commit_of(model_dir, options.get("revision"), cache_dir=options.get("cache_dir"))
+            options |= {"revision": commit} if commit else {}
+            self._revision = commit[:REVISION_CHARS] if commit else model_dir
         loaded, tokenizer = _load(model_dir, options, device=self._device)
         trained_for = getattr(loaded.config, "max_position_embeddings", None) or context_tokens
         context = min(context_tokens, trained_for)
         self._prompts = Prompts(tokenizer, context_tokens=context)
-        self._revision = revision_of(Path(model_dir)) if Path(model_dir).is_dir() else model_dir
+        self._n_embeddings = loaded.get_input_embeddings().num_embeddings
         ends = _ends(loaded, tokenizer)
         self._decoder = Decoder(loaded, self._prompts, ends=ends, pad=ends[0] if ends else 0)
         self._capabilities = Capabilities(
@@ -85,6 +100,12 @@ class TransformersEngine:
         self._waiting: deque[Row] = deque()
         self._arrived = Condition()
         self._closed = Event()
+        self._ended = Event()
+        """The thread takes nothing any more; told before it is gone, so that nothing is put down for it."""
+
+        self._failed = ""
+        """What the last batch died of, if it did."""
+
         self._thread = Thread(target=self._work, name="transformers-engine", daemon=True)
         self._thread.start()
 
@@ -107,31 +128,37 @@ class TransformersEngine:
 
         Raises:
             PromptTooLongError: A prompt with its ``max_tokens`` exceeds the context; nothing was begun.
-            RequestRefusedError: The model's template refuses the messages.
+            RequestRefusedError: The model's template refuses the messages, or its weights know no such token.
             EngineUnavailableError: The engine is closed, or the model failed under way.
+            EngineFaultError: The model failed as it would again.
             SamplingCancelledError: The requests were cancelled under way.
         """
         self._require_open()
         refuse_schemas(self.name, requests)
-        return self._run(self._prompts.of_chains(requests))
+        jobs = self._prompts.of_chains(requests)
+        for _, prompt in jobs:
+            self._check_known(prompt)
+        return self._run(jobs)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Return how likely the model finds each text; see the protocol."""
         self._require_open()
         scores = []
         for prompt, text in self._prompts.of_scores(requests, spare=0):
-            with self._model_lock:
+            self._check_known([*prompt, *text])
+            with self._model_lock, _told_as_ours():
                 logprob = self._decoder.score(prompt, text)
             scores.append(Score(logprob=min(0.0, logprob), n_tokens=len(text)))
         return scores
 
     def health(self) -> Health:
-        """Return whether the thread that decodes is alive; never raises."""
+        """Return whether the thread that decodes is alive and its last batch went well; never raises."""
         if self._closed.is_set():
             return Health(ok=False, detail="closed")
         facts = {"model": self._model_name, "revision": self._revision, "device": self._device}
-        alive = self._thread.is_alive()
-        return Health(ok=alive, detail="" if alive else "the decoding thread died", facts=facts)
+        if self._ended.is_set():
+            return Health(ok=False, detail=THREAD_ENDED, lost=True, facts=facts)
+        return Health(ok=not self._failed, detail=self._failed, facts=facts)
 
     def close(self) -> None:
         """End what is under way and let the model go."""
@@ -143,6 +170,15 @@ class TransformersEngine:
     def _require_open(self) -> None:
         if self._closed.is_set():
             raise EngineUnavailableError("the transformers engine is closed")
+        if self._ended.is_set():
+            raise EngineUnavailableError(THREAD_ENDED)  # nobody would ever answer
+
+    def _check_known(self, tokens: Sequence[int]) -> None:
+        # A tokenizer that was given words after the weights were made; on a GPU this would end the whole device.
+        if max(tokens, default=0) >= self._n_embeddings:
+            raise RequestRefusedError(
+                f"the prompt holds a token of the tokenizer that the weights of {self._model_name} have no row for"
+            )
 
     def _run(self, jobs: list[tuple[ChainRequest, tuple[int, ...]]]) -> Generator[SampledChain, None, None]:
         results: SimpleQueue[Row | Exception] = SimpleQueue()
@@ -185,7 +221,7 @@ class TransformersEngine:
     def _chain(self, row: Row, *, latency_s: float) -> SampledChain:
         return SampledChain(
             index=row.request.index,
-            text=row.text,
+            text=row.text or "",
             logprob=row.logprob,
             n_tokens=len(row.ids),
             finish_reason=row.finish_reason or FinishReason.ERROR,
@@ -196,17 +232,25 @@ class TransformersEngine:
 
     def _work(self) -> None:
         batch: list[Row] = []
-        while not self._closed.is_set():
-            batch = self._next_batch()
-            try:
-                with self._model_lock:
-                    if batch:
+        ended = EngineUnavailableError(THREAD_ENDED)
+        try:
+            while not self._closed.is_set():
+                batch = self._next_batch()
+                if not batch:
+                    continue
+                try:
+                    with self._model_lock, _told_as_ours():
                         self._decoder.run(batch, self._closed)
-            except RuntimeError as error:  # torch's: out of memory, or the device is gone
-                _fail(batch, EngineUnavailableError(f"the model failed: {error}"))
-        _fail(
-            [*batch, *self._waiting], EngineUnavailableError("the transformers engine was closed under way")
-        )
+                    self._failed = ""
+                except GenerationError as error:
+                    self._failed = str(error)
+                    _fail(batch, error)
+            ended = EngineUnavailableError("the transformers engine was closed under way")
+        finally:  # whatever ended this thread: who waits for it must not wait for ever
+            with self._arrived:
+                self._ended.set()
+                left, self._waiting = [*batch, *self._waiting], deque()
+            _fail(left, ended)
 
     def _next_batch(self) -> list[Row]:
         """Wait for chains, then a moment for more of them; return at most ``n_parallel`` that are still wanted."""
@@ -224,9 +268,19 @@ class TransformersEngine:
             return batch
 
 
+@contextmanager
+def _told_as_ours() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # torch's: out of memory, or the device is gone
+        raise EngineUnavailableError(f"the model failed: {error}") from error
+    except Exception as error:  # a mistake of the library's or of ours; the same batch would fail again
+        raise EngineFaultError(f"the model failed: {type(error).__name__}: {error}") from error
+
+
 def _fail(rows: Sequence[Row], error: Exception) -> None:
     for row in rows:
-        if row.finish_reason is None:
+        if not row.is_delivered:
             row.deliver(error)
 
 
@@ -236,7 +290,8 @@ def _device() -> str:
 
 def _load(model_dir: str, options: Mapping[str, Any], *, device: str) -> tuple[Any, Any]:
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir)
+        pinned = {name: options[name] for name in ("revision", "cache_dir") if name in options}
+        tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir, **pinned)
         # Safetensors only: the older format is pickle, which runs code.
         model = transformers.AutoModelForCausalLM.from_pretrained(model_dir, use_safetensors=True, **options)
         return model.to(device).eval(), tokenizer

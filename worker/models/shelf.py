@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker.errors import ModelFetchError
 from worker.models.catalogue import MODELS, KnownModel, find_model, is_known
-from worker.models.checking import is_checked, sha256_of, stamp_of, write_stamp
+from worker.models.checking import is_checked, remove_stamp, sha256_of, write_stamp
 from worker.models.fetching import fetch
 from worker.models.progress import Reporter, silent
 
@@ -54,7 +54,7 @@ def check_model(name: str, models_dir: Path, *, progress: Reporter | None = None
         )
     report = progress or silent
     if sha256_of(path, model, report) != model.sha256:
-        stamp_of(path).unlink(missing_ok=True)
+        remove_stamp(path)
         raise ModelFetchError(
             f"{path} is damaged: its sha256 is not {model.sha256}; "
             f"remove it and fetch it again with: merge-reasoner models pull {name}"

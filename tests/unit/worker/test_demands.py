@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,6 +50,24 @@ def test_what_cannot_be_honoured_is_named_with_a_way_out(
     assert (refusal.field, refusal.code) == (field, code)
     assert refusal.problem
     assert refusal.fix
+
+
+def test_each_model_that_a_task_names_must_be_able_to() -> None:
+    blind = replace(
+        engine(), models=frozenset({"default", "blind"}), members={"blind": engine(logprobs=False)}
+    )
+    assert unmet(task(mode="spread"), blind) is None
+    for models in (["blind"], ["default", "blind"]):
+        refusal = unmet(task(mode="spread", options={"models": models}), blind)
+        assert refusal is not None
+        assert (refusal.field, refusal.code) == ("mode", "no_logprobs")
+        assert 'the model "blind"' in refusal.problem
+    seeing = replace(engine(logprobs=False), models=blind.models, members={"blind": engine(context=300)})
+    assert unmet(task(mode="spread", options={"models": ["blind"], "max_tokens": 299}), seeing) is None
+    assert unmet(task(mode="spread"), seeing) is not None
+    short = unmet(task(options={"models": ["default", "blind"], "max_tokens": 300}), seeing)
+    assert short is not None
+    assert short.problem == 'is 300, but the context of "blind" holds 300 tokens with the prompt'
 
 
 def test_chains_that_came_with_the_task_ask_nothing_of_an_engine() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,17 @@ from reasoner.chains import Chain
 from reasoner.decisions import Thresholds
 from worker.deciding import models_of
 from worker.engines.pool import PoolEngine
-from worker.engines.protocol import ChainRequest, Engine, SampledChain
+from worker.engines.protocol import ChainRequest, Engine, Health, SampledChain
 from worker.engines.replay import RecordedChain, ReplayEngine
-from worker.errors import ConfigurationError, EngineUnavailableError, RequestRefusedError
+from worker.errors import (
+    ConfigurationError,
+    EngineFaultError,
+    EngineUnavailableError,
+    ModelFetchError,
+    RequestRefusedError,
+)
 from worker.generation import open_engine
-from worker.roster import read_roster
+from worker.roster import offered, read_roster
 from worker.sampling import Sampled, sample_task
 from worker.settings import Settings
 from worker.submission.lines import TaskLine
@@ -118,6 +125,21 @@ def test_a_model_that_was_away_is_left_alone_for_a_while() -> None:
     assert engine.health().facts["away: b"] == "gone"
 
 
+def test_a_pool_s_health_tells_of_every_model_that_was_needed() -> None:
+    class Dead(ReplayEngine):
+        def health(self) -> Health:
+            return Health(ok=False, detail="the thread has ended", lost=True)
+
+    engine = pool(default=saying("d"), b=Dead({}), c=Failing(), d=saying("d"))
+    assert engine.health() == Health(ok=True, facts={"prompts": "1"})
+    sampled(engine, "default", "c")
+    assert (engine.health().ok, engine.health().detail) == (True, "c: gone")
+    with pytest.raises(RequestRefusedError):
+        sampled(engine, "b")
+    health = engine.health()
+    assert (health.detail, health.lost) == ("b: the thread has ended; c: gone", True)
+
+
 def test_when_every_model_is_away_the_task_waits() -> None:
     with pytest.raises(EngineUnavailableError, match="gone"):
         sampled(pool(default=Failing(), b=Failing()), "default", "b")
@@ -129,6 +151,45 @@ def test_a_model_that_cannot_be_built_is_away() -> None:
 
     found = sampled(pool(default=saying("d"), b=broken), "default", "b")
     assert told(task("default", "b"), found)["missing"] == ["b"]
+
+
+def test_a_task_that_names_only_a_model_that_cannot_be_built_here_does_not_wait_for_ever() -> None:
+    def mistaken() -> Engine:
+        raise ConfigurationError("no such library")
+
+    def absent() -> Engine:
+        raise ModelFetchError("not fetched yet")
+
+    engine = pool(default=saying("d"), b=mistaken, c=absent)
+    with pytest.raises(EngineFaultError, match="b: no such library"):
+        sampled(engine, "b")
+    with pytest.raises(EngineUnavailableError, match="c: not fetched yet"):
+        sampled(engine, "c")
+    with pytest.raises(EngineUnavailableError, match="c: not fetched yet"):  # which may come
+        sampled(engine, "b", "c")
+    assert engine.health().detail == "b: no such library; c: not fetched yet"
+
+
+def test_the_record_names_the_engine_that_sampled_a_chain_and_so_does_what_is_said_of_it() -> None:
+    class Other(ReplayEngine):
+        name = "other"
+
+    mute = RecordedChain(text="Answer: m", n_tokens=3)
+    engine = pool(default=saying("d"), b=Other({PROMPT: [mute] * 8}))
+    found = sampled(engine, "default", "b")
+    assert {(chain.model, chain.engine) for chain in found.chains} == {("own", "replay"), ("b", "other")}
+    promising = pool(default=saying("d"), b=lambda: Other({PROMPT: [mute] * 8}))
+    with pytest.raises(EngineFaultError, match="the engine other gave no logprobs"):
+        sampled(promising, "b", set_rule="score")
+
+
+def test_what_a_model_promises_is_its_own_and_its_offer_before_it_is_loaded() -> None:
+    deaf = replace(saying("b").capabilities, logprobs=False)
+    engine = PoolEngine({"default": lambda: saying("d"), "b": lambda: saying("b")}, offers={"b": deaf})
+    with pytest.raises(RequestRefusedError, match='the model "b" does not give'):
+        sampled(engine, "b", set_rule="score")
+    assert sampled(engine, "b").chains  # now it is loaded, and gives them
+    assert sampled(engine, "b", set_rule="score").chains
 
 
 def test_a_refusal_of_one_model_fails_the_request() -> None:
@@ -180,6 +241,12 @@ def test_a_pool_is_made_from_its_file(tmp_path: Path) -> None:
         ('{"models": {"b": {"engine": "gpt", "model": "m"}}}', "models.b.engine"),
         ('{"models": {"b": {"engine": "openai", "model": "m", "key": "sekret"}}}', "not a known field"),
         ("[]", "pool.json"),
+        ('{"models": {"b": {"engine": "openai", "model": "m"}}}', "models.b.base_url is missing"),
+        ('{"models": {"b": {"engine": "replay", "model": "m"}}}', "models.b.replay_file is missing"),
+        (
+            '{"models": {"b": {"engine": "llamacpp", "model": "m", "engine_options": {"dtype": "x"}}}}',
+            "models.b.engine_options: the engine llamacpp takes no options of its own; remove dtype",
+        ),
     ],
 )
 def test_a_pool_file_that_cannot_be_meant_is_named(tmp_path: Path, content: str, said: str) -> None:
@@ -188,6 +255,17 @@ def test_a_pool_file_that_cannot_be_meant_is_named(tmp_path: Path, content: str,
     with pytest.raises(ConfigurationError, match=said) as caught:
         read_roster(file)
     assert "sekret" not in str(caught.value)
+
+
+def test_a_submitter_knows_what_each_model_of_the_file_can_do(tmp_path: Path) -> None:
+    file = tmp_path / "pool.json"
+    remote = {"engine": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    models = {"mute": {**remote, "logprobs": "never"}, "wide": {**remote, "context_tokens": 9000}}
+    file.write_text(json.dumps({"models": models}))
+    found = offered(Settings(state_dir=tmp_path, pool_file=file, context_tokens=2000))
+    assert found.models == {"default", "mute", "wide"}
+    told = {name: (found.of(name).logprobs, found.of(name).max_context_tokens) for name in found.models}
+    assert told == {"default": (True, 2000), "mute": (False, 2000), "wide": (True, 9000)}
 
 
 def test_without_a_file_there_is_no_pool_and_a_missing_one_is_a_mistake(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_a_gguf_is_converted_into_the_models_folder(tmp_path: Path, engine: str)
     file.touch()
     options = engine_options(settings(tmp_path, engine=engine, model=str(file)), {})
     assert options.model_file == file
-    assert options.converted_dir == tmp_path / "models" / "mine-bf16"
+    assert options.converted_dir == tmp_path / "models"
     assert options.model_dir is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.kinds import extract_short_answer, read_answer, rules_of_kind, text_normal_form
+from worker.kinds import read_answer, rules_of_kind, text_normal_form
 
 
 @pytest.mark.parametrize("answer", ["Paris", " **Paris**. ", '"paris"', "(Paris)", "...PARIS!"])
@@ -15,13 +15,6 @@ def test_decoration_and_case_are_not_part_of_an_answer(answer: str) -> None:
 def test_the_point_before_a_digit_belongs_to_the_number() -> None:
     assert text_normal_form("**.5**.") == ".5"
     assert text_normal_form("5.") == "5"
-    assert extract_short_answer("It is a half.\nAnswer: .5") == ".5"
-
-
-def test_the_last_labelled_line_is_the_answer_else_the_last_that_says_anything() -> None:
-    assert extract_short_answer("Answer: Rome\nNo.\nFinal answer: **Paris**.\nI am sure.") == "Paris"
-    assert extract_short_answer("Perhaps Rome.\nParis.\n---\n...") == "---"
-    assert extract_short_answer("...") is None
 
 
 def test_a_program_is_read_off_in_the_language_of_its_task() -> None:

