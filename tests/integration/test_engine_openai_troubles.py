@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -120,14 +121,18 @@ def test_chains_under_way_are_finished_when_one_fails_and_no_others_are_begun(
     begun = threading.Barrier(3)
 
     def one_is_malformed(body: dict[str, Any]) -> Reply | None:
-        begun.wait(30)
-        return (200, "{", {}) if body["messages"][-1]["content"] == "poison" else None
+        said = body["messages"][-1]["content"]
+        if said == "later":  # a place may be free before it is known that one failed
+            time.sleep(1.0)
+        else:
+            begun.wait(PATIENCE_S)
+        return (200, "{", {}) if said == "poison" else None
 
     endpoint.reply = one_is_malformed
-    chains, error = fault_of(engine, "hi", "poison", "hi", "hi", "hi")
+    chains, error = fault_of(engine, "hi", "poison", "hi", *["later"] * 60)
     assert isinstance(error, EngineFaultError)
-    assert [chain.text for chain in chains] == ["seed 7"] * 2
-    assert len(endpoint.bodies) == 3
+    assert [chain.text for chain in chains] == ["seed 7"] * (len(endpoint.bodies) - 1)
+    assert 2 <= len(chains) < 60
 
 
 @pytest.mark.parametrize("room", [1, 2])
