@@ -1,4 +1,4 @@
-"""Tables of the traffic: queues that may be paused, rate limits, the clock's jobs and messages nobody could read."""
+"""Tables of the traffic: queues, rate limits and turns, the clock's jobs and messages nobody could read."""
 
 from __future__ import annotations
 
@@ -37,6 +37,19 @@ class RateLimitRow(Base):
     burst: Mapped[float] = mapped_column(Double)
     tokens: Mapped[float] = mapped_column(Double)
     refilled_at: Mapped[CreatedAt]
+
+
+class TurnRow(Base):
+    """Whose turn it was, for the sweeps to come: the next reconciler goes on where this one stopped."""
+
+    __tablename__ = "turns"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    """One that has a limit; empty for all of the tenant's tasks."""
+
+    n: Mapped[int] = mapped_column(BigInteger)
+    """The number of the model's last turn that went to the tenant; for all tasks, how many the tenant had."""
 
 
 class BeatJobRow(Base):
