@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Double, Identity, Index, Integer, text
+from sqlalchemy import BigInteger, CheckConstraint, Double, Identity, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import At, Base, CreatedAt, Json
+
+SLOWEST = 1e-6
+MOST = 1e9
+"""What a rate and a burst can be: a number that is not to be reckoned with would stop every sweep."""
 
 
 class QueueRow(Base):
@@ -28,6 +32,12 @@ class RateLimitRow(Base):
     """A token bucket: how many tasks of a tenant, or of a model, may start."""
 
     __tablename__ = "rate_limits"
+    __table_args__ = (
+        CheckConstraint(
+            f"per_s BETWEEN {SLOWEST} AND {MOST} AND burst BETWEEN 1 AND {MOST}",
+            name="in_reach",
+        ),
+    )
 
     scope: Mapped[str] = mapped_column(primary_key=True)
     """``tenant`` or ``model``."""

@@ -16,6 +16,13 @@ down_revision = "0014_numbers"
 branch_labels = None
 depends_on = None
 
+# One rate beyond these stopped every sweep; it is brought within them.
+WITHIN = """
+UPDATE rate_limits SET per_s = least(greatest(per_s, 1e-6), 1e9), burst = least(greatest(burst, 1), 1e9)
+WHERE NOT (per_s BETWEEN 1e-6 AND 1e9 AND burst BETWEEN 1 AND 1e9)
+"""
+IN_REACH = "per_s BETWEEN 1e-6 AND 1e9 AND burst BETWEEN 1 AND 1e9"
+
 GRANT = """
 DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'mergereasoner_worker') THEN
@@ -36,8 +43,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "model", name=op.f("pk_turns")),
     )
     op.execute(GRANT)
+    op.execute(WITHIN)
+    op.create_check_constraint(op.f("ck_rate_limits_in_reach"), "rate_limits", IN_REACH)
 
 
 def downgrade() -> None:
+    op.drop_constraint(op.f("ck_rate_limits_in_reach"), "rate_limits", type_="check")
     op.drop_table("turns")
     op.drop_column("tasks", "waits_since")
