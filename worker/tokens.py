@@ -75,21 +75,23 @@ class Purse:
             else:
                 self._granted[claim] -= 1
 
+    def is_able(self, bucket: Bucket, who: str) -> bool:
+        """Return whether whoever wants of a bucket had a use for all that it was given."""
+        return (bucket, who) not in self._unable
+
     def share(self, wanted: Mapping[Bucket, Mapping[str, int]], lines: Mapping[str, Iterable[str]]) -> None:
         """Part what is left among those that want it.
 
         Args:
             wanted: How many tokens of each model's bucket each tenant could spend.
-            lines: The routes of each limited tenant's next tasks, in their order.
+            lines: The routes of each limited tenant's next tasks, in their order; of routes that ``is_able`` says only.
         """
         for bucket, n in self.tokens.items():
             kind, name = bucket
-            wants = {who: k for who, k in wanted.get(bucket, {}).items() if (bucket, who) not in self._unable}
-            order: Iterator[str]
+            order = lines.get(name, ())
             if kind == "model":
+                wants = {who: k for who, k in wanted.get(bucket, {}).items() if self.is_able(bucket, who)}
                 order = _in_turn(wants, sorted(wants, key=lambda who: (self._number_of(who, name), who)))
-            else:
-                order = (route for route in lines.get(name, ()) if (bucket, route) not in self._unable)
             self._sequences[bucket] = list(islice(order, max(int(n), 0)))
         self._granted = Counter(
             (bucket, who) for bucket, sequence in self._sequences.items() for who in sequence

@@ -170,7 +170,8 @@ def _by_tenant(waiting: Iterable[Waiting], routes: Iterable[str]) -> dict[str, _
 def _in_line(tenant: str, routes: Sequence[_Route], purse: Purse, limits: Limits) -> Iterator[str]:
     """Yield the routes of the next tasks of a tenant as if they stood in one line, whichever queue they wait in."""
     had = limits.turns.get((tenant, ANY_MODEL), 0) + sum(route.n_chosen[tenant] for route in routes)
-    line = Line([tasks for route in routes for tasks in route.rest(tenant)], had=had)
+    able = [route for route in routes if purse.is_able(("tenant", tenant), route.name)]
+    line = Line([tasks for route in able for tasks in route.rest(tenant)], had=had)
     while (task := line.take(purse.allows)) is not None:
         yield task.route
 
@@ -181,6 +182,7 @@ class _Route:
     def __init__(
         self, name: str, standing: Standing, by_tenant: Mapping[str, _Groups], limits: Limits
     ) -> None:
+        self.name = name
         self.chosen: list[tuple[UUID, int]] = []
         self.n_chosen: Counter[str] = Counter()
         self._standing = standing
