@@ -183,6 +183,16 @@ def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
     assert asked <= told, asked - told
 
 
+def test_the_dashboard_adds_up_no_number_that_every_sweeper_tells_of_the_whole_queue() -> None:
+    text = (ROOT / "docs" / "grafana" / "merge-reasoner.json").read_text()
+    queries = [target["expr"] for panel in json.loads(text)["panels"] for target in panel["targets"]]
+    of_the_queue = [
+        query for query in queries if set(re.findall(r"\bmerge_reasoner_\w+", query)) & metric_names()
+    ]
+    assert of_the_queue
+    assert [query for query in of_the_queue if not query.startswith(("max", "min"))] == []
+
+
 def names_of(family: Any) -> set[str]:
     suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
     return {family.name + suffix for suffix in suffixes}

@@ -91,17 +91,17 @@ def _made(desk: Desk, task: HeldTask, future: Future[Sampled]) -> Generated | No
     try:
         return _generated(task, future.result())
     except SamplingCancelledError:
-        logger.info("chains no longer wanted", extra={"task_id": str(task.id)})
+        logger.info("chains no longer wanted", extra=task.ids)
     except EngineUnavailableError as error:
         # Not the task's fault, so it is no delivery: it waits until the engine is back, however long that takes.
-        logger.warning("engine away", extra={"task_id": str(task.id), "error": str(error)})
+        logger.warning("engine away", extra={**task.ids, "error": str(error)})
         release(desk.store, [task], error, state="generating", counts=False, delay_s=BACKOFF_S)
     except EngineFaultError as error:
         # It may be this worker's engine alone, so the task is given away; after some deliveries it is parked.
-        logger.error("engine at fault", extra={"task_id": str(task.id), "error": str(error)})  # noqa: TRY400 - no trace
+        logger.error("engine at fault", extra={**task.ids, "error": str(error)})  # noqa: TRY400 - no trace
         release(desk.store, [task], error, state="generating", counts=True, delay_s=BACKOFF_S)
     except GenerationError as error:
-        logger.warning("generation refused", extra={"task_id": str(task.id), "error": str(error)})
+        logger.warning("generation refused", extra={**task.ids, "error": str(error)})
         fail(desk.store, task, error, from_state="generating", who=desk.holder)
     return None
 
