@@ -15,10 +15,10 @@ from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeEla
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from cli.console import JsonFlag, err, out, print_json, told
+from cli.console import JsonFlag, err, out, print_json, tell, told
 from worker.benching import measure_speed
 from worker.errors import ModelFetchError
-from worker.generation import open_engine
+from worker.generation import loads_a_file, open_engine
 from worker.models.catalogue import find_model, is_known
 from worker.models.progress import Progress, Reporter
 from worker.models.shelf import check_model, list_models, locate, pull_model
@@ -70,15 +70,28 @@ def list_command(as_json: JsonFlag = False) -> None:
 
 
 @models.command()
-def pull(name: Name, as_json: JsonFlag = False) -> None:
+def pull(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A known model's name; left out, what the engine of the settings loads."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Fetch a model, checked by its sha256; what has come stays when this is interrupted.
 
-    Example:
+    Examples:
 
         merge-reasoner models pull qwen2.5-coder-0.5b
+
+        MERGEREASONER_ENGINE=llamacpp merge-reasoner models pull
     """
     with told():
-        path = ensure_model(name, _models_dir(), verify=False)
+        settings = Settings.from_env(os.environ)
+        if name is None and not loads_a_file(settings):
+            tell(as_json, f"the engine {settings.engine} loads no file of ours", name=None, path=None)
+            return
+        name = name or settings.model
+        path = ensure_model(name, settings.models_dir, verify=False)
         licence = find_model(name).licence if is_known(name) else None
     if as_json:
         print_json({"name": name, "path": str(path), "licence": licence})

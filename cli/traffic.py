@@ -13,6 +13,7 @@ from rich.table import Table
 from cli.connection import current_settings, opened_store, reading
 from cli.console import Exit, JsonFlag, fail, me, out, plain, print_json, shown, tell, told
 from worker.messages import STAGE_QUEUES
+from worker.store.texts import storable
 from worker.store.traffic import all_limits, pause, queue_states, remove_limit, resume, set_limit
 
 queue = typer.Typer(name="queue", help="Look at the queues, pause and resume them.", no_args_is_help=True)
@@ -141,8 +142,12 @@ def set_one(
             raise fail("--per-second must be above 0; to stop a queue, pause it")
         if not (math.isfinite(at_once) and at_once >= 1):
             raise fail("--burst must be 1 or more, else nothing could ever start")
+        name = storable(name)
         with opened_store(current_settings()) as store:
-            set_limit(store, scope=scope.value, name=name, per_s=per_s, burst=at_once)
+            try:
+                set_limit(store, scope=scope.value, name=name, per_s=per_s, burst=at_once)
+            except ValueError as error:
+                raise fail(str(error)) from None
         text = f"{scope.value} {name}: {per_s:g} tasks/s, {at_once:g} at once"
         tell(as_json, text, scope=scope.value, name=name, per_s=per_s, burst=at_once)
 

@@ -24,7 +24,7 @@ WITH wanted AS (
 ), revived AS (
     UPDATE tasks SET state = CASE WHEN from_state IN ('verifying', 'deciding') THEN from_state ELSE 'queued' END,
                      lease_until = NULL, holder = NULL, deliveries = 0, not_before = NULL, published_at = NULL,
-                     error = NULL, finished_at = NULL
+                     waits_since = now(), error = NULL, finished_at = NULL
     FROM wanted WHERE tasks.id = wanted.id
     RETURNING tasks.id, tasks.state, tasks.attempt
 ), turns AS (

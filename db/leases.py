@@ -25,7 +25,7 @@ WITH free AS (
     UPDATE tasks SET state = :to_state, attempt = attempt + 1, deliveries = deliveries + 1,
                      holder = :holder, lease_until = now() + make_interval(secs => :lease_s)
     FROM free WHERE tasks.id = free.id
-    RETURNING tasks.id, tasks.tenant, tasks.domain, tasks.spec::text AS spec,
+    RETURNING tasks.id, tasks.batch_id, tasks.tenant, tasks.domain, tasks.spec::text AS spec,
               tasks.attempt, tasks.deliveries, free.state AS from_state
 ), logged AS (
     INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
@@ -51,7 +51,7 @@ WITH free AS (
     FROM free WHERE v.task_id = free.task_id AND v.verifier = free.verifier
     RETURNING v.task_id, v.attempt, v.deliveries
 )
-SELECT t.id, t.tenant, t.domain, t.spec::text AS spec, taken.attempt, taken.deliveries
+SELECT t.id, t.batch_id, t.tenant, t.domain, t.spec::text AS spec, taken.attempt, taken.deliveries
 FROM taken JOIN tasks t ON t.id = taken.task_id ORDER BY t.id
 """)
 
@@ -161,6 +161,7 @@ WITH mine AS (
     ORDER BY id FOR UPDATE
 )
 UPDATE tasks SET error = CAST(:error AS jsonb) FROM mine WHERE tasks.id = mine.id
+RETURNING tasks.batch_id
 """)
 
 LOCK_VERIFYING = text("""

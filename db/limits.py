@@ -1,4 +1,4 @@
-"""Deadlines, pauses and rate limits: the statements an operator's commands and the reconciler share."""
+"""Deadlines, pauses, rate limits and turns: the statements an operator's commands and the reconciler share."""
 
 from __future__ import annotations
 
@@ -78,3 +78,11 @@ RETURNING scope, name, tokens
 """)
 
 SPEND = text("UPDATE rate_limits SET tokens = tokens - :n WHERE scope = :scope AND name = :name")
+
+TURNS = text("SELECT tenant, model, n FROM turns")
+
+HAVE_TURNS = text("""
+INSERT INTO turns (tenant, model, n)
+SELECT * FROM unnest(CAST(:tenants AS text[]), CAST(:models AS text[]), CAST(:numbers AS bigint[]))
+ON CONFLICT (tenant, model) DO UPDATE SET n = excluded.n
+""")

@@ -143,6 +143,9 @@ class TaskRow(Base):
     holder: Mapped[str | None]
     lease_until: Mapped[At | None]
     not_before: Mapped[At | None]
+    waits_since: Mapped[At | None]
+    """When it could begin: its time came, or it was retried; null means since it was made."""
+
     published_at: Mapped[At | None]
     """When its present stage was last handed to the broker; null means it waits for the reconciler."""
 

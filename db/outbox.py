@@ -38,11 +38,12 @@ WITH ripe AS (
     SELECT id FROM tasks WHERE {NOT_YET} AND not_before <= now()
     ORDER BY not_before LIMIT 20000 FOR UPDATE SKIP LOCKED
 )
-UPDATE tasks SET not_before = NULL FROM ripe WHERE tasks.id = ripe.id
+UPDATE tasks SET not_before = NULL, waits_since = tasks.not_before FROM ripe WHERE tasks.id = ripe.id
 """)  # noqa: S608 (our own constant)
 
 # The groups of the backlog are found by jumping from one to the next in its index, so that a million tasks of one
-# group cost as much as one; of each group only the oldest are read. A task rises by a level for every ``ageing_s``.
+# group cost as much as one; of each group only the oldest are read. A task rises by one for every ``ageing_s`` in which
+# it could have begun.
 BACKLOG_HEADS = text(f"""
 WITH RECURSIVE groups AS (
     (SELECT tenant, model, priority FROM tasks WHERE {IN_BACKLOG} AND route = :route
@@ -56,8 +57,8 @@ WITH RECURSIVE groups AS (
     ) further
 )
 SELECT head.* FROM groups, LATERAL (
-    SELECT id, tenant, model, priority AS written,
-           CAST(least(9, priority + floor(extract(epoch FROM now() - created_at) / :ageing_s)) AS int) AS priority
+    SELECT id, route, tenant, model, priority, priority + CAST(greatest(0, least(1000000,
+               floor(extract(epoch FROM now() - coalesce(waits_since, created_at)) / :ageing_s))) AS int) AS risen
     FROM tasks
     WHERE {IN_BACKLOG} AND route = :route AND tenant = groups.tenant AND model = groups.model
       AND priority = groups.priority

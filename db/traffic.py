@@ -1,11 +1,15 @@
-"""Tables of the traffic: queues that may be paused, rate limits, the clock's jobs and messages nobody could read."""
+"""Tables of the traffic: queues, rate limits and turns, the clock's jobs and messages nobody could read."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Double, Identity, Index, Integer, text
+from sqlalchemy import BigInteger, CheckConstraint, Double, Identity, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import At, Base, CreatedAt, Json
+
+SLOWEST = 1e-6
+MOST = 1e9
+"""What a rate and a burst can be: a number that is not to be reckoned with would stop every sweep."""
 
 
 class QueueRow(Base):
@@ -28,6 +32,12 @@ class RateLimitRow(Base):
     """A token bucket: how many tasks of a tenant, or of a model, may start."""
 
     __tablename__ = "rate_limits"
+    __table_args__ = (
+        CheckConstraint(
+            f"per_s BETWEEN {SLOWEST} AND {MOST} AND burst BETWEEN 1 AND {MOST}",
+            name="in_reach",
+        ),
+    )
 
     scope: Mapped[str] = mapped_column(primary_key=True)
     """``tenant`` or ``model``."""
@@ -37,6 +47,19 @@ class RateLimitRow(Base):
     burst: Mapped[float] = mapped_column(Double)
     tokens: Mapped[float] = mapped_column(Double)
     refilled_at: Mapped[CreatedAt]
+
+
+class TurnRow(Base):
+    """Whose turn it was, for the sweeps to come: the next reconciler goes on where this one stopped."""
+
+    __tablename__ = "turns"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    """One that has a limit; empty for all of the tenant's tasks."""
+
+    n: Mapped[int] = mapped_column(BigInteger)
+    """The number of the model's last turn that went to the tenant; for all tasks, how many the tenant had."""
 
 
 class BeatJobRow(Base):

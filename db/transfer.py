@@ -79,7 +79,12 @@ CALIBRATION = Part(
 _LEASE = ("holder", "lease_until", "not_before", "published_at", "deliveries")
 _FREE = tuple((column, "NULL") for column in _LEASE[:-1])
 
-TASK = Part(table="tasks", key=("id",), changing=(*_LEASE, "urgency"), written=_FREE)
+TASK = Part(
+    table="tasks",
+    key=("id",),
+    changing=(*_LEASE, "urgency", "waits_since"),
+    written=(*_FREE, ("waits_since", "NULL")),
+)
 PARTS = {
     "events": Part(table="task_events", key=("task_id", "id"), of="task_id"),
     "chains": Part(table="chains", key=("task_id", "index"), of="task_id", order='"index"'),

@@ -33,13 +33,19 @@ COPY cli ./cli
 RUN /opt/merge-reasoner/bin/pip --disable-pip-version-check install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM ${BASE_IMAGE}
+ARG LOCK=production
+# Triton compiles the launchers of its kernels with whatever C compiler there is.
+RUN if [ "${LOCK}" = gpu ]; then apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*; fi
 COPY --from=build /opt/merge-reasoner /opt/merge-reasoner
 # The state folder holds models and health reports. The user has a name, since libraries ask for it; in exec form, since a
 # base without useradd will do.
 RUN ["python3", "-c", "import os; home = '/var/lib/merge-reasoner'; open('/etc/passwd', 'a').write(f'reasoner:x:10001:10001::{home}:/usr/sbin/nologin\\n'); open('/etc/group', 'a').write('reasoner:x:10001:\\n'); os.makedirs(home + '/models'); os.chown(home, 10001, 10001); os.chown(home + '/models', 10001, 10001)"]
 # A container's stop is soft: bounded, and what is unfinished is given back (docs/queue.md).
 ENV REMAP_SIGTERM=SIGQUIT
+# Weights that an engine fetches by itself (vLLM) go where weights are kept, which is what workers share.
 ENV PATH=/opt/merge-reasoner/bin:/usr/local/bin:/usr/bin:/bin HOME=/var/lib/merge-reasoner PYTHONUNBUFFERED=1 \
+    HF_HOME=/var/lib/merge-reasoner/models/hub \
     MERGEREASONER_STATE_DIR=/var/lib/merge-reasoner MERGEREASONER_METRICS_HOST=0.0.0.0 OMP_WAIT_POLICY=PASSIVE
 USER 10001:10001
 VOLUME /var/lib/merge-reasoner

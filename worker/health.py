@@ -8,9 +8,11 @@ Docker, Kubernetes) starts a fresh one; what it held is taken up again when its 
 
 from __future__ import annotations
 
+import glob
 import json
 import logging
 import os
+import socket
 import sys
 import threading
 import time
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 2.0
 STALE_AFTER_S = 20.0  # a process that is stopped, or hangs in a call without an end, no longer writes
+FORGOTTEN_AFTER_S = 86_400.0  # of a machine that is no more, or a process whose id is another's now
 
 Check = Callable[[], str]
 """Returns what is wrong, or an empty string."""
@@ -127,8 +130,11 @@ class HealthReporter:
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
 
     def start(self) -> None:
-        """Begin to report."""
+        """Begin to report; what ended processes of the same name left behind goes."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        for path in self._path.parent.glob(f"{glob.escape(self._name)}@*.health.json"):
+            if _is_left_behind(path):
+                path.unlink(missing_ok=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -158,21 +164,34 @@ class HealthReporter:
 
 
 def report_path(directory: Path, name: str) -> Path:
-    """Return where the process called ``name`` reports."""
-    return directory / f"{name}.health.json"
+    """Return where this process, called ``name``, reports: apart from others of the name, and of machines beside it."""
+    return directory / f"{name}@{socket.gethostname()}.{os.getpid()}.health.json"
+
+
+def _of_this_machine(path: Path) -> bool:
+    return path.name.partition("@")[2].startswith(f"{socket.gethostname()}.")
+
+
+def _is_left_behind(path: Path) -> bool:
+    """Return whether the process that reported there has ended; of another machine's only its silence can tell."""
+    try:
+        if time.time() - path.stat().st_mtime > FORGOTTEN_AFTER_S:
+            return True
+    except OSError:  # somebody else was quicker
+        return False
+    pid = path.name.removesuffix(".health.json").rpartition(".")[2]
+    return _of_this_machine(path) and pid.isdecimal() and not _lives(int(pid))
 
 
 def read_reports(directory: Path) -> list[Report]:
     """Return the reports of this machine's processes, judged anew: one that is stale or whose process ended is ill."""
     found = []
-    for path in sorted(directory.glob("*.health.json")):
+    for path in sorted(filter(_of_this_machine, directory.glob("*.health.json"))):
         try:
             report = Report(**json.loads(path.read_text(encoding="utf-8")))
             found.append(_judged(report))
         except (OSError, ValueError, TypeError):
-            found.append(
-                Report(name=path.name.removesuffix(".health.json"), pid=0, at="", faults=["unreadable"])
-            )
+            found.append(Report(name=path.name.partition("@")[0], pid=0, at="", faults=["unreadable"]))
     return found
 
 

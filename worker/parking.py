@@ -18,8 +18,10 @@ from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel, Transport
 
 from worker.errors import StoreUnavailableError
+from worker.messages import QUEUES
 from worker.store.dead import park_message
 from worker.store.transactions import Store
+from worker.telemetry.metrics import PARKED
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ def parking_lot(store: Store, *, who: str) -> Park:
     """Return what keeps a message in the table ``parked_messages``."""
 
     def park(queue: str, body: object, reason: str) -> None:
+        PARKED.labels(queue if queue in QUEUES else "").inc()  # a stranger's word is no label
         logger.warning("message parked", extra={"queue": queue, "reason": reason})
         try:
             park_message(store, queue=queue, body=body, reason=reason, who=who)

@@ -36,7 +36,7 @@ from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.stages.desk import Desk
 from worker.store.leases import note_fault
-from worker.telemetry.metrics import PARKED, collect_from, stage_run
+from worker.telemetry.metrics import collect_from, stage_run
 from worker.telemetry.pools import PoolCollector
 from worker.telemetry.traces import make_tracer
 
@@ -187,7 +187,6 @@ def _register_stage(place: Workplace, queue: str, stage: Stage) -> None:
             ids = decode(*arguments, **named)
         except MessageError as error:
             place.park(queue, [*arguments, named] if named else list(arguments), str(error))
-            PARKED.labels(queue).inc()
             return
         try:
             with place.ears.hearing(), stage_run(queue), desk.traced(queue, ids):
@@ -195,9 +194,14 @@ def _register_stage(place: Workplace, queue: str, stage: Stage) -> None:
         except Exception as error:
             # The outermost frame: record it with its tasks, let Celery acknowledge, and let the leases run out;
             # the reconciler gives the tasks, one by one, to the next worker until they are parked.
-            logger.exception("stage failed", extra={"queue": queue, "task_ids": [str(i) for i in ids]})
-            with contextlib.suppress(StoreUnavailableError):
-                note_fault(desk.store, ids, error, holder=desk.holder)
+            told: dict[str, object] = {"queue": queue, "task_ids": [str(i) for i in ids]}
+            try:
+                batches = note_fault(desk.store, ids, error, holder=desk.holder)
+                told["batch_ids"] = sorted(str(i) for i in batches)
+            except StoreUnavailableError:
+                pass  # the database's own trouble is told elsewhere
+            finally:
+                logger.exception("stage failed", exc_info=error, extra=told)
             raise
 
 

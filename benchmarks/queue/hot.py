@@ -157,6 +157,8 @@ def _of_sweeps(window: int, backlog: list[UUID]) -> Iterator[Hot]:
     yield hot("park", outbox.PARK_TASKS, UNDER_WAY, **parking)
     yield hot("park a turn", outbox.PARK_VERIFICATIONS, WAITING_TURNS, **parking)
     yield hot("ripen", outbox.RIPEN, "ix_tasks_not_before")
+    yield hot("turns", limits.TURNS)
+    yield hot("have turns", limits.HAVE_TURNS, tenants=["a", "b"], models=["", "m"], numbers=[1, 2])
     yield hot("late batch", limits.LATE_BATCH)
     yield hot("forget after a flush", outbox.FORGET_TASKS, UNDER_WAY)
 

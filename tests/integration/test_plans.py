@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from sqlalchemy import text
 from benchmarks.queue.filling import Filled, fill
 from benchmarks.queue.hot import Hot, hot_statements
 from benchmarks.queue.plans import plan_of, plans
+from worker.messages import GENERATE_GIVEN
+from worker.stages.generate import generate_given
 from worker.store.transactions import Store
 from worker.turns import GUARANTEED
 
@@ -53,16 +56,46 @@ def test_a_fresh_backlog_without_statistics_is_published_by_its_keys(store: Stor
     assert plan_of(store, publish, analyze=True).pages <= limit_of(publish)
 
 
-def test_what_scales_the_cluster_asks_uses_indexes(store: Store) -> None:
-    fill(store, Filled(n_finished=20_000, n_under_way=200, n_backlog=5_000))
-    asked = [
-        trigger["metadata"]["query"]
+def asked_for_scaling() -> dict[str, str]:
+    """Return what KEDA asks, by the Deployment that is scaled."""
+    return {
+        document["spec"]["scaleTargetRef"]["name"]: trigger["metadata"]["query"]
         for path in sorted((ROOT / "docs" / "kubernetes").glob("*.yaml"))
         for document in yaml.safe_load_all(path.read_text())
         if document and document["kind"] == "ScaledObject"
         for trigger in document["spec"]["triggers"]
-    ]
+    }
+
+
+def test_nobody_is_scaled_up_for_turns_of_tasks_that_have_failed(rig: Any) -> None:
+    specs = [{"verifier": "math", "reference": "4"}, {"verifier": "code", "tests": "assert f() == 4"}]
+    line = {"kind": "math", "chains": [{"text": "4"}], "custom_id": "a", "verify": specs[:1]}
+    code = {
+        **line,
+        "kind": "code",
+        "chains": [{"text": "x", "answer": "f = 4"}],
+        "custom_id": "b",
+        "verify": specs[1:],
+    }
+    rig.submit(line, code, deadline=datetime.now(UTC) + timedelta(hours=1))
+    rig.sweep()
+    generate_given(rig.desk, rig.take(GENERATE_GIVEN))
+
+    def counts() -> dict[str, int]:
+        asked = asked_for_scaling()
+        return {name: rig.query(asked[name])[0][0] for name in ("verify", "verify-code")}
+
+    assert counts() == {"verify": 1, "verify-code": 1}
+    rig.age("batches", "deadline_at")
+    rig.sweep()
+    assert rig.states() == {"failed": 2}
+    assert counts() == {"verify": 0, "verify-code": 0}
+
+
+def test_what_scales_the_cluster_asks_uses_indexes(store: Store) -> None:
+    fill(store, Filled(n_finished=20_000, n_under_way=200, n_backlog=5_000))
+    asked = asked_for_scaling()
     assert len(asked) >= 3
-    for query in asked:
+    for query in asked.values():
         plan: Any = plan_of(store, Hot(name=query, every="look", statement=text(query)), analyze=False)
         assert plan.is_good, query

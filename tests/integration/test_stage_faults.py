@@ -30,6 +30,15 @@ from worker.store.transactions import Store
 pytestmark = pytest.mark.services
 
 
+def told(caplog: pytest.LogCaptureFixture, message: str) -> set[tuple[str, str]]:
+    """Return the tasks and batches that the log names beside ``message``."""
+    return {
+        (record.__dict__["task_id"], record.__dict__["batch_id"])
+        for record in caplog.records
+        if record.message == message
+    }
+
+
 def test_a_task_that_kills_its_workers_is_parked_with_the_reason(
     desk: Desk, outbox: Outbox, store: Store
 ) -> None:
@@ -70,7 +79,8 @@ def test_what_broke_a_stage_is_tried_alone_so_that_its_neighbours_survive(
     watched = replace(desk, publisher=Messages())
     for _ in range(desk.settings.max_deliveries):
         held = desk.claim(ids, queue=GENERATE, from_states=["queued", "generating"], to_state="generating")
-        note_fault(store, [task.id for task in held], OverflowError("too many tokens"), holder=desk.holder)
+        tasks, error = [task.id for task in held], OverflowError("too many tokens")
+        assert note_fault(store, tasks, error, holder=desk.holder) == {made.batch_id}
         age_leases(store)
         query(store, "UPDATE tasks SET published_at = now() - interval '2 hours' RETURNING 1")
         reconcile(watched, outbox)
@@ -84,19 +94,20 @@ def test_what_broke_a_stage_is_tried_alone_so_that_its_neighbours_survive(
 
 
 def test_an_engine_that_is_away_costs_a_task_nothing_but_time(
-    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Away(ReplayEngine):
         def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
             raise EngineUnavailableError("no GPU today")
 
-    send(desk, MATH_LINE)
+    made = send(desk, MATH_LINE)
     ids = outbox.take(GENERATE)
     for _ in range(desk.settings.max_deliveries + 2):
         generate(desk, ids, engine=Away({}), pool=pool)
         query(store, "UPDATE tasks SET not_before = NULL RETURNING 1")
     (row,) = query(store, "SELECT state, deliveries, error ->> 'message' AS message FROM tasks")
     assert (row.state, row.deliveries, row.message) == ("generating", 0, "no GPU today")
+    assert told(caplog, "engine away") == {(str(ids[0]), str(made.batch_id))}
     generate(desk, ids, engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
     assert query(store, "SELECT state FROM tasks")[0][0] == "verifying"
 
@@ -129,7 +140,7 @@ def test_a_request_that_the_engine_refuses_fails_the_task_with_the_reason(
 
 
 def test_a_broken_verifier_is_tried_again_and_never_says_no(
-    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store
+    desk: Desk, outbox: Outbox, pool: ThreadPoolExecutor, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object, **__: object) -> Any:
         raise SandboxUnavailableError("the sandbox is gone")
@@ -144,6 +155,7 @@ def test_a_broken_verifier_is_tried_again_and_never_says_no(
     (line,) = results(store, made.batch_id)
     assert (line["state"], line["error"]["type"]) == ("failed", "SandboxUnavailableError")
     assert query(store, "SELECT count(*) FROM verdicts")[0][0] == 0
+    assert told(caplog, "verifier broke") == {(str(ids[0]), str(made.batch_id))}
 
 
 def test_a_cancelled_batch_drops_what_is_under_way(

@@ -10,12 +10,14 @@ from tests.integration.bench import Outbox, Rig, query, send
 from verifiers.math.verifier import MathVerifier
 from worker.judging.math import MathJudge
 from worker.messages import DECIDE, GENERATE_GIVEN, VERIFY
+from worker.parking import parking_lot
 from worker.settings import Settings
 from worker.stages.decide import decide
 from worker.stages.desk import Desk
 from worker.stages.generate import generate_given
 from worker.stages.verify import verify
 from worker.standing import QueueCollector
+from worker.store.dead import parked_messages
 from worker.store.leases import claim_verifications
 from worker.store.transactions import Store
 from worker.telemetry.metrics import stage_run
@@ -104,6 +106,16 @@ def test_faults_are_counted_when_they_are_found(rig: Rig) -> None:
         rig.age("verifications")
         rig.sweep()
     assert [now - then for now, then in zip(counted(), before, strict=True)] == [2, 2, 2, 0, 1]
+
+
+def test_every_message_that_is_parked_is_counted_and_a_strangers_word_is_no_label(rig: Rig) -> None:
+    park = parking_lot(rig.store, who="test")
+    before = [value("messages_parked_total", queue=queue) for queue in (DECIDE, "", "stranger")]
+    for queue in (DECIDE, "", "stranger"):
+        park(queue, {"v": 99}, "unknown stage")
+    grown = [value("messages_parked_total", queue=queue) for queue in (DECIDE, "", "stranger")]
+    assert [new - old for new, old in zip(grown, before, strict=True)] == [1, 2, 0]
+    assert len(parked_messages(rig.store, n=10)) == 3
 
 
 def test_without_its_database_the_collector_says_so_and_goes_on(settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from verifiers.errors import SandboxUnavailableError
 from worker.messages import DECIDE, GENERATE_GIVEN, VERIFY, encode
 from worker.stages.decide import decide
 from worker.stages.generate import generate_given
+from worker.stages.reconcile import reconcile
 from worker.stages.verify import verify
 from worker.store.batches import cancel_batch, get_batch
 from worker.store.clock import claim_run
@@ -66,15 +68,44 @@ def test_two_tenants_share_the_window_from_then_on(rig: Any) -> None:
     assert owners(rig, rig.take(QUEUE)) == {"a": 50, "b": 50}
 
 
+def published_priorities(rig: Any) -> Counter[int]:
+    rows = rig.query("SELECT priority FROM tasks WHERE published_at IS NOT NULL")
+    return Counter(row.priority for row in rows)
+
+
 def test_old_tasks_rise_so_that_nothing_waits_for_ever(rig: Any) -> None:
-    rig.set(publish_window=5, ageing_s=60.0)
+    rig.set(publish_window=8, ageing_s=60.0)
     rig.submit(*lines(5, priority=0))
     rig.age(column="created_at", hours=1)
     rig.submit(*lines(50, priority=8), key="urgent")
     rig.sweep()
-    assert {
-        row.priority for row in rig.query("SELECT priority FROM tasks WHERE published_at IS NOT NULL")
-    } == {0}
+    assert published_priorities(rig) == {8: 6, 0: 2}
+
+
+def test_a_flood_that_is_old_does_not_stand_before_what_is_urgent(rig: Any) -> None:
+    rig.set(publish_window=16)
+    rig.submit(*lines(300, priority=5))
+    rig.age(column="created_at", hours=20 / 60)
+    rig.submit(*lines(12, priority=9), key="urgent")
+    rig.sweep()
+    assert published_priorities(rig) == {9: 12, 5: 4}
+
+
+def test_a_task_does_not_rise_before_it_may_begin(rig: Any) -> None:
+    rig.set(publish_window=8)
+    rig.submit(*lines(50, priority=0), not_before=datetime.now(UTC) + timedelta(hours=8))
+    rig.age(column="created_at", hours=9)
+    rig.age(column="not_before", hours=8.01)
+    rig.submit(*lines(50, priority=4), key="by day")
+    rig.sweep()
+    assert published_priorities(rig) == {4: 8}
+    assert rig.query("SELECT count(*) FROM tasks WHERE waits_since > created_at + interval '8 hours'") == [
+        (50,)
+    ]
+    generate_given(rig.desk, rig.take(QUEUE))
+    rig.age(column="waits_since", hours=1)
+    rig.sweep()
+    assert published_priorities(rig)[0] == 2  # by now it did wait
 
 
 def test_the_urgent_go_first_within_a_tenant(rig: Any) -> None:
@@ -137,6 +168,45 @@ def test_a_models_limit_acts_on_what_asks_that_model(rig: Any) -> None:
     rig.submit(*lines(4), key="given")  # asks no model
     rig.sweep()
     assert (rig.depth("generate"), rig.depth(QUEUE)) == (2, 4)
+
+
+def started(rig: Any, *queues: str) -> list[Any]:
+    """Begin what was published and end it, and return whose it was and where."""
+    found = []
+    for queue in queues:
+        ids = rig.take(queue)
+        found += rig.query("SELECT tenant, route FROM tasks WHERE id = ANY(:ids)", ids=ids)
+        rig.query("UPDATE tasks SET state = 'cancelled' WHERE id = ANY(:ids)", ids=ids)
+    return found
+
+
+def by_the_second(rig: Any, *queues: str, n: int) -> list[Any]:
+    found = []
+    for _ in range(n):
+        rig.age("rate_limits", "refilled_at", hours=1 / 3600)
+        assert reconcile(replace(rig.desk, holder="another"), rig) <= len(queues)
+        found += started(rig, *queues)
+    return found
+
+
+def test_a_slow_models_turns_go_round_among_tenants_whoever_sweeps(rig: Any) -> None:
+    set_limit(rig.store, scope="model", name="default", per_s=1.0, burst=1.0)
+    ask = {"kind": "math", "prompt": "1 + 1"}
+    rig.submit(*({**ask, "custom_id": str(i)} for i in range(60)), tenant="big")
+    rig.submit(*({**ask, "custom_id": str(i), "options": {"priority": 9}} for i in range(30)), tenant="loud")
+    rig.submit(*({**ask, "custom_id": str(i)} for i in range(3)), tenant="small")
+    got = Counter(row.tenant for row in by_the_second(rig, "generate", n=9))
+    assert got == {"big": 3, "loud": 3, "small": 3}
+    assert len(by_the_second(rig, "generate", n=4)) == 4  # and nothing is saved up for those who have no more
+
+
+def test_a_tenants_limit_is_for_its_most_urgent_tasks_in_either_queue(rig: Any) -> None:
+    set_limit(rig.store, scope="tenant", name="qa", per_s=1.0, burst=1.0)
+    rig.submit(*({"kind": "math", "prompt": "1", "custom_id": str(i)} for i in range(40)), tenant="qa")
+    rig.age(column="created_at", hours=1)
+    rig.submit(*lines(20, priority=9), tenant="qa", key="urgent")
+    got = Counter(row.route for row in by_the_second(rig, "generate", QUEUE, n=12))
+    assert got == {QUEUE: 9, "generate": 3}  # every fourth turn is for what has risen the most
 
 
 def test_a_paused_queue_starts_nothing_and_loses_nothing(rig: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -101,6 +102,48 @@ def test_a_limit_bounds_what_starts_until_it_is_removed(run: Run, submit: Any, r
     assert said(run("limit", "remove", "tenant", "default", "--json"), code=1) == {"removed": False}
     for wrong in (("--per-second", "0"), ("--per-second", "nan"), ("--per-second", "1", "--burst", "0.5")):
         assert run("limit", "set", "model", "m", *wrong).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--per-second", "1e308"),
+        ("--per-second", "1e-300"),
+        ("--per-second", "5", "--burst", "1e300"),
+        ("--per-second", "nan"),
+    ],
+)
+def test_a_mistyped_limit_is_refused_and_stops_no_sweep(
+    run: Run, submit: Any, rig: Any, options: tuple[str, ...]
+) -> None:
+    refused = run("limit", "set", "model", "x", *options)
+    assert refused.exit_code == 2
+    assert "Traceback" not in refused.output
+    assert listed(run("limit", "list", "--json")) == []
+    with pytest.raises(IntegrityError, match="in_reach"):
+        rig.query(
+            "INSERT INTO rate_limits (scope, name, per_s, burst, tokens) VALUES ('model', 'x', 1e308, 1e308, 1)"
+        )
+    submit(3)
+    assert rig.sweep() == 3
+
+
+@pytest.mark.parametrize(("per_s", "burst"), [("1e-6", "1"), ("1e9", "1e9")])
+def test_every_limit_that_may_be_set_can_be_reckoned_with_for_a_century(
+    run: Run, submit: Any, rig: Any, per_s: str, burst: str
+) -> None:
+    said(run("limit", "set", "tenant", "default", "--per-second", per_s, "--burst", burst, "--json"))
+    rig.age("rate_limits", "refilled_at", hours=24 * 36_525)
+    submit(3)
+    assert rig.sweep() == min(3, float(burst))
+
+
+def test_words_that_postgres_cannot_keep_are_kept_without_what_it_refuses(run: Run) -> None:
+    assert run("queue", "pause", "decide", "--why", "look \udcff").exit_code == 0
+    assert queue_named(run, "decide")["why"] == "look \ufffd"
+    assert run("limit", "set", "tenant", "\udcff", "--per-second", "1").exit_code == 0
+    assert [one["name"] for one in listed(run("limit", "list", "--json"))] == ["\ufffd"]
+    assert run("limit", "remove", "tenant", "\udcff").exit_code == 0
 
 
 def test_cancel_drops_what_waits_and_what_is_at_work_and_keeps_what_is_done(

@@ -77,6 +77,32 @@ def test_what_scales_and_what_is_protected_exists() -> None:
     assert {"generate-gpu", "verify", "verify-code"} <= set(targets) & set(budgets)
 
 
+def test_every_role_can_be_evicted_when_it_is_scaled_down() -> None:
+    everything = [d for path in MANIFESTS for d in documents(path)]
+    least = {d["metadata"]["name"]: d["spec"]["replicas"] for d in everything if d["kind"] == "Deployment"}
+    for scaled in [d for d in everything if d["kind"] == "ScaledObject"]:
+        least[scaled["spec"]["scaleTargetRef"]["name"]] = scaled["spec"]["minReplicaCount"]
+    for budget in [d for d in everything if d["kind"] == "PodDisruptionBudget"]:
+        name, spec = budget["metadata"]["name"], budget["spec"]
+        assert spec.get("maxUnavailable", 0) > 0 or least[name] > spec["minAvailable"], name
+
+
+def test_no_two_pods_share_the_folder_that_they_report_in() -> None:
+    for name, pod in pod_specs():
+        shared = {volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume}
+        mounts = {m["mountPath"]: m["name"] for m in pod["containers"][0]["volumeMounts"]}
+        assert mounts.get("/var/lib/merge-reasoner") not in shared, name
+        assert {path for path, volume in mounts.items() if volume in shared} <= {
+            "/var/lib/merge-reasoner/models"
+        }
+
+
+def test_the_sandboxes_role_may_mount_in_its_namespaces_under_either_runtime() -> None:
+    assert "apparmor:unconfined" in compose()["services"]["verify-code"]["security_opt"]
+    (container,) = dict(pod_specs())["verify-code"]["containers"]
+    assert container["securityContext"]["appArmorProfile"] == {"type": "Unconfined"}
+
+
 def pod_specs() -> Iterator[tuple[str, Any]]:
     for path in MANIFESTS:
         for document in documents(path):
@@ -98,14 +124,47 @@ def test_no_pod_runs_as_root_or_without_limits(name: str, pod: Any) -> None:
 def test_compose_keeps_passwords_out_of_the_environment() -> None:
     for service in compose()["services"].values():
         for name in service.get("environment", {}):
-            assert not name.endswith(("_PASSWORD", "_URL", "_KEY")) or name.startswith("OTEL_")
+            is_address = name.startswith("OTEL_") or name == "MERGEREASONER_BASE_URL"
+            assert not name.endswith(("_PASSWORD", "_URL", "_KEY")) or is_address
+
+
+def test_the_cpu_profile_has_its_weights_before_the_worker_that_loads_them() -> None:
+    services = compose()["services"]
+    fetching, generating = services["models"], services["generate-cpu"]
+    assert generating["depends_on"]["models"] == {"condition": "service_completed_successfully"}
+    assert set(generating["depends_on"]) >= {"migrate", "broker"}
+    assert fetching["command"] == ["models", "pull"]
+    assert fetching["depends_on"] == {}  # where an address of the database is the only thing that is there
+    for what in ("environment", "volumes", "profiles"):
+        assert fetching[what] == generating[what], what
+    assert "models:/var/lib/merge-reasoner/models" in fetching["volumes"]
+
+
+def test_compose_hands_on_all_that_an_endpoint_needs() -> None:
+    service = compose()["services"]["generate-cpu"]
+    assert {"MERGEREASONER_ENGINE", "MERGEREASONER_MODEL", "MERGEREASONER_BASE_URL"} <= set(
+        service["environment"]
+    )
+    key = Path(service["environment"]["OPENAI_API_KEY_FILE"]).name
+    assert key in service["secrets"]
+    assert compose()["secrets"][key] == {"file": f"./secrets/{key}"}
+
+
+def test_the_tests_overlay_knows_every_service_and_secret() -> None:
+    overlay = yaml.safe_load((ROOT / "tests" / "containers" / "overlay.yaml").read_text())
+    assert set(compose()["secrets"]) == set(overlay["secrets"])
+    here = {name for name, service in overlay["services"].items() if service.get("network_mode") == "host"}
+    assert set(compose()["services"]) - here == {"generate-gpu"}
 
 
 def test_the_secrets_are_made_once_and_closed_to_others(tmp_path: Path) -> None:
     make = [str(ROOT / "docker" / "secrets")]
-    subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
+    environment = {**os.environ, "OPENAI_API_KEY": "a key"}
+    subprocess.run(make, cwd=tmp_path, env=environment, check=True, capture_output=True)
     made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
-    assert sorted(made) == ["broker_password", "broker_url", "database_url", "postgres_password"]
+    names = ["broker_password", "broker_url", "database_url", "openai_api_key", "postgres_password"]
+    assert sorted(made) == names
+    assert made["openai_api_key"] == "a key"
     assert made["postgres_password"] in made["database_url"]
     assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
     subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
@@ -122,6 +181,16 @@ def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
         | pool_metric_names()
     )
     assert asked <= told, asked - told
+
+
+def test_the_dashboard_adds_up_no_number_that_every_sweeper_tells_of_the_whole_queue() -> None:
+    text = (ROOT / "docs" / "grafana" / "merge-reasoner.json").read_text()
+    queries = [target["expr"] for panel in json.loads(text)["panels"] for target in panel["targets"]]
+    of_the_queue = [
+        query for query in queries if set(re.findall(r"\bmerge_reasoner_\w+", query)) & metric_names()
+    ]
+    assert of_the_queue
+    assert [query for query in of_the_queue if not query.startswith(("max", "min"))] == []
 
 
 def names_of(family: Any) -> set[str]:

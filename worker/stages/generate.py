@@ -110,25 +110,25 @@ def _made(desk: Desk, task: HeldTask, future: Future[Sampled]) -> Generated | No
     try:
         return _generated(task, future.result())
     except SamplingCancelledError:
-        logger.info("chains no longer wanted", extra={"task_id": str(task.id)})
+        logger.info("chains no longer wanted", extra=task.ids)
     except EngineUnavailableError as error:
         # Not the task's fault, so it is no delivery: it waits until the engine is back, however long that takes.
-        logger.warning("engine away", extra={"task_id": str(task.id), "error": str(error)})
+        logger.warning("engine away", extra={**task.ids, "error": str(error)})
         delay_s = backoff_s(task.attempt) if error.retry_after_s is None else error.retry_after_s
         _release(desk, task, error, counts=False, delay_s=delay_s)
     except EngineFaultError as error:
         # It may be this worker's engine alone, so the task is given away; after some deliveries it is parked.
-        logger.error("engine at fault", extra={"task_id": str(task.id), "error": str(error)})  # noqa: TRY400 - no trace
+        logger.error("engine at fault", extra={**task.ids, "error": str(error)})  # noqa: TRY400 - no trace
         _give_away(desk, task, error)
     except GenerationError as error:
-        logger.warning("generation refused", extra={"task_id": str(task.id), "error": str(error)})
+        logger.warning("generation refused", extra={**task.ids, "error": str(error)})
         _fail(desk, task, error)
     except CancelledError as error:
-        logger.info("the worker is being stopped", extra={"task_id": str(task.id)})
+        logger.info("the worker is being stopped", extra=task.ids)
         _release(desk, task, error, counts=False, delay_s=0.0)
     except Exception as error:
         # Ours, not foreseen: the other tasks of the message must not lose their chains for it.
-        logger.exception("sampling broke", extra={"task_id": str(task.id)})
+        logger.exception("sampling broke", extra=task.ids)
         _give_away(desk, task, error)
     return None
 
@@ -163,7 +163,7 @@ def _save_each(desk: Desk, generated: Sequence[Generated]) -> None:
         raise  # it is away, or busy: the fault of none of them
     except Exception as error:
         if len(generated) == 1:
-            logger.exception("chains cannot be written", extra={"task_id": str(generated[0].task.id)})
+            logger.exception("chains cannot be written", extra=generated[0].task.ids)
             _give_away(desk, generated[0].task, error)
             return
         for one in generated:

@@ -86,7 +86,7 @@ def _give_back(desk: Desk, task: HeldTask, error: VerifierError, *, verifier: st
     logger.warning(
         "verifier broke",
         extra={
-            "task_id": str(task.id),
+            **task.ids,
             "verifier": verifier,
             "delivery": task.deliveries,
             "error": str(error),

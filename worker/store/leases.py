@@ -33,6 +33,7 @@ class HeldTask:
     """A task this worker holds, until its lease runs out or it writes."""
 
     id: UUID
+    batch_id: UUID
     tenant: str
     attempt: int
     """The fencing number of this claim."""
@@ -42,6 +43,11 @@ class HeldTask:
 
     domain: str
     line: TaskLine
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What a line of the log calls it."""
+        return {"task_id": str(self.id), "batch_id": str(self.batch_id)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,11 +192,11 @@ def release_verifications(
         )
 
 
-def note_fault(engine: Engine, ids: Sequence[UUID], error: Exception, *, holder: str) -> None:
-    """Write on those of ``ids`` that ``holder`` holds what ended their stage, for the day they are parked."""
+def note_fault(engine: Engine, ids: Sequence[UUID], error: Exception, *, holder: str) -> set[UUID]:
+    """Write on those of ``ids`` that ``holder`` holds what ended their stage, and return of which batches they are."""
     with statements(engine) as connection:
         values = {"ids": list(ids), "holder": holder, "error": json.dumps(describe(error))}
-        connection.execute(leases.NOTE_FAULT, values)
+        return set(connection.execute(leases.NOTE_FAULT, values).scalars())
 
 
 def renew(
@@ -226,6 +232,7 @@ def _held(row: Row[Any]) -> HeldTask:
         raise StoreError(f"task {row.id} holds a line that this version cannot read: {error}") from error
     return HeldTask(
         id=row.id,
+        batch_id=row.batch_id,
         tenant=row.tenant,
         attempt=row.attempt,
         deliveries=row.deliveries,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -12,9 +13,10 @@ from sqlalchemy import Connection, Engine, TextClause
 
 from db import limits, outbox
 from db.models import FINAL_STATES
+from worker.line import Waiting
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, VERIFY
 from worker.store.transactions import statements, transaction
-from worker.turns import FIRST_WINDOW, GUARANTEED, Standing, Turns, Waiting, next_window, take_turns_from
+from worker.turns import FIRST_WINDOW, GUARANTEED, Limits, Standing, Turns, next_window, take_turns_from
 
 LOST_WHEN_EMPTY_S = 3.0
 """A message whose queue is empty and whose row nobody took for so long is lost."""
@@ -135,11 +137,11 @@ class _Sweep:
 
     def run(self) -> Due:
         self._notice_another_broker()
-        for route in (GENERATE, GENERATE_GIVEN):
-            if not self._is_paused(route):
-                self._late(route, outbox.TASKS_DUE, states=["queued", "generating"], routes=[route])
-                self._top_up(route)
         both = [GENERATE, GENERATE_GIVEN]
+        running = [route for route in both if not self._is_paused(route)]
+        for route in running:
+            self._late(route, outbox.TASKS_DUE, states=["queued", "generating"], routes=[route])
+        self._top_up(running)
         if not self._is_paused(DECIDE):
             self._late(DECIDE, outbox.TASKS_DUE, states=["deciding"], routes=both)
         for verifier, queue in VERIFY.items():
@@ -175,7 +177,21 @@ class _Sweep:
             self._found[queue].append(fresh)
         self._found[queue] += [[(row.id, row.urgency)] for row in rows if row.deliveries > 0]
 
-    def _top_up(self, route: str) -> None:
+    def _top_up(self, routes: Sequence[str]) -> None:
+        """Publish what is next, of all routes at once: a tenant's tokens are for its most urgent tasks in any."""
+        standings, windows = {}, {}
+        for route in routes:
+            standings[route], windows[route] = self._standing(route)
+        limits_now = self._limits()
+        turns = take_turns_from(partial(self._heads, routes), standings, limits_now)
+        for route in routes:
+            n_out = sum(standings[route].out.values())
+            self._remember_window(route, windows[route], n_out=n_out, n_chosen=len(turns.chosen[route]))
+            self._publish(route, turns.chosen[route])
+        self._remember(turns)
+
+    def _standing(self, route: str) -> tuple[Standing, int]:
+        """Return what is out and what may go, and the window that this comes from."""
         out = {
             (row.tenant, row.priority): row.n
             for row in self._connection.execute(outbox.OUT, {"route": route})
@@ -184,46 +200,55 @@ class _Sweep:
         n_out = sum(out.values())
         known = self._queues.get(route, _Queue())
         window = next_window(known.window, n_out=n_out, cap=self._rules.window)
-        turns = self._turns(
-            route,
-            Standing(
-                room=max(window - n_out, 0),
-                guaranteed=min(GUARANTEED, window),
-                out=out,
-                allowance={
-                    tenant: max(UNDER_WAY_WINDOWS * self._rules.window - n, 0) for tenant, n in begun.items()
-                },
-                tokens=self._tokens(),
-                step=self._rules.message_tasks,
-            ),
+        under_way = UNDER_WAY_WINDOWS * self._rules.window
+        standing = Standing(
+            room=max(window - n_out, 0),
+            guaranteed=min(GUARANTEED, window),
+            out=out,
+            allowance={tenant: max(under_way - n, 0) for tenant, n in begun.items()},
+            step=self._rules.message_tasks,
         )
-        if not turns.chosen and n_out == 0:
+        return standing, window
+
+    def _remember_window(self, route: str, window: int, *, n_out: int, n_chosen: int) -> None:
+        if n_chosen == 0 and n_out == 0:
             return  # idle: the window says nothing about how fast workers are
-        if len(turns.chosen) + n_out <= (known.window or FIRST_WINDOW):
+        known = self._queues.get(route, _Queue())
+        if n_chosen + n_out <= (known.window or FIRST_WINDOW):
             window = min(window, known.window or window)  # a window that was not filled need not grow
         if window != known.window:
             remembered = {"name": route, "window_tasks": window, "broker": known.broker}
             self._connection.execute(outbox.REMEMBER_QUEUE, remembered)
-        self._publish(route, turns)
 
-    def _tokens(self) -> dict[tuple[str, str], float]:
-        rows = self._connection.execute(limits.REFILL)
-        return {(row.scope, row.name): row.tokens for row in rows}
+    def _limits(self) -> Limits:
+        tokens = {(row.scope, row.name): row.tokens for row in self._connection.execute(limits.REFILL)}
+        had = {(row.tenant, row.model): row.n for row in self._connection.execute(limits.TURNS)}
+        return Limits(tokens=tokens, turns=had)
 
-    def _turns(self, route: str, standing: Standing) -> Turns:
-        def read(n: int) -> list[Waiting]:
+    def _heads(self, routes: Sequence[str], n: int) -> list[Waiting]:
+        found: list[Waiting] = []
+        for route in routes:
             values = {"route": route, "ageing_s": self._rules.ageing_s, "n": n}
             heads = self._connection.execute(outbox.BACKLOG_HEADS, values)
-            return [Waiting(**row) for row in heads.mappings()]
+            found += [Waiting(**row) for row in heads.mappings()]
+        return found
 
-        return take_turns_from(read, standing)
-
-    def _publish(self, route: str, turns: Turns) -> None:
-        if not turns.chosen:
+    def _publish(self, route: str, chosen: Sequence[tuple[UUID, int]]) -> None:
+        if not chosen:
             return
-        urgencies = dict(turns.chosen)
+        urgencies = dict(chosen)
         values = {"ids": list(urgencies), "urgencies": list(urgencies.values())}
         published = {row.id for row in self._connection.execute(outbox.PUBLISH_FROM_BACKLOG, values)}
-        self._found[route].append([(id_, urgency) for id_, urgency in turns.chosen if id_ in published])
+        self._found[route].append([(id_, urgency) for id_, urgency in chosen if id_ in published])
+
+    def _remember(self, turns: Turns) -> None:
         for (scope, name), n in sorted(turns.spent.items()):
             self._connection.execute(limits.SPEND, {"scope": scope, "name": name, "n": n})
+        if turns.had:
+            keys = sorted(turns.had)
+            values = {
+                "tenants": [tenant for tenant, _ in keys],
+                "models": [model for _, model in keys],
+                "numbers": [turns.had[key] for key in keys],
+            }
+            self._connection.execute(limits.HAVE_TURNS, values)

@@ -8,7 +8,9 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from db import limits
+from db.traffic import MOST, SLOWEST
 from worker.messages import DECIDE, STAGE_QUEUES, VERIFY
+from worker.store.texts import storable
 from worker.store.transactions import statements
 
 
@@ -52,7 +54,7 @@ class Limit:
 def pause(engine: Engine, queue: str, *, who: str, why: str) -> None:
     """Let no stage of ``queue`` begin until ``resume``; what is at work ends."""
     with statements(engine) as connection:
-        connection.execute(limits.PAUSE, {"name": queue, "who": who, "why": why})
+        connection.execute(limits.PAUSE, {"name": queue, "who": who, "why": storable(why)})
 
 
 def resume(engine: Engine, queue: str) -> bool:
@@ -83,15 +85,23 @@ def _add(state: QueueState, n: int, oldest_s: float, n_backlog: int = 0) -> None
 
 
 def set_limit(engine: Engine, *, scope: str, name: str, per_s: float, burst: float) -> None:
-    """Let at most ``per_s`` tasks a second start, and ``burst`` at once."""
+    """Let at most ``per_s`` tasks a second start, and ``burst`` at once.
+
+    Raises:
+        ValueError: A number is out of reach: sweeps could not reckon with it.
+    """
+    for number, least, what in ((per_s, SLOWEST, "tasks a second"), (burst, 1.0, "tasks at once")):
+        if not least <= number <= MOST:
+            raise ValueError(f"{number:g} {what} is out of reach: {least:g} to {MOST:g} can be set")
     with statements(engine) as connection:
-        connection.execute(limits.SET_LIMIT, {"scope": scope, "name": name, "per_s": per_s, "burst": burst})
+        values = {"scope": scope, "name": storable(name), "per_s": per_s, "burst": burst}
+        connection.execute(limits.SET_LIMIT, values)
 
 
 def remove_limit(engine: Engine, *, scope: str, name: str) -> bool:
     """Lift a limit; return whether there was one."""
     with statements(engine) as connection:
-        return connection.execute(limits.REMOVE_LIMIT, {"scope": scope, "name": name}).rowcount > 0
+        return connection.execute(limits.REMOVE_LIMIT, {"scope": scope, "name": storable(name)}).rowcount > 0
 
 
 def all_limits(engine: Engine) -> list[Limit]:

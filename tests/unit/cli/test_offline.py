@@ -230,6 +230,22 @@ def test_up_names_every_engine() -> None:
     assert [name for name in ENGINES if name not in told] == []
 
 
+@pytest.mark.parametrize("engine", ["replay", "openai"])
+def test_pulling_what_an_engine_without_weights_loads_does_nothing(engine: str, tmp_path: Path) -> None:
+    environment = {"MERGEREASONER_ENGINE": engine, "MERGEREASONER_STATE_DIR": str(tmp_path / "state")}
+    done = CliRunner().invoke(app, ["models", "pull"], env=environment)
+    assert (done.exit_code, done.stdout) == (0, f"the engine {engine} loads no file of ours\n")
+    assert not (tmp_path / "state").exists()
+
+
+def test_pulling_what_the_settings_name_leaves_alone_what_is_here(tmp_path: Path) -> None:
+    file = tmp_path / "own.gguf"
+    file.write_bytes(b"GGUF")
+    environment = {"MERGEREASONER_MODEL": str(file), "MERGEREASONER_STATE_DIR": str(tmp_path / "state")}
+    done = CliRunner().invoke(app, ["models", "pull", "--json"], env=environment)
+    assert (done.exit_code, json.loads(done.stdout)["path"]) == (0, str(file))
+
+
 def test_every_command_explains_itself() -> None:
     commands = ["demo", "up", "down", "submit", "status", "results", "cancel", "merge", "worker", "migrate"]
     groups = [

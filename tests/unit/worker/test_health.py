@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from celery.schedules import crontab, schedule
 
+from benchmarks.waiting import until
 from worker.clock import OTHER_GAP_S, gap_of
 from worker.errors import MessageError
 from worker.health import DeafnessWatch, Ears, HealthReporter, check_ears, read_reports, report_path
@@ -86,6 +87,54 @@ def test_a_process_that_ended_is_ill(tmp_path: Path) -> None:
     gone.wait()
     write(report_path(tmp_path, "x"), pid=gone.pid)
     assert read_reports(tmp_path)[0].faults == [f"process {gone.pid} has ended"]
+
+
+def another(path: Path, pid: int) -> Path:
+    """Return where another process of the same name reports."""
+    return path.with_name(path.name.replace(f".{os.getpid()}.", f".{pid}."))
+
+
+def test_two_processes_of_a_role_each_have_a_report(tmp_path: Path) -> None:
+    mine = report_path(tmp_path, "generate")
+    write(mine, name="generate")
+    write(another(mine, os.getppid()), name="generate", pid=os.getppid(), faults=["deaf: 3 messages wait"])
+    assert sorted(report.faults for report in read_reports(tmp_path)) == [[], ["deaf: 3 messages wait"]]
+    mine.unlink()  # the well one stops
+    assert [report.faults for report in read_reports(tmp_path)] == [["deaf: 3 messages wait"]]
+
+
+def test_the_report_of_an_ended_process_goes_when_another_of_its_name_begins(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    mine = report_path(tmp_path, "decide")
+    write(another(mine, gone.pid), name="decide", pid=gone.pid)
+    write(another(mine, os.getppid()), name="decide", pid=os.getppid())  # alive, and stays
+    write(
+        another(report_path(tmp_path, "other"), gone.pid), name="other", pid=gone.pid
+    )  # nobody came in its place
+    reporter = HealthReporter(mine, name="decide", checks=[])
+    reporter.start()
+    until(lambda: len(read_reports(tmp_path)) == 3, "its own report is there")
+    assert sorted(report.pid for report in read_reports(tmp_path)) == sorted(
+        [os.getpid(), os.getppid(), gone.pid]
+    )
+    assert [report.name for report in read_reports(tmp_path) if report.faults] == ["other"]
+    reporter.stop()
+
+
+def test_a_machine_that_shares_the_folder_speaks_for_itself(tmp_path: Path) -> None:
+    theirs = tmp_path / f"decide@elsewhere.{os.getpid()}.health.json"
+    write(theirs, faults=["broker away"])
+    assert read_reports(tmp_path) == []
+    reporter = HealthReporter(report_path(tmp_path, "decide"), name="decide", checks=[])
+    reporter.start()
+    reporter.stop()
+    assert theirs.exists()
+    os.utime(theirs, (0, 0))  # it has been gone for years
+    reporter = HealthReporter(report_path(tmp_path, "decide"), name="decide", checks=[])
+    reporter.start()
+    reporter.stop()
+    assert not theirs.exists()
 
 
 def test_a_torn_report_is_ill_and_no_crash(tmp_path: Path) -> None:
