@@ -42,6 +42,9 @@ def compare(
     findings, leaves, place = [], [], 0
     kept = split(entry.leaves)
     if len(kept) != len(entry.names):
+        # A hash without a name would be of a row that nobody misses.
+        note = f"it names {len(entry.names)} rows and keeps {len(kept)} hashes"
+        findings.append(_finding(What.BROKEN, entry, "entry", note=note))
         kept += [b""] * (len(entry.names) - len(kept))
     for name, leaf in zip(entry.names, kept, strict=False):
         n_bytes = MARK_BYTES * len(GROUPS.get(name.partition(" ")[0], ()))

@@ -1,0 +1,59 @@
+"""What is on record beside the seals: entries that none counts, rows that none holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from worker.seals.findings import Finding, What
+from worker.seals.sealing import BEGINNING
+from worker.store.seals import Seal, Subject, due, forged_lists, imported, stray_entries
+from worker.store.transactions import Store
+
+MAX_NAMED = 10_000  # rows without a seal that are named one by one
+
+
+def subject_name(kind: str, subject_id: UUID) -> str:
+    """Return how a finding calls the subject of an entry."""
+    return f"{kind} {subject_id}" if kind in {"decision", "label"} else kind
+
+
+def strays(store: Store) -> Iterator[Finding]:
+    """Yield entries that no seal counts, and lists of prunings and imports that are not as they were."""
+    for seal, position, kind, subject_id, about in stray_entries(store, at_most=MAX_NAMED):
+        yield Finding(
+            what=What.INSERTED,
+            row="entry",
+            seal=seal,
+            about=about,
+            note=f"no seal counts number {position}, of {subject_name(kind, subject_id)}",
+        )
+    for kind, id_ in forged_lists(store):
+        yield Finding(
+            what=What.CHANGED, row=kind, about=id_, note="it is told to have touched other tasks than it did"
+        )
+
+
+def without_seal(
+    store: Store, last: Seal, since: datetime | None, until: datetime | None
+) -> Iterator[Finding]:
+    """Yield rows of a time that is sealed, which no seal holds."""
+    end = last.until_at if until is None else min(until, last.until_at)
+    start = BEGINNING if since is None else since
+    yield from slipped_in(store, due(store, since=start, until=end, n=MAX_NAMED))
+
+
+def slipped_in(store: Store, subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """Yield rows that no seal holds, unless an import brought them."""
+    came = imported(store, [subject.about_id for subject in subjects]) if subjects else {}
+    for subject in subjects:
+        import_id = came.get(subject.about_id)
+        yield Finding(
+            what=What.INSERTED if import_id is None else What.IMPORTED,
+            row=subject_name(subject.kind, subject.subject_id),
+            about=subject.about_id,
+            note="of a time that is sealed, and in no seal"
+            if import_id is None
+            else f"under import {import_id}, and not sealed yet",
+        )
