@@ -10,13 +10,14 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, CreatedAt, Id, Tenant
+from db.base import Base, CreatedAt, Id, Tenant, within_reach
 
 
 class ImportRow(Base):
     """One import that brought something new."""
 
     __tablename__ = "imports"
+    __table_args__ = (within_reach("at"),)
 
     id: Mapped[Id]
     tenant: Mapped[Tenant]

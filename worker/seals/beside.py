@@ -7,9 +7,9 @@ from datetime import datetime
 from uuid import UUID
 
 from worker.seals.findings import Finding, What
-from worker.seals.sealing import BEGINNING
-from worker.store.seals import Seal, Subject, due, forged_lists, imported, stray_entries
+from worker.store.seals import Seal, Subject, due, forged_lists, imported, lost_rows, stray_entries
 from worker.store.transactions import Store
+from worker.times import BEGINNING
 
 MAX_NAMED = 10_000  # rows without a seal that are named one by one
 
@@ -32,6 +32,17 @@ def strays(store: Store) -> Iterator[Finding]:
     for kind, id_ in forged_lists(store):
         yield Finding(
             what=What.CHANGED, row=kind, about=id_, note="it is told to have touched other tasks than it did"
+        )
+
+
+def out_of_time(store: Store, task_id: UUID | None = None) -> Iterator[Finding]:
+    """Yield rows of a time that no seal reaches, of one task or of all: who looks along the time never meets them."""
+    for kind, subject_id, about, at in lost_rows(store, task_id, at_most=MAX_NAMED):
+        yield Finding(
+            what=What.INSERTED,
+            row=subject_name(kind, subject_id),
+            about=about,
+            note=f"it says {at}, which no seal reaches",
         )
 
 

@@ -12,11 +12,10 @@ from uuid import UUID
 from worker.hashes.headers import FIRST_PREVIOUS, hash_of, utc
 from worker.hashes.leaves import NO_SALTS, split
 from worker.hashes.merkle import Tree, root_of
-from worker.seals.beside import MAX_NAMED, slipped_in, strays, subject_name, without_seal
+from worker.seals.beside import MAX_NAMED, out_of_time, slipped_in, strays, subject_name, without_seal
 from worker.seals.comparing import compare
 from worker.seals.findings import Finding, What
 from worker.seals.hands import Hands
-from worker.seals.sealing import BEGINNING
 from worker.store.seals import (
     Entry,
     Seal,
@@ -33,6 +32,7 @@ from worker.store.seals import (
     seals_after,
 )
 from worker.store.transactions import Store
+from worker.times import BEGINNING
 
 PIECE = 1000  # entries compared at once
 FEW = 5000  # entries for which processes are not worth their start
@@ -110,6 +110,7 @@ def verify(
         yield from map(tally.note, strays(store))
     if seals:
         yield from map(tally.note, without_seal(store, seals[-1], since, until))
+    yield from map(tally.note, out_of_time(store))
     tally.n_unsealed = n_unsealed(
         store, since=seals[-1].until_at if seals else BEGINNING, at_most=10 * MAX_NAMED
     )
@@ -140,6 +141,7 @@ def verify_task(
         yield from map(tally.note, checked.findings)
     if seals:
         yield from map(tally.note, slipped_in(store, due_of_task(store, task_id, until=seals[-1].until_at)))
+    yield from map(tally.note, out_of_time(store, task_id))
 
 
 def check_chain(seals: Sequence[Seal], *, anchor: bytes | None = None) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from worker.hashes.headers import FIRST_PREVIOUS, hash_of, header_of
@@ -28,6 +28,7 @@ from worker.store.seals import (
     write_seal,
 )
 from worker.store.transactions import Store
+from worker.times import BEGINNING
 
 MAX_ENTRIES = 20_000
 """Of one seal: bounds memory, and how much of it a proof has to read."""
@@ -36,8 +37,6 @@ PIECE = 500  # entries hashed at once
 
 LOOK_BACK = timedelta(days=1)
 """So far behind the last seal is looked for what was written late; it goes into the next seal and is told by verify."""
-
-BEGINNING = datetime(1, 1, 2, tzinfo=UTC)  # before every row
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,13 @@ def due(engine: Engine, *, since: datetime, until: datetime, n: int) -> list[Sub
         return [Subject(**row) for row in rows]
 
 
+def lost_rows(engine: Engine, task_id: UUID | None, *, at_most: int) -> list[tuple[str, UUID, UUID, str]]:
+    """Return what is in no seal and bears a time that none will reach: kind, subject, about and the time, as text."""
+    with statements(engine) as connection:
+        rows = connection.execute(sealing.LOST, {"id": task_id, "n": at_most})
+        return [(row.kind, row.subject_id, row.about_id, row.at) for row in rows]
+
+
 def due_of_task(engine: Engine, task_id: UUID, *, until: datetime) -> list[Subject]:
     """Return the decisions and labels of one task that are of a time before ``until`` and in no seal."""
     with statements(engine) as connection:
