@@ -15,8 +15,9 @@ from tests.integration.bench import query
 from tests.integration.sealed import attack, decided, differences, found_by, id_of, login, seal, task
 from worker.errors import KeeperRefusedError, SealError
 from worker.hashes.merkle import HASH_BYTES
+from worker.seals.forms import REDACTED, redacted_spec
 from worker.seals.proving import prove
-from worker.seals.redacting import ALL_PARTS, REDACTED, redact, redacted_spec
+from worker.seals.redacting import ALL_PARTS, redact
 from worker.stages.desk import Desk
 from worker.store.filters import Filters
 from worker.store.finding import find

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -11,10 +14,13 @@ from sqlalchemy.exc import IntegrityError
 from tests.integration.bench import query
 from tests.integration.sealed import attack, decided, differences, found_by, id_of, login, restored, seal
 from tests.integration.test_seals_told import FINISHED, PRUNED, PRUNING, as_keeper
+from worker.hashes.leaves import GROUPS, PARTS, digests_of
 from worker.hashes.merkle import HASH_BYTES, node_hash
 from worker.seals.checking import Tally, verify_task
+from worker.seals.redacting import ALL_PARTS, redact
 from worker.stages.desk import Desk
 from worker.store.replays import Selection, decision_pages
+from worker.store.seals import entries_about, rows_of, salts_of
 from worker.store.transactions import Store
 
 pytestmark = pytest.mark.services
@@ -98,6 +104,7 @@ A_CALIBRATION = """
 INSERT INTO calibrations SELECT (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid(), 'status',
                                  'candidate', 'created_at', CAST(:at AS text)))).* FROM calibrations c LIMIT 1
 """
+SHA = "to_jsonb(encode(sha256(convert_to(:now, 'UTF8')), 'hex'))"
 OUT_OF_REACH = ("-infinity", "4000-01-01 BC", "1899-12-31", "2999-01-01", "infinity")
 
 
@@ -158,3 +165,92 @@ def test_a_clock_that_was_set_back_a_little_stops_nobody(desk: Desk) -> None:
     put(store, NOT_CURRENT, INSTEAD, id=id_of(store, "a"), at=soon.isoformat())
     found, tally = found_by(store)
     assert (found, tally.n_unsealed) == ([], 1)
+
+
+FORGED_TEXTS = {
+    "UPDATE chains SET answer = 'Anna is 99' WHERE index = 0": ("chain", "answer"),
+    "UPDATE chains SET answer = 'Anna is 99' WHERE index = 1": ("chain", "answer"),
+    "UPDATE chains SET explanations = '[7]' WHERE index = 0": ("chain", "answer"),
+    "UPDATE chains SET explanations = jsonb_set(explanations, '{0,answer}', '\"other\"') WHERE index = 0": (
+        "chain",
+        "answer",
+    ),
+    "UPDATE chains SET text = 'Anna is 99' WHERE index = 1": ("chain", "text"),
+    'UPDATE verdicts SET evidence = \'{"quoted": "other"}\'': ("verdict", "evidence"),
+    "UPDATE verdicts SET reason = 'other'": ("verdict", "evidence"),
+    "UPDATE tasks SET spec = jsonb_set(spec, '{prompt}', '\"other\"')": ("task", "prompt"),
+    "UPDATE tasks SET spec = jsonb_set(spec, '{metadata}', '{\"a\": 1}')": ("task", "prompt"),
+    "UPDATE tasks SET spec = jsonb_set(spec, '{kind}', '\"math\"')": ("task", "prompt"),
+    "UPDATE tasks SET spec = jsonb_set(spec, '{note}', '\"other\"')": ("task", "prompt"),
+    "UPDATE tasks SET spec = '[]'": ("task", "prompt"),
+    "UPDATE decisions SET answer = 'Anna is 99'": ("decision", "answers"),
+    "UPDATE decisions SET document = jsonb_set(document, '{answer}', '\"other\"')": ("decision", "answers"),
+    "UPDATE clusters SET answer = 'other' WHERE number = 0": ("decision", "answers"),
+    "UPDATE labels SET answers = '[\"5\"]'": ("label", "answers"),
+}
+
+
+def texts_on_record(store: Store, task_id: UUID) -> dict[str, str]:
+    """Return, by row and group, what stands there now."""
+    rows = (row for of in rows_of(store, entries_about(store, task_id)).values() for row in of)
+    return {
+        f"{row.name}/{group}": text
+        for row in rows
+        for group, text in zip(GROUPS[row.kind], row.texts, strict=True)
+    }
+
+
+def test_a_redaction_excuses_its_mark_and_no_other_text(desk: Desk) -> None:
+    store = desk.store
+    decided(desk, "a")
+    seal(store)
+    of_a = id_of(store, "a")
+    redact(store, of_a, tenant="default", parts=ALL_PARTS, who="me", why="asked")
+    assert differences(store) == []
+    for statement, (kind, group) in FORGED_TEXTS.items():
+        table = statement.split()[1]
+        with restored(store, table), restored(store, "redactions"):
+            before = texts_on_record(store, of_a)
+            attack(store, table, statement)
+            now = {
+                place: text for place, text in texts_on_record(store, of_a).items() if text != before[place]
+            }
+            assert [place.split()[0].split("/")[0] for place in now] == [kind], statement
+            for place, text in now.items():
+                claimed = f"UPDATE redactions SET details = jsonb_set(details, ARRAY['texts', :place, 'now'], {SHA})"
+                attack(store, "redactions", claimed, place=place, now=text)
+            assert {(what, row.split()[0], groups) for what, row, groups in differences(store)} == {
+                ("changed", kind, (group,))
+            }, statement
+    assert differences(store) == []
+
+
+def test_a_redaction_that_somebody_wrote_by_hand_changes_no_answer(desk: Desk) -> None:
+    """As the keeper: another answer in a sealed chain, and a redaction that gives the old hash for it."""
+    store = desk.store
+    decided(desk, "a")
+    seal(store)
+    of_a = id_of(store, "a")
+    (salts,) = salts_of(store, [of_a]).values()
+    rows = {row.name: row for of in rows_of(store, entries_about(store, of_a)).values() for row in of}
+    place, before = "chain 0/answer", rows["chain 0"]
+    as_keeper(store, "UPDATE chains SET answer = 'Anna is 99' WHERE task_id = :id AND index = 0", id=of_a)
+    now = hashlib.sha256(texts_on_record(store, of_a)[place].encode()).hexdigest()
+    told = {"texts": {place: {"salted": digests_of(before, salts)[2].hex(), "now": now}}}
+    kept: dict[str, str] = {}
+    for row in rows.values():
+        for group in GROUPS[row.kind]:
+            salt = salts.of(row.name, group) if (row.kind, group) in PARTS else None
+            if salt is not None and f"{row.name}/{group}" != place:
+                kept[f"{row.name}/{group}"] = salt.hex()
+    as_keeper(
+        store,
+        "INSERT INTO redactions (id, task_id, who, why, details) VALUES (gen_random_uuid(), :id, 'x', 'x', :told)",
+        "UPDATE seal_salts SET seed = NULL, kept = :kept WHERE task_id = :id",
+        id=of_a,
+        told=json.dumps(told),
+        kept=json.dumps(kept),
+    )
+    for _ in range(2):
+        assert differences(store) == [("changed", "chain 0", ("answer",))]
+        seal(store)

@@ -11,6 +11,7 @@ from worker.hashes.headers import utc
 from worker.hashes.leaves import GROUPS, MARK_BYTES, TIMES, Row, Salts, digests_of, leaf_of, split
 from worker.hashes.merkle import root_of
 from worker.seals.findings import Finding, What
+from worker.seals.forms import is_redacted
 from worker.store.seals import Entry
 
 EVIDENCE = frozenset({"chain", "verdict"})
@@ -90,6 +91,11 @@ def _row(entry: Entry, row: Row, salts: Salts, leaf: bytes, marks: bytes) -> tup
     after = [group for group in redacted if not _is_as_redacted(row, group, salts)]
     if after:
         findings.append(_finding(What.CHANGED, entry, row.name, after, "since its redaction"))
+    # What stands there is as its redaction says, and a redaction may say anything.
+    forged = [group for group in redacted if group not in after and not is_redacted(row, group)]
+    if forged:
+        note = "its redaction put something else there than the mark of one"
+        findings.append(_finding(What.CHANGED, entry, row.name, forged, note))
     if now != leaf or b"".join(digest[:MARK_BYTES] for digest in digests) != marks:
         differ = [
             group
