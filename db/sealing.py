@@ -287,10 +287,23 @@ NAMES_ABOUT = text("SELECT about_id, subject_id, names FROM seal_entries WHERE a
 
 REDACTED = text("SELECT id, task_id, details FROM redactions WHERE task_id = ANY(:ids) ORDER BY at, id")
 
-IMPORTED = text(
-    "SELECT about_id, import_id FROM imported_subjects WHERE about_id = ANY(:ids) ORDER BY import_id"
-)
-PRUNED = text("SELECT task_id, what, pruning_id FROM pruned_tasks WHERE task_id = ANY(:ids)")
+IMPORTED = text("""
+SELECT s.about_id, s.import_id, e.seal_number FROM imported_subjects s
+LEFT JOIN seal_entries e ON e.about_id = s.import_id AND e.subject_id = s.import_id
+WHERE s.about_id = ANY(:ids) ORDER BY s.import_id
+""")
+
+PRUNED = text(f"""
+SELECT t.task_id, t.what, t.pruning_id, greatest({BEGINNING}, least(p.older_than, now())) AS older_than
+FROM pruned_tasks t JOIN prunings p ON p.id = t.pruning_id WHERE t.task_id = ANY(:ids)
+""")  # noqa: S608
+
+# Until it is finished no seal takes it in, and nobody can tell whether its list is the one that it had.
+UNFINISHED = text("""
+SELECT p.id FROM prunings p WHERE p.finished_at IS NULL AND EXISTS (
+    SELECT FROM pruned_tasks t WHERE t.pruning_id = p.id AND (CAST(:id AS uuid) IS NULL OR t.task_id = :id))
+ORDER BY p.id LIMIT :n
+""")
 
 # What a pruning and an import are told to have touched, against the hash over that list which is sealed with them.
 FORGED_LISTS = text("""

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from worker.seals.findings import Finding, What
-from worker.store.seals import Seal, Subject, due, forged_lists, imported, lost_rows, stray_entries
+from worker.store.leave import Import, forged_lists, imported, unfinished
+from worker.store.seals import (
+    Entry,
+    Seal,
+    Subject,
+    due,
+    lost_rows,
+    stray_entries,
+)
 from worker.store.transactions import Store
 from worker.times import BEGINNING
 
@@ -46,6 +54,35 @@ def out_of_time(store: Store, task_id: UUID | None = None) -> Iterator[Finding]:
         )
 
 
+def stopped(store: Store, task_id: UUID | None = None) -> Iterator[Finding]:
+    """Yield prunings, of one task or of all, that did not come to their end: what they list is under no seal."""
+    for id_ in unfinished(store, task_id, at_most=MAX_NAMED):
+        yield Finding(
+            what=What.INSERTED,
+            row="pruning",
+            about=id_,
+            note="under way, or it was stopped: the next `db prune` finishes it, and a seal takes it in",
+        )
+
+
+def brought_by(came: Mapping[UUID, Sequence[Import]], one: Subject | Entry, seal: int | None) -> UUID | None:
+    """Return the import that brought what an entry is about.
+
+    Older imports list tasks: what they brought is in no later seal than they are, and whatever is was slipped in.
+
+    Args:
+        came: What imports list.
+        one: The entry, or what will be one.
+        seal: The number of its seal; ``None`` when it has none yet.
+    """
+    if listed := came.get(one.subject_id):
+        return listed[-1].id
+    for by in came.get(one.about_id, ()):
+        if by.sealed_in is None or (seal is not None and seal <= by.sealed_in):
+            return by.id
+    return None
+
+
 def without_seal(
     store: Store, last: Seal, since: datetime | None, until: datetime | None
 ) -> Iterator[Finding]:
@@ -57,9 +94,10 @@ def without_seal(
 
 def slipped_in(store: Store, subjects: Sequence[Subject]) -> Iterator[Finding]:
     """Yield rows that no seal holds, unless an import brought them."""
-    came = imported(store, [subject.about_id for subject in subjects]) if subjects else {}
+    ids = [id_ for subject in subjects for id_ in (subject.subject_id, subject.about_id)]
+    came = imported(store, ids) if ids else {}
     for subject in subjects:
-        import_id = came.get(subject.about_id)
+        import_id = brought_by(came, subject, None)
         yield Finding(
             what=What.INSERTED if import_id is None else What.IMPORTED,
             row=subject_name(subject.kind, subject.subject_id),

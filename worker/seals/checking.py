@@ -12,21 +12,29 @@ from uuid import UUID
 from worker.hashes.headers import FIRST_PREVIOUS, hash_of, utc
 from worker.hashes.leaves import NO_SALTS, split
 from worker.hashes.merkle import Tree, root_of
-from worker.seals.beside import MAX_NAMED, out_of_time, slipped_in, strays, subject_name, without_seal
+from worker.seals.beside import (
+    MAX_NAMED,
+    brought_by,
+    out_of_time,
+    slipped_in,
+    stopped,
+    strays,
+    subject_name,
+    without_seal,
+)
 from worker.seals.comparing import compare
 from worker.seals.findings import Finding, What
 from worker.seals.hands import Hands
+from worker.store.leave import imported, pruned
 from worker.store.seals import (
     Entry,
     Seal,
     due_of_task,
     entries_about,
     entries_of,
-    imported,
     leaves_of,
     n_unsealed,
     names_about,
-    pruned,
     rows_of,
     salts_of,
     seals_after,
@@ -111,6 +119,7 @@ def verify(
     if seals:
         yield from map(tally.note, without_seal(store, seals[-1], since, until))
     yield from map(tally.note, out_of_time(store))
+    yield from map(tally.note, stopped(store))
     tally.n_unsealed = n_unsealed(
         store, since=seals[-1].until_at if seals else BEGINNING, at_most=10 * MAX_NAMED
     )
@@ -142,6 +151,7 @@ def verify_task(
     if seals:
         yield from map(tally.note, slipped_in(store, due_of_task(store, task_id, until=seals[-1].until_at)))
     yield from map(tally.note, out_of_time(store, task_id))
+    yield from map(tally.note, stopped(store, task_id))
 
 
 def check_chain(seals: Sequence[Seal], *, anchor: bytes | None = None) -> Iterator[Finding]:
@@ -295,7 +305,12 @@ def _check(store: Store, entries: Sequence[Entry], previous_until: datetime | No
         if {row.name for row in rows.get(entry.subject_id, ())} - set(entry.names)
     ]
     elsewhere = names_about(store, more) if more else {}
-    late = [entry.about_id for entry in entries if previous_until is not None and entry.at < previous_until]
+    late = [
+        id_
+        for entry in entries
+        if previous_until is not None and entry.at < previous_until
+        for id_ in (entry.subject_id, entry.about_id)
+    ]
     came = imported(store, late) if late else {}
     findings: list[Finding] = []
     kept, found = [], []
@@ -309,7 +324,7 @@ def _check(store: Store, entries: Sequence[Entry], previous_until: datetime | No
         )
         findings += compared.findings
         if previous_until is not None and entry.at < previous_until:
-            findings.append(_late(entry, came.get(entry.about_id)))
+            findings.append(_late(entry, brought_by(came, entry, entry.seal_number)))
         kept.append(root_of(split(entry.leaves)))
         found.append(compared.root)
     return _Checked(findings, kept, found, sum(len(entry.names) for entry in entries))

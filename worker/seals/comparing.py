@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from worker.hashes.headers import utc
 from worker.hashes.leaves import GROUPS, MARK_BYTES, TIMES, Row, Salts, digests_of, leaf_of, split
 from worker.hashes.merkle import root_of
 from worker.seals.findings import Finding, What
 from worker.seals.forms import is_redacted
+from worker.store.leave import Leave
 from worker.store.seals import Entry
 
-EVIDENCE = frozenset({"chain", "verdict"})
-"""What goes when a pruning takes a task's evidence; when it takes the task, everything goes."""
+TAKES = {
+    "task": frozenset({"task", "decision", "chain", "verdict"}),
+    "evidence": frozenset({"chain", "verdict"}),
+}
+"""Which rows go with what a pruning takes. No label is among them: a task that has one never goes whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,7 @@ class Compared:
 
 
 def compare(
-    entry: Entry, rows: Sequence[Row], salts: Salts, pruned: Mapping[str, UUID], elsewhere: frozenset[str]
+    entry: Entry, rows: Sequence[Row], salts: Salts, pruned: Mapping[str, Leave], elsewhere: frozenset[str]
 ) -> Compared:
     """Compare an entry with the rows on record.
 
@@ -72,13 +75,16 @@ def _finding(what: What, entry: Entry, row: str, groups: Sequence[str] = (), not
     )
 
 
-def _missing(entry: Entry, name: str, pruned: Mapping[str, UUID]) -> Finding:
-    under = pruned.get("task")
-    if under is None and name.partition(" ")[0] in EVIDENCE:
-        under = pruned.get("evidence")
-    if under is None:
-        return _finding(What.REMOVED, entry, name)
-    return _finding(What.PRUNED, entry, name, note=f"under pruning {under}")
+def _missing(entry: Entry, name: str, pruned: Mapping[str, Leave]) -> Finding:
+    note = ""
+    for what, kinds in TAKES.items():
+        leave = pruned.get(what)
+        if leave is None or name.partition(" ")[0] not in kinds:
+            continue
+        if entry.at < leave.older_than:
+            return _finding(What.PRUNED, entry, name, note=f"under pruning {leave.id}")
+        note = f"pruning {leave.id} lists its task, and took only what was decided before {utc(leave.older_than)}"
+    return _finding(What.REMOVED, entry, name, note=note)
 
 
 def _row(entry: Entry, row: Row, salts: Salts, leaf: bytes, marks: bytes) -> tuple[bytes, list[Finding]]:

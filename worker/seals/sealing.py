@@ -13,11 +13,11 @@ from worker.hashes.headers import FIRST_PREVIOUS, hash_of, header_of
 from worker.hashes.leaves import NO_SALTS, SEED_BYTES, Hashed, Salts, hashed, split
 from worker.hashes.merkle import Tree, root_of
 from worker.seals.hands import Hands
+from worker.store.leave import has_unsealed_import
 from worker.store.seals import (
     Seal,
     Subject,
     due,
-    has_unsealed_import,
     horizon,
     last_seal,
     n_unsealed,
