@@ -189,6 +189,7 @@ def test_a_redacted_task_line_still_is_one_and_says_nothing(more: dict[str, Any]
     left = redacted_spec(spec)
     assert "Anna" not in json.dumps(left)
     assert TaskLine.model_validate(left).options == line.options
+    assert redacted_spec(left) == left  # by which a verification knows it
 
 
 def check(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
