@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, MetaData, Text, Uuid, text
+from sqlalchemy import CheckConstraint, DateTime, MetaData, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -25,6 +25,15 @@ Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 Tenant = Annotated[str, mapped_column(Text, server_default=text("'default'"))]
 At = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 CreatedAt = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=text("now()"))]
+
+
+def within_reach(*columns: str) -> CheckConstraint:
+    """Return the check that times are none that a search along the time would pass by."""
+    condition = " AND ".join(
+        f"{column} BETWEEN TIMESTAMPTZ '1900-01-01 00:00:00+00' AND TIMESTAMPTZ '9000-01-01 00:00:00+00'"
+        for column in columns
+    )
+    return CheckConstraint(text(condition), name="times_within_reach")
 
 
 class Base(DeclarativeBase):

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import At, Base, CreatedAt, Id, Json, Tenant
+from db.base import At, Base, CreatedAt, Id, Json, Tenant, within_reach
 from db.models import one_of
 
 CALIBRATION_STATUSES = ("candidate", "active", "retired", "rejected")
@@ -31,6 +31,7 @@ class CalibrationRow(Base):
     __tablename__ = "calibrations"
     __table_args__ = (
         CheckConstraint(one_of("status", CALIBRATION_STATUSES), name="status_known"),
+        within_reach("created_at"),
         # At most one is in force for a tenant's domain; activation swaps two rows in one transaction.
         Index(
             "uq_calibrations_active",
@@ -76,6 +77,7 @@ class DecisionRow(Base):
     __table_args__ = (
         Index("uq_decisions_current", "task_id", unique=True, postgresql_where=text("is_current")),
         Index("ix_decisions_created_at", "created_at"),
+        within_reach("created_at"),
     )
 
     id: Mapped[Id]
@@ -137,6 +139,7 @@ class LabelRow(Base):
         Index("ix_labels_recorded_at", "tenant", "recorded_at"),
         # The seals of all tenants go forward in one order.
         Index("ix_labels_sealing", "recorded_at", "id"),
+        within_reach("recorded_at", "at"),
     )
 
     id: Mapped[Id]

@@ -110,6 +110,8 @@ FROM (SELECT count(*) AS n, coalesce(string_agg(uuid_send(task_id), ''::bytea OR
 WHERE prunings.id = :id
 """)
 
+UNFINISHED = text("SELECT id FROM prunings WHERE finished_at IS NULL ORDER BY id")
+
 PRUNINGS = text("SELECT * FROM prunings WHERE tenant = :tenant ORDER BY id DESC LIMIT :n")
 
 PRUNED_UNDER = text("""

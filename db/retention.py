@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import At, Base, CreatedAt, Id, Json, Tenant
+from db.base import At, Base, CreatedAt, Id, Json, Tenant, within_reach
 from db.models import one_of
 
 EVIDENCE = "evidence"
@@ -54,6 +54,7 @@ class PruningRow(Base):
     __table_args__ = (
         CheckConstraint(one_of("what", WHAT), name="what_known"),
         Index("ix_prunings_tenant", "tenant", "id"),
+        within_reach("finished_at"),
     )
 
     id: Mapped[Id]

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from sqlalchemy import TextClause, text
 
+from db.seals import AHEAD
+
 
 def _time(column: str) -> str:
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
@@ -177,37 +179,58 @@ FROM imports i WHERE i.id = ANY(:ids)
 _UNSEALED = "NOT EXISTS (SELECT FROM seal_entries e WHERE e.about_id = {about} AND e.subject_id = {id})"
 
 
-def _due(kind: str, table: str, *, about: str, at: str, since: str = "") -> str:
+BEGINNING = "TIMESTAMPTZ '0001-01-02 00:00:00+00'"  # what is older, Python cannot read; see LOST
+
+
+def _due(kind: str, table: str, *, about: str, at: str, since: str) -> str:
     unsealed = _UNSEALED.format(about=f"s.{about}", id="s.id")
-    after = f"s.{at} >= :since AND " if since else ""
     return (
         f"(SELECT '{kind}' AS kind, s.id AS subject_id, s.{about} AS about_id, s.{at} AS at FROM {table} s "  # noqa: S608
-        f"WHERE {after}s.{at} < :until AND {unsealed} ORDER BY s.{at}, s.id LIMIT :n)"
+        f"WHERE s.{at} >= {since} AND s.{at} < :until AND {unsealed} ORDER BY s.{at}, s.id LIMIT :n)"
     )
 
 
+_SEALED = {
+    "decision": ("decisions", "task_id", "created_at"),
+    "label": ("labels", "task_id", "recorded_at"),
+    "calibration": ("calibrations", "id", "created_at"),
+    "redaction": ("redactions", "id", "at"),
+    "pruning": ("prunings", "id", "finished_at"),
+    "import": ("imports", "id", "at"),
+}
+"""By kind of entry: the table, the column of what it is about, and of when it was written."""
+
 # Few are calibrations, redactions, prunings and imports, so these are looked through from their beginning.
+_MANY = frozenset({"decision", "label"})
+
 DUE = text(
     " UNION ALL ".join(
-        [
-            _due("decision", "decisions", about="task_id", at="created_at", since=":since"),
-            _due("label", "labels", about="task_id", at="recorded_at", since=":since"),
-            _due("calibration", "calibrations", about="id", at="created_at"),
-            _due("redaction", "redactions", about="id", at="at"),
-            _due("pruning", "prunings", about="id", at="finished_at"),
-            _due("import", "imports", about="id", at="at"),
-        ]
+        _due(kind, table, about=about, at=at, since=":since" if kind in _MANY else BEGINNING)
+        for kind, (table, about, at) in _SEALED.items()
     )
     + " ORDER BY at, subject_id LIMIT :n"
 )
 
-DUE_OF_TASK = text(f"""
-SELECT 'decision' AS kind, s.id AS subject_id, s.task_id AS about_id, s.created_at AS at FROM decisions s
-WHERE s.task_id = :id AND s.created_at < :until AND {_UNSEALED.format(about="s.task_id", id="s.id")}
-UNION ALL
-SELECT 'label', s.id, s.task_id, s.recorded_at FROM labels s
-WHERE s.task_id = :id AND s.recorded_at < :until AND {_UNSEALED.format(about="s.task_id", id="s.id")}
-""")  # noqa: S608
+DUE_OF_TASK = text(
+    " UNION ALL ".join(
+        f"SELECT '{kind}' AS kind, s.id AS subject_id, s.task_id AS about_id, s.{at} AS at FROM {table} s "  # noqa: S608
+        f"WHERE s.task_id = :id AND s.{at} >= {BEGINNING} AND s.{at} < :until "
+        f"AND {_UNSEALED.format(about='s.task_id', id='s.id')}"
+        for kind, (table, _, at) in _SEALED.items()
+        if kind in _MANY
+    )
+)
+
+# What no seal will find: older than all that it looks for, or of a time to come.
+LOST = text(
+    " UNION ALL ".join(
+        f"(SELECT '{kind}' AS kind, s.id AS subject_id, s.{about} AS about_id, CAST(s.{at} AS text) AS at "  # noqa: S608
+        f"FROM {table} s WHERE (s.{at} < {BEGINNING} OR s.{at} > now() + interval '{AHEAD}') "
+        f"AND (CAST(:id AS uuid) IS NULL OR s.{about} = :id) AND {_UNSEALED.format(about=f's.{about}', id='s.id')} "
+        "LIMIT :n)"
+        for kind, (table, about, at) in _SEALED.items()
+    )
+)
 
 # While a large backlog is sealed the planner's numbers of the entries are old, and it would read all of them.
 BY_INDEX = text(
@@ -264,10 +287,23 @@ NAMES_ABOUT = text("SELECT about_id, subject_id, names FROM seal_entries WHERE a
 
 REDACTED = text("SELECT id, task_id, details FROM redactions WHERE task_id = ANY(:ids) ORDER BY at, id")
 
-IMPORTED = text(
-    "SELECT about_id, import_id FROM imported_subjects WHERE about_id = ANY(:ids) ORDER BY import_id"
-)
-PRUNED = text("SELECT task_id, what, pruning_id FROM pruned_tasks WHERE task_id = ANY(:ids)")
+IMPORTED = text("""
+SELECT s.about_id, s.import_id, e.seal_number FROM imported_subjects s
+LEFT JOIN seal_entries e ON e.about_id = s.import_id AND e.subject_id = s.import_id
+WHERE s.about_id = ANY(:ids) ORDER BY s.import_id
+""")
+
+PRUNED = text(f"""
+SELECT t.task_id, t.what, t.pruning_id, greatest({BEGINNING}, least(p.older_than, now())) AS older_than
+FROM pruned_tasks t JOIN prunings p ON p.id = t.pruning_id WHERE t.task_id = ANY(:ids)
+""")  # noqa: S608
+
+# Until it is finished no seal takes it in, and nobody can tell whether its list is the one that it had.
+UNFINISHED = text("""
+SELECT p.id FROM prunings p WHERE p.finished_at IS NULL AND EXISTS (
+    SELECT FROM pruned_tasks t WHERE t.pruning_id = p.id AND (CAST(:id AS uuid) IS NULL OR t.task_id = :id))
+ORDER BY p.id LIMIT :n
+""")
 
 # What a pruning and an import are told to have touched, against the hash over that list which is sealed with them.
 FORGED_LISTS = text("""

@@ -14,13 +14,17 @@ from sqlalchemy import ARRAY, DateTime, Index, Integer, LargeBinary, SmallIntege
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import At, Base, CreatedAt, Id, Json, Tenant
+from db.base import At, Base, CreatedAt, Id, Json, Tenant, within_reach
 
 WORKER_ROLE = "mergereasoner_worker"
 """What workers are allowed: to add to the record, and to change nothing that was concluded."""
 
 KEEPER_ROLE = "mergereasoner_keeper"
 """Who redacts and prunes, by an explicit SET ROLE; sealed rows obey nobody else."""
+
+
+AHEAD = "5 minutes"
+"""So far may a row's time lie ahead of the database's clock, which may have been set back; no further."""
 
 
 class SealRow(Base):
@@ -92,7 +96,10 @@ class RedactionRow(Base):
     """One redaction: which texts of a task went, and their salted hashes, by which the seals still verify."""
 
     __tablename__ = "redactions"
-    __table_args__ = (Index("ix_redactions_task_id", "task_id"),)
+    __table_args__ = (
+        Index("ix_redactions_task_id", "task_id"),
+        within_reach("at"),
+    )
 
     id: Mapped[Id]
     tenant: Mapped[Tenant]

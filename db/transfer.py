@@ -190,13 +190,19 @@ SELECT setval('task_events_id_seq', greatest((SELECT last_value FROM task_events
 """)
 
 
-# What a file brings that is not on record, looked up before it is written.
+# What a file brings that is not on record, looked up before it is written: decisions and labels one by one, since an
+# excuse for a task would be one for whatever is slipped into it later; a task where it brings nothing else of it.
 NOTE_NEWS = text("""
 CREATE TEMPORARY TABLE news ON COMMIT DROP AS
-SELECT CAST(s.doc -> 'task' ->> 'id' AS uuid) AS about_id FROM staged s WHERE s.kind = 'task' AND (
-    NOT EXISTS (SELECT FROM tasks t WHERE t.id = CAST(s.doc -> 'task' ->> 'id' AS uuid))
-    OR EXISTS (SELECT FROM jsonb_array_elements(s.doc -> 'decisions') e
-               WHERE NOT EXISTS (SELECT FROM decisions d WHERE d.id = CAST(e ->> 'id' AS uuid))))
+SELECT CAST(e ->> 'id' AS uuid) AS about_id FROM staged s, jsonb_array_elements(s.doc -> 'decisions') e
+WHERE s.kind = 'task' AND NOT EXISTS (SELECT FROM decisions d WHERE d.id = CAST(e ->> 'id' AS uuid))
+UNION
+SELECT CAST(e ->> 'id' AS uuid) FROM staged s, jsonb_array_elements(s.doc -> 'labels') e
+WHERE s.kind = 'task' AND NOT EXISTS (SELECT FROM labels l WHERE l.id = CAST(e ->> 'id' AS uuid))
+UNION
+SELECT CAST(s.doc -> 'task' ->> 'id' AS uuid) FROM staged s
+WHERE s.kind = 'task' AND s.doc -> 'decisions' = '[]' AND s.doc -> 'labels' = '[]'
+  AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = CAST(s.doc -> 'task' ->> 'id' AS uuid))
 UNION
 SELECT CAST(s.doc -> 'calibration' ->> 'id' AS uuid) FROM staged s WHERE s.kind = 'calibration'
   AND NOT EXISTS (SELECT FROM calibrations c WHERE c.id = CAST(s.doc -> 'calibration' ->> 'id' AS uuid))

@@ -23,6 +23,7 @@ from worker.store.pruning import (
     Window,
     begin,
     finish,
+    finish_stopped,
     plan_windows,
     take_evidence,
     take_tasks,
@@ -103,6 +104,8 @@ def prune(
         KeeperRefusedError: It may not act as the keeper.
     """
     with only_one(store):
+        if not dry_run:
+            finish_stopped(store)
         return [
             _pass(
                 store, rules[what], what=what, who=who, unsealed=unsealed, dry_run=dry_run, progress=progress

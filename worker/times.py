@@ -9,6 +9,9 @@ from pydantic import AfterValidator, AwareDatetime
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
+"""Before every row that can be read; older databases hold rows from before ``EARLIEST``."""
+
 WHY_NOT = f"lies outside the years {EARLIEST.year} to {LATEST.year}"
 
 

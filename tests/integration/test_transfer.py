@@ -252,6 +252,7 @@ IMPOSSIBLE = [
         "line 5: created_at .*outside the years",
     ),
     (_set("4.task.not_before", "9999-12-31T23:59:00-14:00"), "line 5: not_before .*outside the years"),
+    (_set("4.decisions.0.created_at", "8999-12-31T23:59:00Z"), "line 5: .*a time to come"),
     (_set("4.decisions.0.created_at", 7), "line 5: created_at 7 is no time"),
     (_set("1.batch.created_at", "0001-01-01T00:00:00+14:00"), "line 2: created_at .*outside the years"),
     (_set("4.events.0.at", "0044-03-15T12:00:00+00 BC"), "line 5: at .*is no time"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
 
 from db.migrate import check, downgrade, migrate
 from worker.embedded.services import Services
@@ -72,6 +73,29 @@ def migrate_in_a_process(url: str) -> None:
 
     command = "import sys; from db.migrate import migrate; migrate(sys.argv[1])"
     subprocess.run([sys.executable, "-c", command, url], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_rows_of_impossible_times_stop_no_migration_and_no_more_of_them_come(database_url: str) -> None:
+    migrate(database_url)
+    downgrade(database_url, revision="0014_numbers")
+    engine = create_engine(database_url)
+    forged = (
+        "INSERT INTO calibrations SELECT (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid(), "
+        "'status', 'candidate', 'created_at', '-infinity'))).* FROM calibrations c LIMIT 1"
+    )
+    with engine.begin() as connection:
+        connection.execute(text(forged))
+    migrate(database_url)
+    with engine.connect() as connection:
+        with pytest.raises(IntegrityError, match="times_within_reach"):
+            connection.execute(text(forged))
+        connection.rollback()
+        connection.execute(text("DELETE FROM calibrations WHERE created_at = '-infinity'"))
+        connection.execute(
+            text("ALTER TABLE calibrations VALIDATE CONSTRAINT ck_calibrations_times_within_reach")
+        )
+        connection.commit()
+    engine.dispose()
 
 
 def test_the_first_calibration_is_seeded_with_the_papers_lambda(database_url: str) -> None:

@@ -12,34 +12,38 @@ from uuid import UUID
 from worker.hashes.headers import FIRST_PREVIOUS, hash_of, utc
 from worker.hashes.leaves import NO_SALTS, split
 from worker.hashes.merkle import Tree, root_of
+from worker.seals.beside import (
+    MAX_NAMED,
+    brought_by,
+    out_of_time,
+    slipped_in,
+    stopped,
+    strays,
+    subject_name,
+    without_seal,
+)
 from worker.seals.comparing import compare
 from worker.seals.findings import Finding, What
 from worker.seals.hands import Hands
-from worker.seals.sealing import BEGINNING
+from worker.store.leave import imported, pruned
 from worker.store.seals import (
     Entry,
     Seal,
-    Subject,
-    due,
     due_of_task,
     entries_about,
     entries_of,
-    forged_lists,
-    imported,
     leaves_of,
     n_unsealed,
     names_about,
-    pruned,
     rows_of,
     salts_of,
     seals_after,
-    stray_entries,
 )
 from worker.store.transactions import Store
+from worker.times import BEGINNING
 
 PIECE = 1000  # entries compared at once
 FEW = 5000  # entries for which processes are not worth their start
-MAX_NAMED = 10_000  # rows without a seal that are named one by one
 
 
 @dataclass(slots=True)
@@ -79,6 +83,7 @@ class _Checked:
     """Each entry's root over the rows on record."""
 
     n_rows: int
+    """Named by the entries."""
 
 
 def verify(
@@ -110,9 +115,11 @@ def verify(
         for seal, checked in _by_seal(hands, chosen):
             yield from map(tally.note, _check_seal(seal, checked, tally))
     if since is None and until is None:
-        yield from map(tally.note, _strays(store))
+        yield from map(tally.note, strays(store))
     if seals:
-        yield from map(tally.note, _without_seal(store, seals[-1], since, until))
+        yield from map(tally.note, without_seal(store, seals[-1], since, until))
+    yield from map(tally.note, out_of_time(store))
+    yield from map(tally.note, stopped(store))
     tally.n_unsealed = n_unsealed(
         store, since=seals[-1].until_at if seals else BEGINNING, at_most=10 * MAX_NAMED
     )
@@ -126,24 +133,25 @@ def verify_task(
     tally.last = seals[-1] if seals else None
     yield from map(tally.note, check_chain(seals, anchor=anchor))
     by_number = {seal.number: seal for seal in seals}
-    entries = entries_about(store, task_id)
-    for entry in entries:
+    looked_at: set[int] = set()
+    for entry in entries_about(store, task_id):
         seal = by_number.get(entry.seal_number)
         before = by_number.get(entry.seal_number - 1)
         if seal is None:
             yield tally.note(Finding(what=What.BROKEN, row="seal", seal=entry.seal_number, note="it is gone"))
             continue
         tally.n_seals += 1
-        root = root_of(root_of(split(leaves)) for leaves in leaves_of(store, seal.number))
-        if root != seal.root:
-            yield tally.note(_bad_root(seal, "the hashes kept for it do not give its root"))
+        if seal.number not in looked_at:
+            yield from map(tally.note, _check_kept(store, seal))
+            looked_at.add(seal.number)
         checked = _check(store, [entry], None if before is None else before.until_at)
         tally.n_entries += 1
         tally.n_rows += checked.n_rows
         yield from map(tally.note, checked.findings)
     if seals:
-        slipped_in = due_of_task(store, task_id, until=seals[-1].until_at)
-        yield from map(tally.note, _slipped_in(store, slipped_in))
+        yield from map(tally.note, slipped_in(store, due_of_task(store, task_id, until=seals[-1].until_at)))
+    yield from map(tally.note, out_of_time(store, task_id))
+    yield from map(tally.note, stopped(store, task_id))
 
 
 def check_chain(seals: Sequence[Seal], *, anchor: bytes | None = None) -> Iterator[Finding]:
@@ -213,25 +221,47 @@ def _by_seal(
 
 
 def _check_seal(seal: Seal, parts: Iterable[_Checked], tally: Tally) -> Iterator[Finding]:
-    kept, found = Tree(), Tree()
+    kept, found, n_rows = Tree(), Tree(), 0
     for part in parts:
         yield from part.findings
         tally.n_entries += len(part.kept)
-        tally.n_rows += part.n_rows
+        n_rows += part.n_rows
         for one, other in zip(part.kept, part.found, strict=True):
             kept.add(one)
             found.add(other)
+    tally.n_rows += n_rows
     if kept.root() != seal.root:
         as_sealed = found.root() == seal.root
-        yield _bad_root(
+        yield _broken(
             seal,
             "the rows are as they were sealed, but the hashes kept for them were changed"
             if as_sealed
             else "the hashes kept for it do not give its root",
         )
+    yield from _check_size(seal, n_rows)
 
 
-def _bad_root(seal: Seal, note: str) -> Finding:
+def _check_kept(store: Store, seal: Seal) -> Iterator[Finding]:
+    kept = [split(leaves) for leaves in leaves_of(store, seal.number)]
+    if root_of(map(root_of, kept)) != seal.root:
+        yield _broken(seal, "the hashes kept for it do not give its root")
+    yield from _check_size(seal, sum(map(len, kept)))
+
+
+def _check_size(seal: Seal, n_rows: int) -> Iterator[Finding]:
+    """Yield that the entries name more or fewer rows than were sealed; the root would not tell.
+
+    A hash that is kept may be one of two rows together, whose own hashes are gone.
+    """
+    try:
+        sealed = json.loads(seal.header)["rows"]
+    except (ValueError, KeyError, TypeError):
+        return  # told of the chain
+    if sealed != n_rows:
+        yield _broken(seal, f"it holds {sealed} rows, and {n_rows} are named in its entries")
+
+
+def _broken(seal: Seal, note: str) -> Finding:
     return Finding(what=What.BROKEN, row="seal", seal=seal.number, note=note)
 
 
@@ -275,7 +305,12 @@ def _check(store: Store, entries: Sequence[Entry], previous_until: datetime | No
         if {row.name for row in rows.get(entry.subject_id, ())} - set(entry.names)
     ]
     elsewhere = names_about(store, more) if more else {}
-    late = [entry.about_id for entry in entries if previous_until is not None and entry.at < previous_until]
+    late = [
+        id_
+        for entry in entries
+        if previous_until is not None and entry.at < previous_until
+        for id_ in (entry.subject_id, entry.about_id)
+    ]
     came = imported(store, late) if late else {}
     findings: list[Finding] = []
     kept, found = [], []
@@ -289,7 +324,7 @@ def _check(store: Store, entries: Sequence[Entry], previous_until: datetime | No
         )
         findings += compared.findings
         if previous_until is not None and entry.at < previous_until:
-            findings.append(_late(entry, came.get(entry.about_id)))
+            findings.append(_late(entry, brought_by(came, entry, entry.seal_number)))
         kept.append(root_of(split(entry.leaves)))
         found.append(compared.root)
     return _Checked(findings, kept, found, sum(len(entry.names) for entry in entries))
@@ -298,53 +333,10 @@ def _check(store: Store, entries: Sequence[Entry], previous_until: datetime | No
 def _late(entry: Entry, import_id: UUID | None) -> Finding:
     return Finding(
         what=What.BACKDATED if import_id is None else What.IMPORTED,
-        row=_subject_name(entry.kind, entry.subject_id),
+        row=subject_name(entry.kind, entry.subject_id),
         seal=entry.seal_number,
         about=entry.about_id,
         note=f"it says {entry.at.isoformat()}, which an earlier seal had closed"
         if import_id is None
         else f"under import {import_id}",
     )
-
-
-def _subject_name(kind: str, subject_id: UUID) -> str:
-    return f"{kind} {subject_id}" if kind in {"decision", "label"} else kind
-
-
-def _strays(store: Store) -> Iterator[Finding]:
-    for seal, position, kind, subject_id, about in stray_entries(store, at_most=MAX_NAMED):
-        yield Finding(
-            what=What.INSERTED,
-            row="entry",
-            seal=seal,
-            about=about,
-            note=f"no seal counts number {position}, of {_subject_name(kind, subject_id)}",
-        )
-    for kind, id_ in forged_lists(store):
-        yield Finding(
-            what=What.CHANGED, row=kind, about=id_, note="it is told to have touched other tasks than it did"
-        )
-
-
-def _without_seal(
-    store: Store, last: Seal, since: datetime | None, until: datetime | None
-) -> Iterator[Finding]:
-    """Yield rows of a time that is sealed, which no seal holds."""
-    end = last.until_at if until is None else min(until, last.until_at)
-    start = BEGINNING if since is None else since
-    yield from _slipped_in(store, due(store, since=start, until=end, n=MAX_NAMED))
-
-
-def _slipped_in(store: Store, subjects: Sequence[Subject]) -> Iterator[Finding]:
-    """Yield rows that no seal holds, unless an import brought them."""
-    came = imported(store, [subject.about_id for subject in subjects]) if subjects else {}
-    for subject in subjects:
-        import_id = came.get(subject.about_id)
-        yield Finding(
-            what=What.INSERTED if import_id is None else What.IMPORTED,
-            row=_subject_name(subject.kind, subject.subject_id),
-            about=subject.about_id,
-            note="of a time that is sealed, and in no seal"
-            if import_id is None
-            else f"under import {import_id}, and not sealed yet",
-        )

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from worker.hashes.headers import utc
 from worker.hashes.leaves import GROUPS, MARK_BYTES, TIMES, Row, Salts, digests_of, leaf_of, split
 from worker.hashes.merkle import root_of
 from worker.seals.findings import Finding, What
+from worker.seals.forms import is_redacted
+from worker.store.leave import Leave
 from worker.store.seals import Entry
 
-EVIDENCE = frozenset({"chain", "verdict"})
-"""What goes when a pruning takes a task's evidence; when it takes the task, everything goes."""
+TAKES = {
+    "task": frozenset({"task", "decision", "chain", "verdict"}),
+    "evidence": frozenset({"chain", "verdict"}),
+}
+"""Which rows go with what a pruning takes. No label is among them: a task that has one never goes whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +31,7 @@ class Compared:
 
 
 def compare(
-    entry: Entry, rows: Sequence[Row], salts: Salts, pruned: Mapping[str, UUID], elsewhere: frozenset[str]
+    entry: Entry, rows: Sequence[Row], salts: Salts, pruned: Mapping[str, Leave], elsewhere: frozenset[str]
 ) -> Compared:
     """Compare an entry with the rows on record.
 
@@ -42,6 +46,9 @@ def compare(
     findings, leaves, place = [], [], 0
     kept = split(entry.leaves)
     if len(kept) != len(entry.names):
+        # A hash without a name would be of a row that nobody misses.
+        note = f"it names {len(entry.names)} rows and keeps {len(kept)} hashes"
+        findings.append(_finding(What.BROKEN, entry, "entry", note=note))
         kept += [b""] * (len(entry.names) - len(kept))
     for name, leaf in zip(entry.names, kept, strict=False):
         n_bytes = MARK_BYTES * len(GROUPS.get(name.partition(" ")[0], ()))
@@ -68,13 +75,16 @@ def _finding(what: What, entry: Entry, row: str, groups: Sequence[str] = (), not
     )
 
 
-def _missing(entry: Entry, name: str, pruned: Mapping[str, UUID]) -> Finding:
-    under = pruned.get("task")
-    if under is None and name.partition(" ")[0] in EVIDENCE:
-        under = pruned.get("evidence")
-    if under is None:
-        return _finding(What.REMOVED, entry, name)
-    return _finding(What.PRUNED, entry, name, note=f"under pruning {under}")
+def _missing(entry: Entry, name: str, pruned: Mapping[str, Leave]) -> Finding:
+    note = ""
+    for what, kinds in TAKES.items():
+        leave = pruned.get(what)
+        if leave is None or name.partition(" ")[0] not in kinds:
+            continue
+        if entry.at < leave.older_than:
+            return _finding(What.PRUNED, entry, name, note=f"under pruning {leave.id}")
+        note = f"pruning {leave.id} lists its task, and took only what was decided before {utc(leave.older_than)}"
+    return _finding(What.REMOVED, entry, name, note=note)
 
 
 def _row(entry: Entry, row: Row, salts: Salts, leaf: bytes, marks: bytes) -> tuple[bytes, list[Finding]]:
@@ -87,6 +97,11 @@ def _row(entry: Entry, row: Row, salts: Salts, leaf: bytes, marks: bytes) -> tup
     after = [group for group in redacted if not _is_as_redacted(row, group, salts)]
     if after:
         findings.append(_finding(What.CHANGED, entry, row.name, after, "since its redaction"))
+    # What stands there is as its redaction says, and a redaction may say anything.
+    forged = [group for group in redacted if group not in after and not is_redacted(row, group)]
+    if forged:
+        note = "its redaction put something else there than the mark of one"
+        findings.append(_finding(What.CHANGED, entry, row.name, forged, note))
     if now != leaf or b"".join(digest[:MARK_BYTES] for digest in digests) != marks:
         differ = [
             group

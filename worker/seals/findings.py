@@ -13,7 +13,7 @@ class What(StrEnum):
     CHANGED = "changed"
     REMOVED = "removed"
     INSERTED = "inserted"
-    """Of a sealed time or task, and in no seal."""
+    """Of a sealed time or task, and in no seal; or of a time that no seal reaches."""
 
     BACKDATED = "backdated"
     """In a seal that came after the one for its time: written late, or with a false time."""

@@ -10,21 +10,15 @@ from uuid import UUID
 from worker.errors import SealError
 from worker.hashes.leaves import GROUPS, NO_SALTS, PARTS, Row, Salts, digests_of
 from worker.seals.checking import Tally, verify_task
+from worker.seals.forms import REDACTED, redacted_spec, without_answers
 from worker.store.entries import write_entries
 from worker.store.keeping import record_redaction, redaction, replace_texts, texts_of_task
 from worker.store.seals import Entry, entries_about, rows_in, salts_of, unsealed_of
 from worker.store.transactions import Store
 
-REDACTED = "[redacted]"
-"""What stands in place of a text that went."""
-
 ALL_PARTS = ("prompt", "chains", "evidence", "answers")
 """What can be redacted of a task: all that was asked with its references and metadata; the chains' texts; what
 verdicts quote; every answer, of chains, clusters, decisions and labels."""
-
-ANSWER = "{answer}"  # templates keep their place for it, or they would be none
-
-Json = Any
 
 
 def redact(
@@ -134,50 +128,5 @@ def _redacted_decision(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "decision": row["id"],
         "answer": None if row["answer"] is None else REDACTED,
-        "document": _without_answers(row["document"]),
+        "document": without_answers(row["document"]),
     }
-
-
-def _without_answers(value: Json) -> Json:
-    """Return a decision's document with every answer replaced; its numbers stay."""
-    if isinstance(value, dict):
-        return {
-            key: REDACTED if key == "answer" and isinstance(item, str) else _without_answers(item)
-            for key, item in value.items()
-        }
-    return [_without_answers(item) for item in value] if isinstance(value, list) else value
-
-
-def redacted_spec(spec: Mapping[str, Json]) -> dict[str, Json]:
-    """Return a task line without personal text that still is a task line: the options stay."""
-    gone: dict[str, Json] = {
-        "prompt": REDACTED,
-        "messages": [{**turn, "content": REDACTED} for turn in spec.get("messages") or []],
-        "chains": [_redacted_chain(chain) for chain in spec.get("chains") or []],
-        "candidates": [REDACTED for _ in spec.get("candidates") or []],
-        "label": None,
-        "metadata": {},
-        "verify": [_redacted_verification(one) for one in spec.get("verify") or []],
-    }
-    return {key: gone[key] if key in gone and value is not None else value for key, value in spec.items()}
-
-
-def _redacted_chain(chain: Mapping[str, Json]) -> dict[str, Json]:
-    texts = {key: REDACTED for key in ("text", "answer") if chain.get(key) is not None}
-    return {**chain, **texts}
-
-
-def _redacted_verification(spec: Mapping[str, Json]) -> dict[str, Json]:
-    gone: dict[str, Json] = {
-        "tests": REDACTED,
-        "known_good": REDACTED,
-        "reference": REDACTED,
-        "premise": REDACTED,
-        "hypothesis": ANSWER,
-        "statement": ANSWER,
-        "conditions": [REDACTED],
-        "unknowns": [],
-        "files": {},
-        "documents": [{"id": "1", "text": REDACTED, "title": "", "metadata": {}}],
-    }
-    return {key: gone[key] if key in gone and value is not None else value for key, value in spec.items()}

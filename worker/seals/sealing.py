@@ -6,18 +6,18 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from worker.hashes.headers import FIRST_PREVIOUS, hash_of, header_of
 from worker.hashes.leaves import NO_SALTS, SEED_BYTES, Hashed, Salts, hashed, split
 from worker.hashes.merkle import Tree, root_of
 from worker.seals.hands import Hands
+from worker.store.leave import has_unsealed_import
 from worker.store.seals import (
     Seal,
     Subject,
     due,
-    has_unsealed_import,
     horizon,
     last_seal,
     n_unsealed,
@@ -28,6 +28,7 @@ from worker.store.seals import (
     write_seal,
 )
 from worker.store.transactions import Store
+from worker.times import BEGINNING
 
 MAX_ENTRIES = 20_000
 """Of one seal: bounds memory, and how much of it a proof has to read."""
@@ -36,8 +37,6 @@ PIECE = 500  # entries hashed at once
 
 LOOK_BACK = timedelta(days=1)
 """So far behind the last seal is looked for what was written late; it goes into the next seal and is told by verify."""
-
-BEGINNING = datetime(1, 1, 2, tzinfo=UTC)  # before every row
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,21 @@ def finish(engine: Engine, rules: Sequence[Rule], tally: Tally) -> None:
             connection.execute(pruning.FINISH, {"id": rule.pruning_id, "counts": json.dumps(counts)})
 
 
+def finish_stopped(engine: Engine) -> None:
+    """Complete the records of prunings that were stopped, so that a seal takes them in; nobody else may be pruning.
+
+    Raises:
+        KeeperRefusedError: There are some, and this login may not prune.
+    """
+    with transaction(engine) as connection:
+        ids = list(connection.execute(pruning.UNFINISHED).scalars())
+        if not ids:
+            return
+        with as_keeper(connection):
+            for id_ in ids:
+                connection.execute(pruning.FINISH, {"id": id_, "counts": json.dumps({"stopped": True})})
+
+
 def take_evidence(
     engine: Engine, rules: Sequence[Rule], window: Window, tally: Tally, *, unsealed: bool
 ) -> None:

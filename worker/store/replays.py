@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,12 +21,11 @@ from worker.store.calibrations import Calibration, as_calibration
 from worker.store.chains import as_chain
 from worker.store.transactions import snapshot, statements
 from worker.store.verdicts import Judged
+from worker.times import BEGINNING
 
 PAGE = 500  # decisions of one snapshot
 BARE = "bare"
 """In the evidence of a verdict that has none: it gave none, or a redaction took it."""
-
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
 
@@ -69,7 +68,7 @@ def decision_pages(engine: Engine, selection: Selection) -> Iterator[list[UUID]]
         now = connection.execute(replays.NOW).scalar_one()
         values = {
             "tenant": selection.tenant,
-            "since": selection.since or LONG_AGO,
+            "since": selection.since or BEGINNING,
             "until": min(selection.until or now, now),
             "n": PAGE,
         }

@@ -128,6 +128,13 @@ def due(engine: Engine, *, since: datetime, until: datetime, n: int) -> list[Sub
         return [Subject(**row) for row in rows]
 
 
+def lost_rows(engine: Engine, task_id: UUID | None, *, at_most: int) -> list[tuple[str, UUID, UUID, str]]:
+    """Return what is in no seal and bears a time that none will reach: kind, subject, about and the time, as text."""
+    with statements(engine) as connection:
+        rows = connection.execute(sealing.LOST, {"id": task_id, "n": at_most})
+        return [(row.kind, row.subject_id, row.about_id, row.at) for row in rows]
+
+
 def due_of_task(engine: Engine, task_id: UUID, *, until: datetime) -> list[Subject]:
     """Return the decisions and labels of one task that are of a time before ``until`` and in no seal."""
     with statements(engine) as connection:
@@ -222,34 +229,6 @@ def names_about(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, set[str]]:
         for row in connection.execute(sealing.NAMES_ABOUT, {"ids": list(ids)}):
             found[row.about_id].update(row.names)
     return found
-
-
-def pruned(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, dict[str, UUID]]:
-    """Return, of those tasks that a pruning touched, what went (``evidence``, ``task``) and under which pruning."""
-    found: dict[UUID, dict[str, UUID]] = defaultdict(dict)
-    with statements(engine) as connection:
-        for row in connection.execute(sealing.PRUNED, {"ids": list(ids)}):
-            found[row.task_id][row.what] = row.pruning_id
-    return found
-
-
-def imported(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Return, of those tasks and calibrations that an import brought, the last import that did."""
-    with statements(engine) as connection:
-        found = connection.execute(sealing.IMPORTED, {"ids": list(ids)})
-        return {row.about_id: row.import_id for row in found}
-
-
-def has_unsealed_import(engine: Engine) -> bool:
-    """Return whether an import brought rows, of whatever time, since the last seal."""
-    with statements(engine) as connection:
-        return bool(connection.execute(sealing.HAS_UNSEALED_IMPORT).scalar_one())
-
-
-def forged_lists(engine: Engine) -> list[tuple[str, UUID]]:
-    """Return the prunings and imports that name other tasks than they did when they were sealed."""
-    with statements(engine) as connection:
-        return [(row.kind, row.id) for row in connection.execute(sealing.FORGED_LISTS)]
 
 
 def salts_of(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, Salts]:

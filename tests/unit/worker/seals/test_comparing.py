@@ -14,10 +14,12 @@ from worker.hashes.leaves import GROUPS, Row, Salts, hashed, split
 from worker.hashes.merkle import root_of
 from worker.seals.comparing import Compared, compare
 from worker.seals.findings import What
+from worker.store.leave import Leave
 from worker.store.seals import Entry
 
-TASK, DECISION, PRUNING = UUID(int=1), UUID(int=2), UUID(int=3)
+TASK, DECISION = UUID(int=1), UUID(int=2)
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
+TOO_OLD, PRUNING = Leave(UUID(int=3), TIME), Leave(UUID(int=4), TIME + timedelta(microseconds=1))
 SALTS = Salts(seed=b"s" * 32, n_seeds=1)
 
 
@@ -47,7 +49,7 @@ def entry_of(rows: list[Row]) -> Entry:
 
 
 def compared(
-    entry: Entry, rows: list[Row], pruned: dict[str, UUID] | None = None, *elsewhere: str
+    entry: Entry, rows: list[Row], pruned: dict[str, Leave] | None = None, *elsewhere: str
 ) -> Compared:
     return compare(entry, rows, SALTS, pruned or {}, frozenset(elsewhere))
 
@@ -84,6 +86,8 @@ def test_a_removed_row_is_named_and_told_from_a_pruned_one(rows: list[Row], data
     rest = [*rows[:i], *rows[i + 1 :]]
     assert told(compared(entry, rest)) == [(What.REMOVED, rows[i].name, ())]
     assert told(compared(entry, rest, {"task": PRUNING})) == [(What.PRUNED, rows[i].name, ())]
+    for what in ("task", "evidence"):  # one that took only what is older
+        assert told(compared(entry, rest, {what: TOO_OLD})) == [(What.REMOVED, rows[i].name, ())]
     evidence = What.PRUNED if rows[i].kind in {"chain", "verdict"} else What.REMOVED
     assert told(compared(entry, rest, {"evidence": PRUNING})) == [(evidence, rows[i].name, ())]
 
