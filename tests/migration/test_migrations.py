@@ -77,7 +77,7 @@ def migrate_in_a_process(url: str) -> None:
 
 def test_rows_of_impossible_times_stop_no_migration_and_no_more_of_them_come(database_url: str) -> None:
     migrate(database_url)
-    downgrade(database_url, revision="0014_numbers")
+    downgrade(database_url, revision="0015_limits")
     engine = create_engine(database_url)
     forged = (
         "INSERT INTO calibrations SELECT (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid(), "

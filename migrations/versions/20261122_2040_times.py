@@ -5,7 +5,7 @@ holds such a row already, its check is for new rows only and the old one is name
 fails would not say which it is. Decisions and labels are read once: a second or two per million rows.
 
 Revision: 0016_times
-Revises: 0014_numbers
+Revises: 0015_limits
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0016_times"
-down_revision = "0014_numbers"
+down_revision = "0015_limits"
 branch_labels = None
 depends_on = None
 
