@@ -26,6 +26,7 @@ FREE = {
         "model",
         "priority",
         "urgency",
+        "waits_since",
         "attempt",
         "deliveries",
         "holder",
