@@ -87,7 +87,12 @@ def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str], ea
         store=store, publisher=publisher, keeper=keeper, settings=settings, holder=holder, tracer=tracer
     )
     park = parking_lot(store, who=holder)
-    park_unreadable(app, park)
+
+    def park_heard(queue: str, body: object, reason: str) -> None:
+        with ears.hearing():  # a worker that reads nothing but rubbish is not deaf
+            park(queue, body, reason)
+
+    park_unreadable(app, park_heard)
     return Workplace(desk=desk, app=app, ears=ears, park=park, closing=closing)
 
 

@@ -8,23 +8,28 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 import redis
 
 from benchmarks.soak.proxy import Proxy
+from benchmarks.soak.rubbish import rubbish
 from benchmarks.waiting import until
+from cli.dead import send_again
 from worker.app import make_app
 from worker.embedded.services import Services
 from worker.health import read_reports
-from worker.messages import GENERATE_GIVEN
+from worker.messages import GENERATE_GIVEN, STAGE_QUEUES
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.store.batches import get_batch
 from worker.store.dead import parked_messages
+from worker.store.transactions import Store
 from worker.supervisor import worker_environment
 
 pytestmark = pytest.mark.services
@@ -206,6 +211,45 @@ def test_rubbish_and_other_versions_are_parked_and_the_worker_goes_on(
         assert word in reasons
     until(direct.send(2), "the tasks after it")
     assert process.poll() is None
+
+
+def test_malformed_messages_are_parked_and_end_no_worker(
+    start: Start, direct: Direct, services: Services, rig: Any
+) -> None:
+    process = start()
+    until(direct.send(2), "the first tasks")
+    with redis.Redis.from_url(services.redis_url) as client:
+        for n, (fault, message) in enumerate(rubbish("decide").items(), start=1):
+            client.lpush("decide", message)
+            until(partial(is_parked_or_ended, rig.store, n, process), fault)
+            assert process.poll() is None, fault  # the same process
+            until(direct.send(1), f"the task after {fault}")
+            assert len(parked_messages(rig.store, n=100)) == n, fault  # once
+            assert client.hlen("unacked") == 0, fault  # for good
+
+
+def is_parked_or_ended(store: Store, n: int, process: subprocess.Popen[bytes]) -> bool:
+    return len(parked_messages(store, n=100)) >= n or process.poll() is not None
+
+
+def test_a_message_for_an_unknown_stage_is_driven_again_once_the_stage_is_known(
+    start: Start, direct: Direct, settings: Settings, rig: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    until(direct.send(2), "the first tasks")
+    ids = [str(uuid4())]
+    make_app(settings.broker_url or "").send_task("decide.v2", args=[{"v": 1, "ids": ids}], queue="decide")
+    until(lambda: parked_messages(rig.store, n=10), "it is parked")
+    parked = parked_messages(rig.store, n=10)
+    assert send_again(rig.store, rig, parked) == 0  # still unknown
+    monkeypatch.setattr("cli.dead.STAGE_QUEUES", (*STAGE_QUEUES, "decide.v2"))
+    rig.takes_all = False
+    assert send_again(rig.store, rig, parked) == 0  # the broker takes nothing
+    assert parked_messages(rig.store, n=10) == parked
+    rig.takes_all = True
+    assert send_again(rig.store, rig, parked) == 1
+    assert [str(i) for i in rig.take("decide.v2")][-1:] == ids
+    assert parked_messages(rig.store, n=10) == []
 
 
 def is_full(services: Services) -> bool:
