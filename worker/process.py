@@ -129,6 +129,8 @@ def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
             place.desk.keeper.fault,
             check_ears(watch, ears, waiting=partial(n_waiting, app, queues), on_deaf=end),
         ]
+        if RECONCILE in queues:
+            checks.append(place.sweeps.fault)
         reporter = HealthReporter(
             report_path(settings.processes_dir, name), name=name, checks=checks, ears=ears
         )

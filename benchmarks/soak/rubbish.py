@@ -17,24 +17,22 @@ def rubbish(queue: str) -> dict[str, bytes | str]:
         "no JSON": b"\xff rubbish",
         "nested without end": "[" * 100_000,
         "no envelope": json.dumps({"body": "x"}),
-        "body not valid base64": _message(queue, raw="abc"),
-        "body not ASCII": _message(queue, raw="\u00e9\u00e9"),
-        "task is a list": _message(queue, headers={**head, "task": ["x"]}),
-        "timelimit is a number": _message(queue, headers={**head, "timelimit": 5}),
-        "body not three parts": _message(queue, []),
-        "no id": _message(queue, headers={"task": queue}),
-        "empty delivery_info": _message(queue, info={}),
-        "an ETA": _message(queue, headers={**head, "eta": "2999-01-01T00:00:00"}),
-        "a callback": _message(queue, [[], {}, {"callbacks": [{"task": queue}]}]),
-        "a type that is not one": _message(queue, {"__type__": [], "__value__": 0}),
-        "another content type": _message(queue, content="application/x-python-serialize"),
-        "a name that no database takes": _message(
-            queue, [], info={"exchange": "", "routing_key": "\0\ud800"}
-        ),
+        "body not valid base64": message(queue, raw="abc"),
+        "body not ASCII": message(queue, raw="\u00e9\u00e9"),
+        "task is a list": message(queue, headers={**head, "task": ["x"]}),
+        "timelimit is a number": message(queue, headers={**head, "timelimit": 5}),
+        "body not three parts": message(queue, []),
+        "no id": message(queue, headers={"task": queue}),
+        "empty delivery_info": message(queue, info={}),
+        "an ETA": message(queue, headers={**head, "eta": "2999-01-01T00:00:00"}),
+        "a callback": message(queue, [[], {}, {"callbacks": [{"task": queue}]}]),
+        "a type that is not one": message(queue, {"__type__": [], "__value__": 0}),
+        "another content type": message(queue, content="application/x-python-serialize"),
+        "a name that no database takes": message(queue, [], info={"exchange": "", "routing_key": "\0\ud800"}),
     }
 
 
-def _message(
+def message(
     queue: str,
     body: object = EMPTY_CALL,
     *,

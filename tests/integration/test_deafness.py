@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import redis
@@ -35,6 +35,15 @@ from worker.supervisor import worker_environment
 pytestmark = pytest.mark.services
 ROOT = Path(__file__).parents[2]
 QUEUES = f"{GENERATE_GIVEN},decide,reconcile"
+# A clock whose machine is an hour behind the others.
+BEHIND = """
+from datetime import timedelta
+from celery import Celery
+now = Celery.now
+Celery.now = lambda self: now(self) - timedelta(hours=1)
+from cli.main import main
+main()
+"""
 # A worker that stops listening without noticing: the fault itself, whatever may bring it about.
 DEAF = """
 from celery.signals import worker_ready
@@ -61,12 +70,13 @@ def start(settings: Settings, proxy: Proxy, tmp_path: Path) -> Iterator[Start]:
     """Start a worker whose broker is behind the proxy."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def run(*program: str, **changes: str) -> subprocess.Popen[bytes]:
+    def run(*program: str, queues: str = QUEUES, **changes: str) -> subprocess.Popen[bytes]:
         environment = worker_environment(settings, os.environ) | {
             "BROKER_URL": f"redis+socket://{quote(str(proxy.here), safe='/')}?virtual_host=0",
+            "MERGEREASONER_SWEPT_WITHIN_S": "600",  # there is no clock, mostly
             **changes,
         }
-        command = [sys.executable, *(program or ("-m", "cli.main")), "worker", "--queues", QUEUES]
+        command = [sys.executable, *(program or ("-m", "cli.main")), "worker", "--queues", queues]
         with (tmp_path / "worker.log").open("ab") as log:
             started.append(subprocess.Popen(command, env=environment, cwd=ROOT, stderr=log, stdout=log))
         return started[-1]
@@ -99,11 +109,7 @@ class Direct:
         made = self._rig.submit(*({**line, "custom_id": str(i)} for i in range(n)), key=str(self._n))
         self.sweep()
 
-        def is_done() -> bool:
-            batch = get_batch(self._rig.store, made.batch_id, tenant="default")
-            return batch is not None and batch.is_finished
-
-        return is_done
+        return partial(is_finished, self._rig.store, made.batch_id)
 
 
 @pytest.fixture
@@ -159,6 +165,39 @@ def test_a_worker_that_is_alive_but_deaf_says_so_and_ends_itself(
     assert faults(settings) is None  # and leaves no report behind
     start()
     until(is_done, "a fresh process does its work")
+
+
+def test_a_reconciler_says_that_nobody_asks_it_for_a_sweep_until_a_clock_does_however_late_it_runs(
+    start: Start, settings: Settings, direct: Direct, rig: Any
+) -> None:
+    start(queues="reconcile", MERGEREASONER_SWEPT_WITHIN_S="2")
+    until(lambda: "no sweep has ended" in str(faults(settings)), "it says so")
+    start("-c", BEHIND, queues="beat")
+    until(
+        lambda: [report.faults for report in read_reports(settings.processes_dir)] == [[], []], "all is well"
+    )
+    # What the clock asked for was done, and not dropped for having expired.
+    line = {"custom_id": "late", "kind": "math", "chains": [{"text": "4"}]}
+    made = rig.submit({**line, "options": {"equivalence": "exact"}})
+    start(queues=f"{GENERATE_GIVEN},decide")
+    until(partial(is_finished, rig.store, made.batch_id), "the task is decided")
+
+
+def test_one_sweep_that_nobody_has_begun_is_asked_for_once(services: Services, settings: Settings) -> None:
+    publisher = CeleryPublisher(make_app(settings.broker_url or ""), message_tasks=2)
+    for _ in range(3):
+        publisher.wake()
+    with redis.Redis.from_url(services.redis_url) as client:
+        (message,) = client.lrange("reconcile", 0, -1)
+        assert json.loads(message)["headers"]["expires"] is None  # a time by our own clock
+        client.delete("reconcile")
+        publisher.wake()
+        assert client.llen("reconcile") == 1
+
+
+def is_finished(store: Store, batch_id: UUID) -> bool:
+    batch = get_batch(store, batch_id, tenant="default")
+    return batch is not None and batch.is_finished
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits another process's files")
