@@ -1,0 +1,119 @@
+"""Leases are renewed whatever happens to the database or to those who are told of a lost one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from benchmarks.waiting import until
+from worker.checks import check_database
+from worker.messages import GENERATE_GIVEN
+from worker.settings import Settings
+from worker.stages.desk import patiently
+from worker.store.leases import HeldTask, release
+
+pytestmark = pytest.mark.services
+LINE = {"kind": "math", "chains": [{"text": "4"}], "options": {"equivalence": "exact"}}
+
+
+@contextmanager
+def read_only(settings: Settings) -> Iterator[None]:
+    """Have the database take no writes, as one that stands by, until the end of the block."""
+    administrator = create_engine(
+        str(settings.database_url), isolation_level="AUTOCOMMIT", connect_args={"options": OFF}
+    )
+    with administrator.connect() as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+        others = text("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                         WHERE datname = current_database() AND pid <> pg_backend_pid()""")
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        connection.execute(others)
+        try:
+            yield
+        finally:
+            connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+    administrator.dispose()  # what is open stays read-only, and has to be left
+
+
+OFF = "-c default_transaction_read_only=off"
+
+
+def was_refused(caplog: pytest.LogCaptureFixture, logger: str) -> bool:
+    """Return whether a write of ``logger``'s module was refused."""
+    told = [str(vars(record).get("error")) for record in caplog.records if record.name == logger]
+    return any("read-only transaction" in error for error in told)
+
+
+@pytest.fixture
+def held(rig: Any) -> list[HeldTask]:
+    rig.submit(*({**LINE, "custom_id": str(i)} for i in range(2)))
+    rig.sweep()
+    found = rig.desk.claim(
+        rig.take(GENERATE_GIVEN), queue=GENERATE_GIVEN, from_states=["queued"], to_state="generating"
+    )
+    assert len(found) == 2
+    return list(found)
+
+
+def is_renewed(rig: Any, task: HeldTask) -> Callable[[], bool]:
+    """Return whether the lease of ``task`` has been moved on since."""
+    lease = "SELECT lease_until FROM tasks WHERE id = :id"
+    ((before,),) = rig.query(lease, id=task.id)
+    return lambda: rig.query(lease, id=task.id)[0][0] > before
+
+
+def test_a_database_that_is_read_only_for_a_while_ends_no_keeper_and_loses_no_stage(
+    rig: Any, settings: Settings, held: list[HeldTask], caplog: pytest.LogCaptureFixture
+) -> None:
+    def give_back() -> None:
+        error = RuntimeError("engine")
+        release(rig.store, held[1:], error, state="generating", counts=False, delay_s=1)
+
+    with rig.desk.keeper.holding(held[:1]), ThreadPoolExecutor(1) as stage:
+        with read_only(settings):
+            until(lambda: "takes no writes" in check_database(rig.store), "health says so")
+            giving_back = stage.submit(partial(patiently, give_back))
+            for logger in ("worker.keeper", "worker.stages.desk"):
+                until(partial(was_refused, caplog, logger), f"{logger} is refused")
+        until(is_renewed(rig, held[0]), "it renews again")
+        giving_back.result(timeout=200)
+    assert rig.desk.keeper.fault() == ""
+    assert check_database(rig.store) == ""
+
+
+def test_a_stage_that_breaks_when_it_is_told_of_a_lost_lease_takes_no_other_with_it(
+    rig: Any, held: list[HeldTask]
+) -> None:
+    told = list[object]()
+
+    def breaks(task_id: object) -> None:
+        told.append(task_id)
+        raise ZeroDivisionError
+
+    with rig.desk.keeper.holding(held[:1], on_lost=breaks), rig.desk.keeper.holding(held[1:]):
+        rig.query("UPDATE tasks SET attempt = attempt + 1 WHERE id = :id", id=held[0].id)
+        until(lambda: told, "it is told")
+        until(is_renewed(rig, held[1]), "the other is kept")
+    assert rig.desk.keeper.fault() == ""
+
+
+def test_a_process_that_cannot_give_back_what_it_holds_ends_all_the_same() -> None:
+    program = """
+import time
+from worker.stopping import Haste, Stopping
+
+def let_go():
+    raise ZeroDivisionError
+
+Stopping(soft_s=0.1, begin=lambda: None, let_go=let_go).hurry(Haste.SOFT)
+time.sleep(30)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 1
