@@ -13,6 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from db import ending
+from db.models import FINAL_STATES
 from worker.keeper import LeaseKeeper
 from worker.settings import Settings
 from worker.stages.desk import Desk
@@ -66,6 +68,21 @@ def send(
 def query(store: Store, statement: str, **values: object) -> list[Any]:
     with store.begin() as connection:
         return list(connection.execute(text(statement), values).all())
+
+
+def cancel_half(store: Store, batch_id: UUID) -> None:
+    """Do what a canceller does that is killed after its first page, of one task."""
+    with store.begin() as connection:
+        connection.execute(ending.MARK_CANCELLED, {"id": batch_id, "tenant": "default"})
+    page = {
+        "batch_id": batch_id,
+        "after": UUID(int=0),
+        "n": 1,
+        "final_states": list(FINAL_STATES),
+        "who": "t",
+    }
+    with store.begin() as connection:
+        connection.execute(ending.CANCEL_TASKS, page)
 
 
 class Rig:

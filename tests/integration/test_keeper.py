@@ -15,10 +15,11 @@ from sqlalchemy import create_engine, text
 
 from benchmarks.waiting import until
 from worker.checks import check_database
-from worker.messages import GENERATE_GIVEN
+from worker.messages import GENERATE_GIVEN, VERIFY
 from worker.settings import Settings
 from worker.stages.desk import patiently
-from worker.store.leases import HeldTask, release
+from worker.stages.generate import generate_given
+from worker.store.leases import HeldTask, claim_verifications, release
 
 pytestmark = pytest.mark.services
 LINE = {"kind": "math", "chains": [{"text": "4"}], "options": {"equivalence": "exact"}}
@@ -43,6 +44,7 @@ def read_only(settings: Settings) -> Iterator[None]:
     administrator.dispose()  # what is open stays read-only, and has to be left
 
 
+TASKS_LEASE = "SELECT lease_until FROM tasks WHERE id = :id"
 OFF = "-c default_transaction_read_only=off"
 
 
@@ -63,9 +65,8 @@ def held(rig: Any) -> list[HeldTask]:
     return list(found)
 
 
-def is_renewed(rig: Any, task: HeldTask) -> Callable[[], bool]:
+def is_renewed(rig: Any, task: HeldTask, lease: str = TASKS_LEASE) -> Callable[[], bool]:
     """Return whether the lease of ``task`` has been moved on since."""
-    lease = "SELECT lease_until FROM tasks WHERE id = :id"
     ((before,),) = rig.query(lease, id=task.id)
     return lambda: rig.query(lease, id=task.id)[0][0] > before
 
@@ -103,6 +104,38 @@ def test_a_stage_that_breaks_when_it_is_told_of_a_lost_lease_takes_no_other_with
         until(lambda: told, "it is told")
         until(is_renewed(rig, held[1]), "the other is kept")
     assert rig.desk.keeper.fault() == ""
+
+
+@pytest.mark.parametrize("verifier", [None, "math"])
+def test_a_lease_that_somebody_is_writing_holds_up_no_other(rig: Any, verifier: str | None) -> None:
+    asked = {} if verifier is None else {"verify": [{"verifier": verifier, "reference": "4"}]}
+    rig.submit(*({**LINE, **asked, "custom_id": str(i)} for i in range(2)))
+    rig.sweep()
+    ids = rig.take(GENERATE_GIVEN)
+    if verifier is None:
+        first, second = rig.desk.claim(
+            ids, queue=GENERATE_GIVEN, from_states=["queued"], to_state="generating"
+        )
+    else:
+        generate_given(rig.desk, ids)
+        first, second = claim_verifications(
+            rig.store,
+            rig.take(VERIFY[verifier]),
+            verifier=verifier,
+            holder="test",
+            lease_s=2.0,
+            max_deliveries=3,
+        )
+    lost = list[object]()
+    key, table = ("id", "tasks") if verifier is None else ("task_id", "verifications")
+    lease = f"SELECT lease_until FROM {table} WHERE {key} = :id"
+    with rig.desk.keeper.holding([first, second], verifier=verifier, on_lost=lost.append):
+        with rig.store.begin() as cancelling:  # which holds the locks of a page
+            cancelling.execute(text(f"SELECT 1 FROM {table} WHERE {key} = :id FOR UPDATE"), {"id": first.id})
+            for _ in range(2):
+                until(is_renewed(rig, second, lease), "the other is kept")
+        until(is_renewed(rig, first, lease), "and so is this")
+    assert lost == []
 
 
 def test_a_process_that_cannot_give_back_what_it_holds_ends_all_the_same() -> None:

@@ -23,7 +23,8 @@ from worker.stages.desk import Desk
 from worker.stages.generate import generate
 from worker.stages.reconcile import reconcile
 from worker.stages.verify import verify
-from worker.store.batches import cancel_batch, results
+from worker.store.batches import results
+from worker.store.ending import cancel_batch
 from worker.store.leases import claim_tasks, note_fault
 from worker.store.transactions import Store
 
