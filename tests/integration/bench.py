@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+import pytest
+from sqlalchemy import create_engine, text
 
 from db import ending
 from db.models import FINAL_STATES
@@ -21,6 +23,8 @@ from worker.stages.desk import Desk
 from worker.stages.reconcile import reconcile
 from worker.store.transactions import Store
 from worker.submitting import Submission, submit
+
+OFF = "-c default_transaction_read_only=off"
 
 
 class Outbox:
@@ -140,3 +144,28 @@ class Rig:
 
     def states(self) -> dict[str, int]:
         return dict(self.query("SELECT state, count(*) FROM tasks GROUP BY state"))
+
+
+@contextmanager
+def read_only(settings: Settings) -> Iterator[None]:
+    """Have the database take no writes, as one that stands by, until the end of the block."""
+    administrator = create_engine(
+        str(settings.database_url), isolation_level="AUTOCOMMIT", connect_args={"options": OFF}
+    )
+    with administrator.connect() as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+        others = text("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                         WHERE datname = current_database() AND pid <> pg_backend_pid()""")
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        connection.execute(others)
+        try:
+            yield
+        finally:
+            connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+    administrator.dispose()  # what is open stays read-only, and has to be left
+
+
+def was_refused(caplog: pytest.LogCaptureFixture, logger: str) -> bool:
+    """Return whether a write of ``logger``'s module was refused."""
+    told = [str(vars(record).get("error")) for record in caplog.records if record.name == logger]
+    return any("read-only transaction" in error for error in told)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from benchmarks.waiting import until
+from tests.integration.bench import read_only, was_refused
 from worker.checks import check_database
 from worker.messages import GENERATE_GIVEN, VERIFY
 from worker.settings import Settings
@@ -25,33 +25,7 @@ pytestmark = pytest.mark.services
 LINE = {"kind": "math", "chains": [{"text": "4"}], "options": {"equivalence": "exact"}}
 
 
-@contextmanager
-def read_only(settings: Settings) -> Iterator[None]:
-    """Have the database take no writes, as one that stands by, until the end of the block."""
-    administrator = create_engine(
-        str(settings.database_url), isolation_level="AUTOCOMMIT", connect_args={"options": OFF}
-    )
-    with administrator.connect() as connection:
-        name = connection.scalar(text("SELECT current_database()"))
-        others = text("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                         WHERE datname = current_database() AND pid <> pg_backend_pid()""")
-        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
-        connection.execute(others)
-        try:
-            yield
-        finally:
-            connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
-    administrator.dispose()  # what is open stays read-only, and has to be left
-
-
 TASKS_LEASE = "SELECT lease_until FROM tasks WHERE id = :id"
-OFF = "-c default_transaction_read_only=off"
-
-
-def was_refused(caplog: pytest.LogCaptureFixture, logger: str) -> bool:
-    """Return whether a write of ``logger``'s module was refused."""
-    told = [str(vars(record).get("error")) for record in caplog.records if record.name == logger]
-    return any("read-only transaction" in error for error in told)
 
 
 @pytest.fixture

@@ -95,15 +95,26 @@ def _made(desk: Desk, task: HeldTask, future: Future[Sampled]) -> Generated | No
     except EngineUnavailableError as error:
         # Not the task's fault, so it is no delivery: it waits until the engine is back, however long that takes.
         logger.warning("engine away", extra={"task_id": str(task.id), "error": str(error)})
-        release(desk.store, [task], error, state="generating", counts=False, delay_s=BACKOFF_S)
+        _release(desk, task, error, counts=False)
     except EngineFaultError as error:
         # It may be this worker's engine alone, so the task is given away; after some deliveries it is parked.
         logger.error("engine at fault", extra={"task_id": str(task.id), "error": str(error)})  # noqa: TRY400 - no trace
-        release(desk.store, [task], error, state="generating", counts=True, delay_s=BACKOFF_S)
+        _release(desk, task, error, counts=True)
     except GenerationError as error:
         logger.warning("generation refused", extra={"task_id": str(task.id), "error": str(error)})
-        fail(desk.store, task, error, from_state="generating", who=desk.holder)
+        _fail(desk, task, error)
     return None
+
+
+def _release(desk: Desk, task: HeldTask, error: GenerationError, *, counts: bool) -> None:
+    """Give a task back patiently: the chains of its neighbours are still to be written by the same stage."""
+    patiently(
+        lambda: release(desk.store, [task], error, state="generating", counts=counts, delay_s=BACKOFF_S)
+    )
+
+
+def _fail(desk: Desk, task: HeldTask, error: GenerationError) -> None:
+    patiently(lambda: fail(desk.store, task, error, from_state="generating", who=desk.holder))
 
 
 def _generated(task: HeldTask, sampled: Sampled) -> Generated:
