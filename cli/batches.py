@@ -18,7 +18,8 @@ from cli.console import Exit, JsonFlag, err, fail, out, plain, print_json, told
 from cli.times import point_in_time
 from cli.waiting import wait_for_batch
 from worker.errors import SubmissionError
-from worker.store.batches import Batch, cancel_batch, get_batch, recent_batches, results
+from worker.store.batches import Batch, get_batch, recent_batches, results
+from worker.store.ending import cancel_batch
 from worker.store.transactions import Store
 from worker.submitting import Submission
 from worker.submitting import submit as submit_file

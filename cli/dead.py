@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -144,7 +144,7 @@ def redrive(
 ) -> None:
     """Let parked tasks go on where they were parked, and read parked messages once more.
 
-    A message that still cannot be read stays on the list.
+    A message that still cannot be read, or that the broker does not take, stays on the list.
 
     Examples:
 
@@ -168,7 +168,7 @@ def redrive(
                 )
                 n_tasks = len(revived)
             messages = [m for m in parked_messages(store, n=MANY) if wanted is None or m.id in wanted[1]]
-            n_messages = _send_again(store, publisher, messages)
+            n_messages = send_again(store, publisher, messages)
         publisher.wake()
         if as_json:
             print_json(
@@ -176,7 +176,9 @@ def redrive(
             )
         else:
             left = (
-                f"; {len(messages) - n_messages} still cannot be read" if len(messages) > n_messages else ""
+                f"; {len(messages) - n_messages} still cannot be read or sent"
+                if len(messages) > n_messages
+                else ""
             )
             out.print(f"{n_tasks} tasks and {n_messages} messages driven again{left}", soft_wrap=True)
 
@@ -194,16 +196,26 @@ def _sorted_out(names: list[str]) -> tuple[list[UUID], set[int]]:
     return tasks, messages
 
 
-def _send_again(store: Store, publisher: Publisher, messages: list[ParkedMessage]) -> int:
+def send_again(store: Store, publisher: Publisher, messages: list[ParkedMessage]) -> int:
+    """Publish what can be read of ``messages``, mark it and return how many; the others stay where they are."""
     sent = []
     for message in messages:
-        arguments = message.body.get("message")
+        stage, arguments = _call(message)
         try:
-            ids = decode(*arguments) if isinstance(arguments, list) else decode()
+            ids = decode(*arguments)
         except MessageError:
             continue
-        if message.queue in STAGE_QUEUES:
-            publisher.publish(message.queue, [(task_id, 9) for task_id in ids])
+        # Marked only when it is in the broker: one that is full or away would lose it for good.
+        if stage in STAGE_QUEUES and publisher.publish(stage, [(task_id, 9) for task_id in ids]):
             sent.append(message.id)
     mark_redriven(store, sent)
     return len(sent)
+
+
+def _call(message: ParkedMessage) -> tuple[str, list[Any]]:
+    """Return the stage that a parked message asks for, and with what; it names a stage that was unknown itself."""
+    kept = message.body.get("message")
+    stage, arguments = (
+        (kept.get("stage"), kept.get("arguments")) if isinstance(kept, dict) else (message.queue, kept)
+    )
+    return str(stage), arguments if isinstance(arguments, list) else []

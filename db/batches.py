@@ -1,4 +1,4 @@
-"""Batches as a whole: finding one, copying its tasks in, counting, cancelling."""
+"""Batches as a whole: finding one, copying its tasks in, counting."""
 
 from __future__ import annotations
 
@@ -52,25 +52,6 @@ FROM batches b WHERE b.tenant = :tenant
 LIST_BATCHES = text(_WITH_STATES + "ORDER BY b.id DESC LIMIT :n")
 
 ONE_BATCH = text(_WITH_STATES + "AND b.id = :id")
-
-CANCEL = text("""
-WITH marked AS (
-    UPDATE batches SET cancelled_at = coalesce(cancelled_at, now()) WHERE id = :id AND tenant = :tenant RETURNING id
-), stopping AS (
-    SELECT tasks.id, tasks.state FROM tasks JOIN marked ON tasks.batch_id = marked.id
-    WHERE tasks.state <> ALL(:final_states) ORDER BY tasks.id FOR UPDATE OF tasks
-), stopped AS (
-    UPDATE tasks SET state = 'cancelled', lease_until = NULL, holder = NULL, finished_at = now()
-    FROM stopping WHERE tasks.id = stopping.id
-    RETURNING tasks.id, stopping.state AS from_state, tasks.attempt
-), logged AS (
-    INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
-    SELECT id, from_state, 'cancelled', :who, 'batch cancelled', attempt FROM stopped
-), turns AS (
-    DELETE FROM verifications v USING stopped WHERE v.task_id = stopped.id AND NOT v.done
-)
-SELECT (SELECT count(*) FROM marked) AS n_batches, (SELECT count(*) FROM stopped) AS n_tasks
-""")
 
 RESULTS = text("""
 SELECT t.id, t.custom_id, t.state, t.tokens_spent, t.tokens_saved, t.error, d.id AS decision_id, d.document,

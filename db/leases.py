@@ -20,6 +20,8 @@ WITH free AS (
       AND (not_before IS NULL OR not_before <= now())
       AND deliveries < :max_deliveries
       AND NOT EXISTS (SELECT 1 FROM queues q WHERE q.name = :queue AND q.paused_at IS NOT NULL)
+      AND NOT EXISTS (SELECT 1 FROM batches b
+                      WHERE b.id = tasks.batch_id AND (b.cancelled_at IS NOT NULL OR b.deadline_at <= now()))
     ORDER BY id FOR UPDATE
 ), taken AS (
     UPDATE tasks SET state = :to_state, attempt = attempt + 1, deliveries = deliveries + 1,
@@ -44,6 +46,8 @@ WITH free AS (
       AND (v.not_before IS NULL OR v.not_before <= now())
       AND v.deliveries < :max_deliveries
       AND NOT EXISTS (SELECT 1 FROM queues q WHERE q.name = :queue AND q.paused_at IS NOT NULL)
+      AND NOT EXISTS (SELECT 1 FROM batches b
+                      WHERE b.id = t.batch_id AND (b.cancelled_at IS NOT NULL OR b.deadline_at <= now()))
     ORDER BY v.task_id FOR UPDATE OF v
 ), taken AS (
     UPDATE verifications v SET attempt = attempt + 1, deliveries = deliveries + 1,
@@ -77,18 +81,33 @@ WHERE task_id = ANY(:ids) AND verifier = :verifier AND NOT done AND (lease_until
   AND EXISTS (SELECT 1 FROM queues q WHERE q.name = :queue AND q.paused_at IS NOT NULL)
 """)
 
+# A row that somebody else is writing is not waited for: a cancellation may hold thousands, and the leases of everybody
+# else's tasks would run out behind it. It counts as kept; what becomes of it the next renewal finds.
 RENEW_TASKS = text("""
-UPDATE tasks SET lease_until = now() + make_interval(secs => :lease_s)
-FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
-WHERE tasks.id = held.id AND tasks.attempt = held.attempt AND tasks.lease_until IS NOT NULL
-RETURNING tasks.id
+WITH held AS (
+    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS h (id, attempt)
+), free AS (
+    SELECT tasks.id FROM tasks JOIN held USING (id, attempt)
+    WHERE tasks.lease_until IS NOT NULL ORDER BY tasks.id FOR NO KEY UPDATE OF tasks SKIP LOCKED
+), renewed AS (
+    UPDATE tasks SET lease_until = now() + make_interval(secs => :lease_s) FROM free WHERE tasks.id = free.id
+)
+SELECT tasks.id FROM tasks JOIN held USING (id, attempt) WHERE tasks.lease_until IS NOT NULL
 """)
 
 RENEW_VERIFICATIONS = text("""
-UPDATE verifications v SET lease_until = now() + make_interval(secs => :lease_s)
-FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
-WHERE v.task_id = held.id AND v.verifier = :verifier AND v.attempt = held.attempt AND v.lease_until IS NOT NULL
-RETURNING v.task_id
+WITH held AS (
+    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS h (task_id, attempt)
+), free AS (
+    SELECT v.task_id FROM verifications v JOIN held USING (task_id, attempt)
+    WHERE v.verifier = :verifier AND v.lease_until IS NOT NULL
+    ORDER BY v.task_id FOR NO KEY UPDATE OF v SKIP LOCKED
+), renewed AS (
+    UPDATE verifications v SET lease_until = now() + make_interval(secs => :lease_s)
+    FROM free WHERE v.task_id = free.task_id AND v.verifier = :verifier
+)
+SELECT v.task_id FROM verifications v JOIN held USING (task_id, attempt)
+WHERE v.verifier = :verifier AND v.lease_until IS NOT NULL
 """)
 
 MOVE_TASKS = text("""

@@ -1,4 +1,4 @@
-"""Deadlines, pauses, rate limits and turns: the statements an operator's commands and the reconciler share."""
+"""Pauses, rate limits and turns: the statements an operator's commands and the reconciler share."""
 
 from __future__ import annotations
 
@@ -6,29 +6,6 @@ from sqlalchemy import text
 
 from db.backlog import BACKLOG
 from db.models import NOT_YET, UNDER_WAY
-
-LATE_BATCH = text("""
-SELECT id FROM batches WHERE deadline_at <= now() AND expired_at IS NULL ORDER BY deadline_at LIMIT 1
-""")
-
-# Of one batch by its id, and not of whatever batch is late: the planner would look for its tasks among all there are.
-EXPIRE_TASKS = text("""
-WITH stopping AS (
-    SELECT id, state FROM tasks WHERE batch_id = :batch_id AND state <> ALL(:final_states)
-      AND EXISTS (SELECT 1 FROM batches WHERE id = :batch_id AND deadline_at <= now() AND expired_at IS NULL)
-    ORDER BY id LIMIT :n FOR UPDATE
-), stopped AS (
-    UPDATE tasks SET state = 'failed', lease_until = NULL, holder = NULL, finished_at = now(),
-        error = jsonb_build_object('type', 'DeadlinePassed', 'message',
-            'the batch''s deadline passed while the task was ' || stopping.state, 'last_error', tasks.error)
-    FROM stopping WHERE tasks.id = stopping.id
-    RETURNING tasks.id, stopping.state AS from_state, tasks.attempt
-)
-INSERT INTO task_events (task_id, from_state, to_state, who, why, attempt)
-SELECT id, from_state, 'failed', :who, 'deadline passed', attempt FROM stopped
-""")
-
-MARK_EXPIRED = text("UPDATE batches SET expired_at = now() WHERE id = :id AND deadline_at <= now()")
 
 PAUSE = text("""
 INSERT INTO queues (name, paused_at, paused_by, why) VALUES (:name, now(), :who, :why)

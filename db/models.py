@@ -64,6 +64,11 @@ class BatchRow(Base):
             "deadline_at",
             postgresql_where=text("deadline_at IS NOT NULL AND expired_at IS NULL"),
         ),
+        Index(
+            "ix_batches_cancelling",
+            "id",
+            postgresql_where=text("cancelled_at IS NOT NULL AND expired_at IS NULL"),
+        ),
     )
 
     id: Mapped[Id]
@@ -81,7 +86,7 @@ class BatchRow(Base):
     """What has no result by then fails and says so."""
 
     expired_at: Mapped[At | None]
-    """When the deadline was found to have passed and all that was unfinished had failed."""
+    """When all that was unfinished had failed since the deadline had passed, or was cancelled."""
 
 
 class TaskRow(Base):

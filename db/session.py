@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, make_url
 
 CONNECT_TIMEOUT_S = 10  # a database that does not answer in this time is reported, not waited for
+
+READ_ONLY = "25006"
+"""SQLSTATE of a write that was refused since the server takes none: it stands by, or is made ready for a failover."""
 
 # A network that swallows packets looks like a slow query for ever. So the kernel asks an idle connection for a sign
 # of life, and gives up on what it sent after 20 s without an acknowledgement. Sockets of this machine ignore it.
@@ -66,9 +69,17 @@ def connect(database_url: str, *, pool_size: int = 5) -> Engine:
         database_url: Of a Postgres; see ``driver_url``.
         pool_size: Connections kept open; as many again may be opened for a burst.
     """
-    return create_engine(
+    engine = create_engine(
         driver_url(database_url),
         pool_size=pool_size,
         max_overflow=pool_size,
         connect_args={"connect_timeout": CONNECT_TIMEOUT_S, **SILENCE},
     )
+    event.listen(engine, "handle_error", _leave_what_takes_no_writes)
+    return engine
+
+
+def _leave_what_takes_no_writes(context: ExceptionContext) -> None:
+    """Count a server that takes no writes as away: after a failover the same address leads to one that does."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True

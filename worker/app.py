@@ -79,30 +79,31 @@ def make_app(broker_url: str, *, sweep_s: float = 1.0) -> Celery:
         # A closed set: a misspelt queue is an error and no new list that nobody reads.
         task_queues=[Queue(name) for name in QUEUES],
         task_create_missing_queues=False,
+        # No `expires` in any of them: it is a time by the sender's clock, and a worker whose own is ahead would drop
+        # every one of them, without a word. What nobody takes is bounded by the clock itself (``worker.clock``).
         beat_schedule={
             "reconcile": {
                 "task": "reconcile",
                 "schedule": sweep_s,
-                # A sweep that waited longer than this is pointless: the next one is there already.
-                "options": {"queue": "reconcile", "expires": 5 * sweep_s},
+                "options": {"queue": "reconcile"},
             },
             # Whether a night is due is asked of Postgres, so one that passed while nothing ran is not lost.
             "calibrate": {
                 "task": "calibrate",
                 "schedule": CALIBRATE_RING_S,
-                "options": {"queue": "calibrate", "expires": CALIBRATE_RING_S},
+                "options": {"queue": "calibrate"},
             },
             # Finds nothing to do nearly always: months are made two ahead.
             "upkeep": {
                 "task": "upkeep",
                 "schedule": UPKEEP_RING_S,
-                "options": {"queue": "calibrate", "expires": UPKEEP_RING_S},
+                "options": {"queue": "calibrate"},
             },
             # Beside the nightly one on its queue: neither is in a hurry, and both are few.
             "seal": {
                 "task": "seal",
                 "schedule": CALIBRATE_RING_S,
-                "options": {"queue": "calibrate", "expires": CALIBRATE_RING_S},
+                "options": {"queue": "calibrate"},
             },
         },
         # The clock looks at least so often, so that a stopped spare takes over soon.

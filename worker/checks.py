@@ -1,7 +1,8 @@
-"""What a health report asks of the broker and the database."""
+"""What a health report asks of the broker, the database and the sweeps."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from celery import Celery
@@ -11,6 +12,31 @@ from redis.exceptions import RedisError
 from worker.broker import connected
 from worker.errors import StoreUnavailableError
 from worker.store.transactions import Store, is_alive
+
+
+class Sweeps:
+    """Whether this process's sweeps of the reconciler end: without them nothing new is published.
+
+    They may fail, each of them, or nobody may ask for one, and neither shows in what else is looked at.
+    """
+
+    def __init__(self, *, within_s: float) -> None:
+        self._within_s = within_s
+        self._ended_at_s: float | None = None
+
+    def ended(self) -> None:
+        """Tell that one has ended well."""
+        self._ended_at_s = time.monotonic()
+
+    def fault(self) -> str:
+        """Return what is wrong, or an empty string; the time counts from the first look."""
+        now_s = time.monotonic()
+        if self._ended_at_s is None:
+            self._ended_at_s = now_s
+        silent_s = now_s - self._ended_at_s
+        if silent_s <= self._within_s:
+            return ""
+        return f"no sweep has ended for {silent_s:.0f} s: the clock is silent, or every sweep fails"
 
 
 def check_broker(app: Celery) -> str:

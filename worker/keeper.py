@@ -84,15 +84,22 @@ class LeaseKeeper:
         while not self._stop.wait(self._lease_s / RENEWALS_PER_LEASE):
             for verifier, pairs in self._now_held().items():
                 try:
-                    kept = renew(self._engine, sorted(pairs), verifier=verifier, lease_s=self._lease_s)
+                    self._renew(verifier, pairs)
                 except StoreUnavailableError as error:
                     logger.warning("leases not renewed", extra={"n": len(pairs), "error": str(error)})
-                    continue
-                self._let_go(verifier, {pair: told for pair, told in pairs.items() if pair[0] not in kept})
+                except Exception:  # without this thread every task of the process would be done twice
+                    logger.exception("leases not renewed", extra={"n": len(pairs)})
+
+    def _renew(self, verifier: str | None, pairs: dict[tuple[UUID, int], OnLost]) -> None:
+        kept = renew(self._engine, sorted(pairs), verifier=verifier, lease_s=self._lease_s)
+        self._let_go(verifier, {pair: told for pair, told in pairs.items() if pair[0] not in kept})
 
     def _let_go(self, verifier: str | None, lost: dict[tuple[UUID, int], OnLost]) -> None:
         with self._lock:
             for pair in lost:
                 self._held[verifier].pop(pair, None)
         for (task_id, _), on_lost in lost.items():
-            on_lost(task_id)
+            try:
+                on_lost(task_id)
+            except Exception:
+                logger.exception("nobody was told of a lost lease", extra={"task_id": str(task_id)})

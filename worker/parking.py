@@ -1,8 +1,10 @@
 """Messages that cannot be read: kept with the reason instead of lost, and never the end of a worker.
 
-Left alone, Celery drops what it cannot decode, and bytes that are no JSON at all end the whole worker, since kombu
-reads them outside of anybody's ``except``. The rows are the truth, so nothing hangs on such a message; but an operator
-wants to see that somebody writes them: an old producer, a newer one, or a stranger.
+Left alone, Celery drops what it cannot decode, and whatever it did not expect ends the whole worker, and the next one
+that the message is given to, since its event loop runs outside of anybody's ``except``. So a message is looked at first
+(``worker.envelopes``), and whatever goes wrong with it all the same ends with it and not with the worker. The rows are
+the truth, so nothing hangs on such a message; but an operator wants to see that somebody writes them: an old producer,
+a newer one, or a stranger.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from queue import Empty
 from typing import Any, cast
 
 from celery import Celery
@@ -17,9 +20,11 @@ from celery.worker.consumer import Consumer
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel, Transport
 
-from worker.errors import StoreUnavailableError
+from worker.envelopes import check_call, trimmed
+from worker.errors import MessageError
 from worker.messages import QUEUES
-from worker.store.dead import park_message
+from worker.publisher import BROKER_ERRORS
+from worker.store.dead import in_words, park_message
 from worker.store.transactions import Store
 from worker.telemetry.metrics import PARKED
 
@@ -37,10 +42,10 @@ def parking_lot(store: Store, *, who: str) -> Park:
         logger.warning("message parked", extra={"queue": queue, "reason": reason})
         try:
             park_message(store, queue=queue, body=body, reason=reason, who=who)
-        except StoreUnavailableError as error:  # the event loop must go on; the log is the second-best place
+        except Exception as error:  # noqa: BLE001 (the event loop must go on; the log is the second-best place)
             logger.error(  # noqa: TRY400 (the database's own trouble is told elsewhere)
                 "message not parked",
-                extra={"queue": queue, "body": str(body)[:2000], "reason": reason, "error": str(error)},
+                extra={"queue": queue, "body": in_words(body)[:2000], "reason": reason, "error": str(error)},
             )
 
     return park
@@ -57,24 +62,41 @@ def park_unreadable(app: Celery, park: Park) -> None:
 
 
 def _consumer(park: Park) -> type[Consumer]:
-    """Return a consumer that parks what Celery would drop: no stage of ours, no task message, another content type."""
+    """Return a consumer that parks what Celery would drop or die of: no stage of ours, no call at all."""
 
     class ParkingConsumer(Consumer):
-        def on_decode_error(self, message: Any, exc: Exception) -> None:  # noqa: ANN401 (kombu's)
-            park(_queue_of(message), _text(message.body), f"cannot be decoded: {exc}")
-            message.ack()
+        def create_task_handler(self, *arguments: Any) -> Callable[[Any], None]:  # noqa: ANN401 (Celery's signature)
+            handle = super().create_task_handler(*arguments)
 
-        def on_unknown_message(self, body: object, message: Any) -> None:  # noqa: ANN401
-            park(_queue_of(message), body, "no task message")
-            message.ack()
+            def on_task_received(message: Any) -> None:  # noqa: ANN401 (kombu's)
+                try:
+                    check_call(message.payload)
+                    handle(message)
+                except BROKER_ERRORS:
+                    raise  # of acknowledging, say: Celery connects again
+                except MessageError as error:
+                    self._park(message, str(error))
+                except Exception as error:
+                    logger.exception("message not handled")
+                    self._park(message, f"cannot be handled: {_told(error)}")
+
+            return on_task_received
+
+        def on_decode_error(self, message: Any, exc: Exception) -> None:  # noqa: ANN401
+            self._park(message, f"cannot be decoded: {_told(exc)}")
 
         def on_unknown_task(self, _body: object, message: Any, exc: Exception) -> None:  # noqa: ANN401
-            park(_queue_of(message), _text(message.body), f"unknown stage {exc}")
-            message.ack()
+            arguments, named, _ = message.payload
+            body = {
+                "stage": message.headers["task"],
+                "arguments": [*arguments, named] if named else arguments,
+            }
+            self._park(message, f"unknown stage {exc}", body=body)
 
-        def on_invalid_task(self, _body: object, message: Any, exc: Exception) -> None:  # noqa: ANN401
-            park(_queue_of(message), _text(message.body), f"invalid task message: {exc}")
-            message.ack()
+        def _park(self, message: Any, reason: str, *, body: object = None) -> None:  # noqa: ANN401
+            park(message.delivery_info["routing_key"], _text(message.body) if body is None else body, reason)
+            if not message.acknowledged:
+                message.ack()
 
     return ParkingConsumer
 
@@ -83,42 +105,56 @@ def _transport(park: Park) -> type[Transport]:
     """Return a transport that parks what is not even a message."""
 
     class ParkingChannel(Channel):
+        def _get_client(self) -> Any:  # noqa: ANN401 (kombu's signature)
+            class Client(super()._get_client()):  # type: ignore[misc]  # a method that returns a class
+                heard: tuple[bytes, bytes] | None = None
+
+                def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:  # noqa: ANN401
+                    response = super().parse_response(connection, command_name, **options)
+                    if command_name == "BRPOP":
+                        self.heard = response
+                    return response
+
+            return Client
+
         def _brpop_read(self, **options: Any) -> Any:  # noqa: ANN401 (kombu's signature)
+            self.client.heard = None
             try:
                 return super()._brpop_read(**options)  # type: ignore[misc]  # kombu's stubs leave it out
-            except json.JSONDecodeError as error:
-                park("", error.doc, f"no JSON: {error.msg}")
-                return True
-            except UnicodeDecodeError as error:
-                park("", error.object.decode("utf-8", "replace"), f"no UTF-8: {error.reason}")
+            except (Empty, *BROKER_ERRORS):
+                raise
+            except Exception as error:
+                if not self.client.heard:
+                    raise
+                key, item = self.client.heard
+                logger.warning("message not delivered", exc_info=True)
+                park(str(_text(key)).rsplit(self.sep, 1)[0], _text(item), _undelivered(error))
                 return True
 
     class ParkingTransport(Transport):
         Channel = ParkingChannel
 
         def _deliver(self, message: Any, queue: str | None) -> None:  # noqa: ANN401 (kombu's signature)
-            if _is_envelope(message):
-                super()._deliver(message, queue)
-            else:
-                park(queue or "", message, "no message envelope")
+            try:
+                fit = trimmed(message)
+            except MessageError as error:
+                park(queue or "", message, str(error))
+                return
+            super()._deliver(fit, queue)
 
     return ParkingTransport
 
 
-def _is_envelope(message: object) -> bool:
-    if not isinstance(message, dict) or not isinstance(properties := message.get("properties"), dict):
-        return False
-    return (
-        isinstance(properties.get("delivery_tag"), str)
-        and isinstance(properties.get("delivery_info"), dict)
-        and isinstance(message.get("headers"), dict)
-        and isinstance(message.get("body", ""), str)
-        and properties.get("body_encoding") in {None, "base64"}
-    )
+def _undelivered(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON: {error.msg}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"no UTF-8: {error.reason}"
+    return f"cannot be delivered: {_told(error)}"
 
 
-def _queue_of(message: Any) -> str:  # noqa: ANN401 (kombu's)
-    return str((message.delivery_info or {}).get("routing_key", ""))
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _text(body: object) -> object:

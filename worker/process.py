@@ -130,6 +130,8 @@ def _run_stages(app: Celery, settings: Settings, queues: Sequence[str]) -> int:
             check_ears(watch, ears, waiting=partial(n_waiting, app, queues), on_deaf=partial(end, "deaf")),
             *(partial(one.check, on_lost=partial(end, "without an engine")) for one in place.watches),
         ]
+        if RECONCILE in queues:
+            checks.append(place.sweeps.fault)
         reporter = HealthReporter(
             report_path(settings.processes_dir, name),
             name=name,

@@ -12,14 +12,13 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from worker.broker import connected
 from worker.messages import RECONCILE, broker_priority, encode
 
 logger = logging.getLogger(__name__)
 
 BROKER_ERRORS = (OperationalError, OSError, RedisError)
 """The last are what a broker answers that is there but takes nothing: its disk or memory is full, or it is loading."""
-
-WAKE_EXPIRES_S = 5.0  # later the clock has rung anyway
 
 
 class Publisher(Protocol):
@@ -74,8 +73,14 @@ class CeleryPublisher:
         return True
 
     def wake(self) -> None:
-        """Ask the reconciler for a sweep at once; when the broker is away, the clock will."""
+        """Ask the reconciler for a sweep at once; when the broker is away, the clock will.
+
+        A sweep that somebody has asked for and nobody has begun sees what is new as well, so one may wait and not more.
+        """
         try:
-            self._app.send_task(RECONCILE, queue=RECONCILE, expires=WAKE_EXPIRES_S, retry=False)
+            with connected(self._app) as broker:
+                if broker.depth(RECONCILE) > 0:
+                    return
+            self._app.send_task(RECONCILE, queue=RECONCILE, retry=False)
         except BROKER_ERRORS as error:
             logger.warning("broker away, the clock will wake the reconciler", extra={"error": str(error)})

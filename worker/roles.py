@@ -15,6 +15,7 @@ from uuid import UUID
 from celery import Celery
 
 from db.session import connect
+from worker.checks import Sweeps
 from worker.engine_watch import EngineWatch
 from worker.errors import ConfigurationError, MessageError, StoreUnavailableError
 from worker.health import Ears
@@ -55,6 +56,9 @@ class Workplace:
     ears: Ears
     """Counts messages, for the health report."""
 
+    sweeps: Sweeps
+    """Told of the reconciler's, for the same."""
+
     park: Park
     """Keeps messages that cannot be read."""
 
@@ -90,9 +94,15 @@ def open_workplace(app: Celery, settings: Settings, *, queues: Sequence[str], ea
     desk = Desk(
         store=store, publisher=publisher, keeper=keeper, settings=settings, holder=holder, tracer=tracer
     )
+    sweeps = Sweeps(within_s=settings.swept_within_s)
     park = parking_lot(store, who=holder)
-    park_unreadable(app, park)
-    return Workplace(desk=desk, app=app, ears=ears, park=park, closing=closing)
+
+    def park_heard(queue: str, body: object, reason: str) -> None:
+        with ears.hearing():  # a worker that reads nothing but rubbish is not deaf
+            park(queue, body, reason)
+
+    park_unreadable(app, park_heard)
+    return Workplace(desk=desk, app=app, ears=ears, sweeps=sweeps, park=park, closing=closing)
 
 
 def _generate(place: Workplace) -> Stage:
@@ -216,6 +226,7 @@ def _register_reconciler(place: Workplace) -> None:
     def sweep() -> None:
         with place.ears.hearing(), connected(place.app) as broker:
             reconcile(place.desk, broker)
+        place.sweeps.ended()
 
 
 def _register_calibration(place: Workplace) -> None:

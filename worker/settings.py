@@ -129,6 +129,9 @@ class Settings:
     deaf_after_s: float = 15.0
     """How long an idle worker may leave messages waiting before it counts as deaf; after twice that it ends itself."""
 
+    swept_within_s: float = 60.0
+    """How long a reconciler may go without ending a sweep before it counts as ill."""
+
     log_level: str = "INFO"
     metrics_port: int | None = None
     """Where a worker answers GET /metrics; none serves no metrics. `up` gives its workers ports from here on."""

@@ -87,6 +87,8 @@ class Stopping:
             self._let_go()
         except StoreUnavailableError as error:
             logger.warning("leases not given back, they will run out", extra={"error": str(error)})
+        except Exception:  # whatever it is, the process was told to end
+            logger.exception("leases not given back, they will run out")
         logger.warning("left with stages at work")
         logging.shutdown()
         # Python would wait for every thread, and the stages in them may take minutes.

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Select, TextClause, select, text
 
 from benchmarks.queue.filling import ids_in
-from db import batches, dead, gauges, leases, limits, outbox
+from db import batches, dead, ending, gauges, leases, limits, outbox
 from db.models import FINAL_STATES, ChainRow, VerdictRow
 from worker.messages import DECIDE, GENERATE, VERIFY
 from worker.store.chains import SET_TOKENS
@@ -159,7 +159,7 @@ def _of_sweeps(window: int, backlog: list[UUID]) -> Iterator[Hot]:
     yield hot("ripen", outbox.RIPEN, "ix_tasks_not_before")
     yield hot("turns", limits.TURNS)
     yield hot("have turns", limits.HAVE_TURNS, tenants=["a", "b"], models=["", "m"], numbers=[1, 2])
-    yield hot("late batch", limits.LATE_BATCH)
+    yield hot("batch that is over", ending.OVER)
     yield hot("forget after a flush", outbox.FORGET_TASKS, UNDER_WAY)
 
 
@@ -174,9 +174,14 @@ def _of_looks(batch: UUID, tenant: str, middle: UUID) -> Iterator[Hot]:
     yield hot("status of a batch", batches.ONE_BATCH, tenant=tenant, id=batch)
     # By the batch's index or by the keys from there on: either reads a page and no more.
     yield hot("page of results", batches.RESULTS, id=batch, after=middle, n=500)
-    yield hot(
-        "expire", limits.EXPIRE_TASKS, batch_id=batch, final_states=list(FINAL_STATES), n=20_000, who="w"
-    )
-    yield hot("cancel", batches.CANCEL, id=batch, tenant=tenant, final_states=list(FINAL_STATES), who="w")
+    page = {
+        "batch_id": batch,
+        "after": UUID(int=0),
+        "n": 20_000,
+        "final_states": list(FINAL_STATES),
+        "who": "w",
+    }
+    yield hot("expire", ending.EXPIRE_TASKS, **page)
+    yield hot("cancel", ending.CANCEL_TASKS, **page)
     yield hot("retry", dead.RETRY, tenant=tenant, who="w", batch_id=batch, ids=None, only_dead=False)
     yield hot("dead letters", dead.DEAD_TASKS, "ix_tasks_failed", tenant=tenant, n=50)

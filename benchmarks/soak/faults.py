@@ -12,6 +12,7 @@ from uuid import uuid4
 import redis
 
 from benchmarks.soak.plant import Plant, children_of, shuffled
+from benchmarks.soak.rubbish import rubbish
 
 Fault = Callable[[Plant, random.Random], str]
 """Does it, and returns what it did."""
@@ -130,10 +131,10 @@ def _double(broker: redis.Redis, key: bytes, chance: random.Random) -> int:
 
 
 def write_rubbish(plant: Plant, chance: random.Random) -> str:
-    """Somebody writes to our queues what is no message, or one of another version."""
-    key = chance.choice([b"generate", b"decide", b"verify.math"])
-    plant.broker.lpush(key, b"\xff rubbish", json.dumps({"body": "x"}))
-    return f"wrote rubbish to {key.decode()}"
+    """Somebody writes to our queues what is no message, or none of ours."""
+    queue = chance.choice(["generate", "decide", "verify.math"])
+    plant.broker.lpush(queue, *rubbish(queue).values())
+    return f"wrote rubbish to {queue}"
 
 
 def _queues(plant: Plant) -> list[bytes]:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+import pytest
+from sqlalchemy import create_engine, text
 
+from db import ending
+from db.models import FINAL_STATES
 from worker.keeper import LeaseKeeper
 from worker.settings import Settings
 from worker.stages.desk import Desk
 from worker.stages.reconcile import reconcile
 from worker.store.transactions import Store
 from worker.submitting import Submission, submit
+
+OFF = "-c default_transaction_read_only=off"
 
 
 class Outbox:
@@ -66,6 +72,21 @@ def send(
 def query(store: Store, statement: str, **values: object) -> list[Any]:
     with store.begin() as connection:
         return list(connection.execute(text(statement), values).all())
+
+
+def cancel_half(store: Store, batch_id: UUID) -> None:
+    """Do what a canceller does that is killed after its first page, of one task."""
+    with store.begin() as connection:
+        connection.execute(ending.MARK_CANCELLED, {"id": batch_id, "tenant": "default"})
+    page = {
+        "batch_id": batch_id,
+        "after": UUID(int=0),
+        "n": 1,
+        "final_states": list(FINAL_STATES),
+        "who": "t",
+    }
+    with store.begin() as connection:
+        connection.execute(ending.CANCEL_TASKS, page)
 
 
 class Rig:
@@ -123,3 +144,28 @@ class Rig:
 
     def states(self) -> dict[str, int]:
         return dict(self.query("SELECT state, count(*) FROM tasks GROUP BY state"))
+
+
+@contextmanager
+def read_only(settings: Settings) -> Iterator[None]:
+    """Have the database take no writes, as one that stands by, until the end of the block."""
+    administrator = create_engine(
+        str(settings.database_url), isolation_level="AUTOCOMMIT", connect_args={"options": OFF}
+    )
+    with administrator.connect() as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+        others = text("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                         WHERE datname = current_database() AND pid <> pg_backend_pid()""")
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        connection.execute(others)
+        try:
+            yield
+        finally:
+            connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+    administrator.dispose()  # what is open stays read-only, and has to be left
+
+
+def was_refused(caplog: pytest.LogCaptureFixture, logger: str) -> bool:
+    """Return whether a write of ``logger``'s module was refused."""
+    told = [str(vars(record).get("error")) for record in caplog.records if record.name == logger]
+    return any("read-only transaction" in error for error in told)

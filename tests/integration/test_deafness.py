@@ -8,28 +8,42 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID, uuid4
 
 import pytest
 import redis
 
 from benchmarks.soak.proxy import Proxy
+from benchmarks.soak.rubbish import rubbish
 from benchmarks.waiting import until
+from cli.dead import send_again
 from worker.app import make_app
 from worker.embedded.services import Services
 from worker.health import read_reports
-from worker.messages import GENERATE_GIVEN
+from worker.messages import GENERATE_GIVEN, STAGE_QUEUES
 from worker.publisher import CeleryPublisher
 from worker.settings import Settings
 from worker.store.batches import get_batch
 from worker.store.dead import parked_messages
+from worker.store.transactions import Store
 from worker.supervisor import worker_environment
 
 pytestmark = pytest.mark.services
 ROOT = Path(__file__).parents[2]
 QUEUES = f"{GENERATE_GIVEN},decide,reconcile"
+# A clock whose machine is an hour behind the others.
+BEHIND = """
+from datetime import timedelta
+from celery import Celery
+now = Celery.now
+Celery.now = lambda self: now(self) - timedelta(hours=1)
+from cli.main import main
+main()
+"""
 # A worker that stops listening without noticing: the fault itself, whatever may bring it about.
 DEAF = """
 from celery.signals import worker_ready
@@ -59,6 +73,7 @@ def start(settings: Settings, proxy: Proxy, tmp_path: Path) -> Iterator[Start]:
     def run(*program: str, queues: str = QUEUES, **changes: str) -> subprocess.Popen[bytes]:
         environment = worker_environment(settings, os.environ) | {
             "BROKER_URL": f"redis+socket://{quote(str(proxy.here), safe='/')}?virtual_host=0",
+            "MERGEREASONER_SWEPT_WITHIN_S": "600",  # there is no clock, mostly
             **changes,
         }
         command = [sys.executable, *(program or ("-m", "cli.main")), "worker", "--queues", queues]
@@ -94,11 +109,7 @@ class Direct:
         made = self._rig.submit(*({**line, "custom_id": str(i)} for i in range(n)), key=str(self._n))
         self.sweep()
 
-        def is_done() -> bool:
-            batch = get_batch(self._rig.store, made.batch_id, tenant="default")
-            return batch is not None and batch.is_finished
-
-        return is_done
+        return partial(is_finished, self._rig.store, made.batch_id)
 
 
 @pytest.fixture
@@ -156,6 +167,39 @@ def test_a_worker_that_is_alive_but_deaf_says_so_and_ends_itself(
     until(is_done, "a fresh process does its work")
 
 
+def test_a_reconciler_says_that_nobody_asks_it_for_a_sweep_until_a_clock_does_however_late_it_runs(
+    start: Start, settings: Settings, direct: Direct, rig: Any
+) -> None:
+    start(queues="reconcile", MERGEREASONER_SWEPT_WITHIN_S="2")
+    until(lambda: "no sweep has ended" in str(faults(settings)), "it says so")
+    start("-c", BEHIND, queues="beat")
+    until(
+        lambda: [report.faults for report in read_reports(settings.processes_dir)] == [[], []], "all is well"
+    )
+    # What the clock asked for was done, and not dropped for having expired.
+    line = {"custom_id": "late", "kind": "math", "chains": [{"text": "4"}]}
+    made = rig.submit({**line, "options": {"equivalence": "exact"}})
+    start(queues=f"{GENERATE_GIVEN},decide")
+    until(partial(is_finished, rig.store, made.batch_id), "the task is decided")
+
+
+def test_one_sweep_that_nobody_has_begun_is_asked_for_once(services: Services, settings: Settings) -> None:
+    publisher = CeleryPublisher(make_app(settings.broker_url or ""), message_tasks=2)
+    for _ in range(3):
+        publisher.wake()
+    with redis.Redis.from_url(services.redis_url) as client:
+        (message,) = client.lrange("reconcile", 0, -1)
+        assert json.loads(message)["headers"]["expires"] is None  # a time by our own clock
+        client.delete("reconcile")
+        publisher.wake()
+        assert client.llen("reconcile") == 1
+
+
+def is_finished(store: Store, batch_id: UUID) -> bool:
+    batch = get_batch(store, batch_id, tenant="default")
+    return batch is not None and batch.is_finished
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits another process's files")
 def test_a_worker_outlives_a_broker_whose_disk_is_full(
     start: Start, direct: Direct, services: Services, settings: Settings
@@ -206,6 +250,45 @@ def test_rubbish_and_other_versions_are_parked_and_the_worker_goes_on(
         assert word in reasons
     until(direct.send(2), "the tasks after it")
     assert process.poll() is None
+
+
+def test_malformed_messages_are_parked_and_end_no_worker(
+    start: Start, direct: Direct, services: Services, rig: Any
+) -> None:
+    process = start()
+    until(direct.send(2), "the first tasks")
+    with redis.Redis.from_url(services.redis_url) as client:
+        for n, (fault, message) in enumerate(rubbish("decide").items(), start=1):
+            client.lpush("decide", message)
+            until(partial(is_parked_or_ended, rig.store, n, process), fault)
+            assert process.poll() is None, fault  # the same process
+            until(direct.send(1), f"the task after {fault}")
+            assert len(parked_messages(rig.store, n=100)) == n, fault  # once
+            assert client.hlen("unacked") == 0, fault  # for good
+
+
+def is_parked_or_ended(store: Store, n: int, process: subprocess.Popen[bytes]) -> bool:
+    return len(parked_messages(store, n=100)) >= n or process.poll() is not None
+
+
+def test_a_message_for_an_unknown_stage_is_driven_again_once_the_stage_is_known(
+    start: Start, direct: Direct, settings: Settings, rig: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    until(direct.send(2), "the first tasks")
+    ids = [str(uuid4())]
+    make_app(settings.broker_url or "").send_task("decide.v2", args=[{"v": 1, "ids": ids}], queue="decide")
+    until(lambda: parked_messages(rig.store, n=10), "it is parked")
+    parked = parked_messages(rig.store, n=10)
+    assert send_again(rig.store, rig, parked) == 0  # still unknown
+    monkeypatch.setattr("cli.dead.STAGE_QUEUES", (*STAGE_QUEUES, "decide.v2"))
+    rig.takes_all = False
+    assert send_again(rig.store, rig, parked) == 0  # the broker takes nothing
+    assert parked_messages(rig.store, n=10) == parked
+    rig.takes_all = True
+    assert send_again(rig.store, rig, parked) == 1
+    assert [str(i) for i in rig.take("decide.v2")][-1:] == ids
+    assert parked_messages(rig.store, n=10) == []
 
 
 def is_full(services: Services) -> bool:

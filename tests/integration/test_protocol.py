@@ -23,13 +23,14 @@ from hypothesis.stateful import (
 
 from benchmarks.soak.audit import LEGAL
 from reasoner.outcomes import Outcome
+from tests.integration.bench import cancel_half
 from verifiers.verdicts import Verdict
 from worker.messages import DECIDE, GENERATE_GIVEN, VERIFY
 from worker.sampling import given_chains
 from worker.stages.decide import decide
-from worker.store.batches import cancel_batch
 from worker.store.chains import Generated, save_generated
 from worker.store.dead import retry
+from worker.store.ending import cancel_batch
 from worker.store.leases import HeldTask, claim_verifications, let_go
 from worker.store.traffic import pause, resume
 from worker.store.verdicts import Judged, save_verified
@@ -161,7 +162,10 @@ class Protocol(RuleBasedStateMachine):
         for queue, ids in messages:
             self.claim(queue, ids)
 
-    @rule(what=st.sampled_from(["flush", "pause", "resume", "resume", "retry", "cancel"]), pick=picks)
+    @rule(
+        what=st.sampled_from(["flush", "pause", "resume", "resume", "retry", "cancel", "cancel half"]),
+        pick=picks,
+    )
     def operate(self, what: str, pick: int) -> None:
         store, queue = self.rig.store, QUEUES[pick % len(QUEUES)]
         if what == "flush":
@@ -175,7 +179,11 @@ class Protocol(RuleBasedStateMachine):
             retry(store, tenant="default", who="t")
         else:
             batches = self.rig.query("SELECT id FROM batches ORDER BY id")
-            cancel_batch(store, batches[pick % len(batches)].id, tenant="default", who="t")
+            one = batches[pick % len(batches)].id
+            if what == "cancel":
+                cancel_batch(store, one, tenant="default", who="t")
+            else:
+                cancel_half(store, one)
 
     @invariant()
     def rows_are_sound(self) -> None:

@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from tests.integration.bench import Outbox, query, send
+from benchmarks.waiting import until
+from tests.integration.bench import Outbox, query, read_only, send, was_refused
 from tests.integration.stages import CHAINS, MATH_LINE, PROMPT, age_leases, run_all
 from verifiers.errors import SandboxUnavailableError
 from verifiers.math.verifier import MathVerifier
 from worker.engines.protocol import ChainRequest
 from worker.engines.replay import ReplayEngine
-from worker.errors import EngineUnavailableError
+from worker.errors import EngineFaultError, EngineUnavailableError, RequestRefusedError
 from worker.messages import GENERATE, VERIFY
-from worker.stages.desk import Desk
+from worker.settings import Settings
+from worker.stages.desk import Desk, patiently
 from worker.stages.generate import generate
 from worker.stages.reconcile import reconcile
 from worker.stages.verify import verify
-from worker.store.batches import cancel_batch, results
+from worker.store.batches import results
+from worker.store.ending import cancel_batch
 from worker.store.leases import claim_tasks, note_fault
-from worker.store.transactions import Store
+from worker.store.transactions import Store, is_alive
 
 pytestmark = pytest.mark.services
 
@@ -170,6 +173,81 @@ def test_a_cancelled_batch_drops_what_is_under_way(
     assert [line["state"] for line in results(store, made.batch_id)] == ["cancelled", "cancelled"]
     assert query(store, "SELECT count(*) FROM decisions")[0][0] == 0
     assert cancel_batch(store, made.batch_id, tenant="somebody else", who="test") is None
+
+
+@pytest.mark.parametrize("error", [EngineUnavailableError, EngineFaultError, RequestRefusedError])
+def test_an_engines_error_that_cannot_be_written_at_once_costs_no_other_task_its_chains(
+    desk: Desk,
+    outbox: Outbox,
+    *,
+    pool: ThreadPoolExecutor,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    error: type[Exception],
+) -> None:
+    send(desk, MATH_LINE, {**MATH_LINE, "custom_id": "bad"})
+    ids = outbox.take(GENERATE)
+    begun, away, back = Barrier(3), Event(), Event()
+
+    class Broken(ReplayEngine):
+        def sample(self, task_id: str, requests: list[ChainRequest]) -> Any:
+            begun.wait()
+            if task_id == str(ids[1]):
+                away.wait()
+                raise error("no GPU today")
+            back.wait()
+            return super().sample(task_id, requests)
+
+    stage = pool.submit(generate, desk, ids, engine=Broken({PROMPT: CHAINS}), pool=pool)
+    begun.wait()
+    with read_only(settings):
+        away.set()
+        until(lambda: was_refused(caplog, "worker.stages.desk"), "its end is not written")
+    back.set()
+    stage.result(timeout=200)
+    states = "SELECT state, attempt, (SELECT count(*) FROM chains c WHERE c.task_id = tasks.id) FROM tasks ORDER BY id"
+    patiently(lambda: is_alive(desk.store))
+    good, bad = query(desk.store, states)
+    assert tuple(good) == ("verifying", 1, 8)
+    assert tuple(bad) == ("failed" if error is RequestRefusedError else "generating", 1, 0)
+
+
+@pytest.mark.parametrize("max_deliveries", [1, 3])
+def test_a_broken_verifier_that_cannot_be_written_at_once_costs_no_other_task_its_verdicts(
+    desk: Desk,
+    outbox: Outbox,
+    *,
+    pool: ThreadPoolExecutor,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    max_deliveries: int,
+) -> None:
+    send(desk, MATH_LINE, {**MATH_LINE, "custom_id": "n"})
+    generate(desk, outbox.take(GENERATE), engine=ReplayEngine({PROMPT: CHAINS}), pool=pool)
+    ids = outbox.take(VERIFY["math"])
+    begun, away, judged = Event(), Event(), []
+
+    def broken(line: Any, *_: object, **__: object) -> Any:
+        judged.append(line.custom_id)
+        if len(judged) > 1:
+            return []
+        begun.set()
+        away.wait()
+        raise SandboxUnavailableError("the sandbox is gone")
+
+    busy = replace(desk, settings=replace(desk.settings, max_deliveries=max_deliveries))
+    stage = pool.submit(verify, busy, ids, verifier="math", judge=broken)
+    begun.wait()
+    with read_only(settings):
+        away.set()
+        until(lambda: was_refused(caplog, "worker.stages.desk"), "it is not written")
+    stage.result(timeout=200)
+    patiently(lambda: is_alive(desk.store))
+    found = {row.custom_id: row.state for row in query(desk.store, "SELECT custom_id, state FROM tasks")}
+    assert found == {
+        judged[0]: "failed" if max_deliveries == 1 else "verifying",
+        judged[1]: "deciding",
+    }
 
 
 class Slow(ReplayEngine):

@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
+from tests.integration.bench import cancel_half
 from verifiers.errors import SandboxUnavailableError
 from worker.messages import DECIDE, GENERATE_GIVEN, VERIFY, encode
 from worker.stages.decide import decide
 from worker.stages.generate import generate_given
 from worker.stages.reconcile import reconcile
 from worker.stages.verify import verify
-from worker.store.batches import cancel_batch, get_batch
+from worker.store.batches import get_batch
 from worker.store.clock import claim_run
 from worker.store.dead import dead_tasks, mark_redriven, park_message, parked_messages, retry, set_deadline
+from worker.store.ending import cancel_batch
 from worker.store.outbox import UNDER_WAY_WINDOWS
 from worker.store.traffic import all_limits, pause, queue_states, remove_limit, resume, set_limit
 from worker.store.verdicts import Judged
@@ -297,6 +299,70 @@ def test_a_retried_task_goes_on_where_it_failed_and_pays_for_nothing_twice(rig: 
     again = ["failed", "verifying"]
     assert path == ["queued", "generating", "verifying", *again, *again, "deciding", "answered"]
     assert rig.query("SELECT count(*) FROM chains")[0][0] == 3
+
+
+def test_every_batch_whose_deadline_passed_ends_in_the_next_sweep_and_none_of_it_is_begun_before(
+    rig: Any,
+) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    for n in range(30):
+        rig.submit(*lines(1), key=str(n), deadline=soon)
+    in_time = rig.submit(*lines(1), key="in time")
+    rig.sweep()
+    published = rig.take(QUEUE)
+    rig.age("batches", "deadline_at")
+    held = rig.desk.claim(published, queue=QUEUE, from_states=["queued"], to_state="generating")
+    assert [row.batch_id for row in rig.query("SELECT batch_id FROM tasks WHERE state = 'generating'")] == [
+        in_time.batch_id
+    ]
+    assert len(held) == 1
+    rig.sweep()
+    assert rig.states() == {"failed": 30, "generating": 1}
+    assert rig.query("SELECT count(*) FROM batches WHERE expired_at IS NOT NULL")[0][0] == 30
+
+
+def test_a_late_batch_that_is_large_ends_in_pages(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.store.ending.PAGE", 4)
+    made = rig.submit(*lines(10), deadline=datetime.now(UTC) - timedelta(hours=1))
+    for left in (6, 2, 0):
+        rig.sweep()
+        assert rig.states().get("queued", 0) == left
+    batch = get_batch(rig.store, made.batch_id, tenant="default")
+    assert batch is not None
+    assert (batch.states, batch.n_expired) == ({"failed": 10}, 10)
+    assert rig.query("SELECT count(*) FROM batches WHERE expired_at IS NOT NULL")[0][0] == 1
+
+
+def test_a_batch_is_cancelled_in_pages(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.store.ending.PAGE", 4)
+    made = rig.submit(*lines(12))
+    assert cancel_batch(rig.store, made.batch_id, tenant="default", who="test") == 12
+    assert cancel_batch(rig.store, made.batch_id, tenant="default", who="test") == 0
+    assert rig.states() == {"cancelled": 12}
+    events = rig.query("SELECT from_state, to_state, count(*) FROM task_events GROUP BY 1, 2 ORDER BY 1")
+    assert [tuple(row) for row in events] == [("queued", "cancelled", 12), (None, "queued", 12)]
+
+
+@pytest.mark.parametrize("finisher", ["reconciler", "command"])
+def test_a_canceller_that_dies_half_way_leaves_nothing_that_is_begun_and_somebody_ends_the_rest(
+    rig: Any, finisher: str
+) -> None:
+    made = rig.submit(*lines(6))
+    rig.sweep()
+    published = rig.take(QUEUE)
+    generate_given(rig.desk, published[:2])
+    turns = rig.take(DECIDE)
+    cancel_half(rig.store, made.batch_id)
+    generate_given(rig.desk, published[2:])
+    decide(rig.desk, turns)
+    assert rig.states() == {"cancelled": 1, "deciding": 1, "queued": 4}
+    assert retry(rig.store, tenant="default", who="test") == []
+    if finisher == "reconciler":
+        rig.sweep()
+    else:
+        assert cancel_batch(rig.store, made.batch_id, tenant="default", who="test") == 5
+    assert rig.states() == {"cancelled": 6}
+    assert rig.query("SELECT count(*) FROM batches WHERE expired_at IS NULL")[0][0] == 0
 
 
 def test_a_cancelled_or_expired_batch_is_not_retried_but_with_a_new_deadline(rig: Any) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from worker.stages.desk import Desk
-from worker.store.outbox import BrokerView, SweepRules, expire, sweep
+from worker.store.ending import expire
+from worker.store.outbox import BrokerView, SweepRules, sweep
 from worker.telemetry.metrics import DEAD_LETTERS, LEASES_EXPIRED
 
 

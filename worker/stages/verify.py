@@ -93,9 +93,10 @@ def _give_back(desk: Desk, task: HeldTask, error: VerifierError, *, verifier: st
         },
     )
     if task.deliveries >= desk.settings.max_deliveries:
-        fail_verification(desk.store, task, error, verifier=verifier, who=desk.holder)
+        patiently(lambda: fail_verification(desk.store, task, error, verifier=verifier, who=desk.holder))
         return
-    release_verifications(desk.store, [task], verifier=verifier, delay_s=BACKOFF_S * 2**task.deliveries)
+    delay_s = BACKOFF_S * 2**task.deliveries
+    patiently(lambda: release_verifications(desk.store, [task], verifier=verifier, delay_s=delay_s))
 
 
 def _count(judged: Sequence[Judged]) -> None:

@@ -1,4 +1,4 @@
-"""Batches: written in one transaction, found again by their key, counted, cancelled, read out."""
+"""Batches: written in one transaction, found again by their key, counted, read out."""
 
 from __future__ import annotations
 
@@ -162,17 +162,6 @@ def get_batch(engine: Engine, batch_id: UUID, *, tenant: str) -> Batch | None:
             connection.execute(batches.ONE_BATCH, {"id": batch_id, "tenant": tenant}).mappings().one_or_none()
         )
     return None if row is None else _batch(row)
-
-
-def cancel_batch(engine: Engine, batch_id: UUID, *, tenant: str, who: str) -> int | None:
-    """Cancel every task that has no result yet; return how many, or ``None`` when there is no such batch.
-
-    A stage that is at work on one of them is refused when it writes.
-    """
-    values = {"id": batch_id, "tenant": tenant, "final_states": list(FINAL_STATES), "who": who}
-    with statements(engine) as connection:
-        row = connection.execute(batches.CANCEL, values).one()
-    return row.n_tasks if row.n_batches else None
 
 
 def results(engine: Engine, batch_id: UUID) -> Iterator[dict[str, Any]]:

@@ -95,7 +95,12 @@ def dead_tasks(engine: Engine, *, tenant: str, n: int) -> list[DeadTask]:
 
 def park_message(engine: Engine, *, queue: str, body: object, reason: str, who: str) -> None:
     """Keep a message that cannot be read, with the reason."""
-    values = {"queue": queue, "body": _kept(body), "reason": storable(reason)[:1000], "who": who}
+    values = {
+        "queue": storable(queue)[:200],
+        "body": _kept(body),
+        "reason": storable(reason)[:1000],
+        "who": who,
+    }
     with statements(engine) as connection:
         connection.execute(dead.PARK_MESSAGE, values)
 
@@ -121,4 +126,12 @@ def _kept(body: object) -> str:
             return text
     except (TypeError, ValueError, RecursionError):
         pass
-    return json.dumps({"text": storable(str(body))[: MAX_BODY_CHARS // 8]})
+    return json.dumps({"text": in_words(body)[: MAX_BODY_CHARS // 8]})
+
+
+def in_words(body: object) -> str:
+    """Return any value as text that Postgres takes."""
+    try:
+        return storable(str(body))
+    except RecursionError:
+        return "nested too deeply to be written down"

@@ -12,10 +12,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, TextClause
 
 from db import limits, outbox
-from db.models import FINAL_STATES
 from worker.line import Waiting
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, VERIFY
-from worker.store.transactions import statements, transaction
+from worker.store.transactions import transaction
 from worker.turns import FIRST_WINDOW, GUARANTEED, Limits, Standing, Turns, next_window, take_turns_from
 
 LOST_WHEN_EMPTY_S = 3.0
@@ -27,8 +26,6 @@ LOST_WHEN_BUSY_S = 600.0
 UNDER_WAY_WINDOWS = 4
 """Windows of one tenant's tasks that may be between their first stage and their decision: a slow verifier must slow
 down generation instead of filling the broker, and only for the tenant whose tasks it is."""
-
-EXPIRED_AT_ONCE = 20_000
 
 Due = dict[str, list[list[tuple[UUID, int]]]]
 """Tasks to publish, as (id, urgency), by queue, in groups that may share messages.
@@ -83,22 +80,6 @@ class _Queue:
     window: int | None = None
     is_paused: bool = False
     broker: str = ""
-
-
-def expire(engine: Engine, *, who: str) -> int:
-    """Fail what is unfinished in a batch whose deadline passed; return how many tasks. One batch at a time."""
-    with statements(engine) as connection:
-        late = connection.execute(limits.LATE_BATCH).scalar_one_or_none()
-    if late is None:
-        return 0
-    with transaction(engine) as connection:
-        if not connection.execute(outbox.TRY_LOCK).scalar_one():
-            return 0
-        values = {"batch_id": late, "final_states": list(FINAL_STATES), "n": EXPIRED_AT_ONCE, "who": who}
-        n = connection.execute(limits.EXPIRE_TASKS, values).rowcount
-        if n < EXPIRED_AT_ONCE:
-            connection.execute(limits.MARK_EXPIRED, {"id": late})
-    return n
 
 
 def sweep(engine: Engine, *, broker: BrokerView, rules: SweepRules, who: str) -> Swept:

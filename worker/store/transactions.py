@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from db.session import READ_ONLY
 from worker.errors import StoreBusyError, StoreUnavailableError
 
 HELD_BY_OTHERS = {"55P03", "40P01"}  # SQLSTATE: a lock that was not to be had in time, a deadlock
@@ -23,7 +25,8 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that commits at the end of the block.
 
     Raises:
-        StoreUnavailableError: No connection, a lost one, or a deadlock that Postgres resolved against us.
+        StoreUnavailableError: No connection, a lost one, a server that takes no writes, or a deadlock that Postgres
+            resolved against us.
     """
     with _translated(), engine.begin() as connection:
         yield connection
@@ -78,13 +81,17 @@ def brief_locks(engine: Engine, *, timeout: str = LOCK_TIMEOUT) -> Iterator[Conn
 
 
 def is_alive(engine: Engine) -> bool:
-    """Return true once the database has answered.
+    """Return true once the database has answered and takes writes.
 
     Raises:
         StoreUnavailableError: It does not.
     """
     with statements(engine) as connection:
-        return connection.execute(text("SELECT true")).scalar_one() is True
+        read_only = connection.execute(text("SELECT current_setting('transaction_read_only')")).scalar_one()
+        if read_only == "on":
+            connection.invalidate()  # the same address may lead to another server by now
+            raise StoreUnavailableError("it takes no writes")
+        return True
 
 
 @contextmanager
@@ -95,6 +102,11 @@ def _translated() -> Iterator[None]:
         raise StoreUnavailableError(_first_line(error)) from error
     except DBAPIError as error:
         if error.connection_invalidated:
+            raise StoreUnavailableError(_first_line(error)) from error
+        raise
+    except psycopg.Error as error:  # of a COPY, which speaks to the driver itself
+        lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        if lost or error.sqlstate == READ_ONLY:
             raise StoreUnavailableError(_first_line(error)) from error
         raise
 
