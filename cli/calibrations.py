@@ -17,9 +17,7 @@ from cli.rates import rates_json, rates_table
 from cli.times import moment
 from worker.calibrating import (
     Night,
-    Plan,
     as_recorded,
-    plan_of,
     rates_as_recorded,
     reproduce,
     run_night,
@@ -27,6 +25,7 @@ from worker.calibrating import (
 from worker.grading import WHY_NOT_SPREAD
 from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
+from worker.plans import Plan, plan_of
 from worker.settings import Settings
 from worker.store.nights import (
     NewCalibration,
@@ -202,6 +201,8 @@ def _changed(plan: Plan, policy: Mapping[str, float | None], window_days: float 
     )
 
 
+UNTOLD = "neither right nor wrong by their labels, counted as wrong"
+
 RECORDED = {None: "not on record", True: "as it stands on record", False: "DIFFERS from the record"}
 
 
@@ -228,8 +229,7 @@ def _tell_night(
         )
         return
     out.print(plain(f"as of {night.as_of.isoformat()}"), soft_wrap=True)
-    if n_spread := night.counts["spread"]:
-        out.print(f"{n_spread} labelled decisions of SPREAD teach nothing: {WHY_NOT_SPREAD}", soft_wrap=True)
+    _tell_untold(night.counts)
     if not night.calibrations:
         of_merge = " of MERGE" if night.counts["spread"] else ""
         out.print(
@@ -266,6 +266,17 @@ def _tell_night(
         out.print(rates_table(night.rates))
     if recorded:
         out.print(f"verifiers: {RECORDED[rates_recorded]}")
+
+
+def _tell_untold(counts: Mapping[str, Any]) -> None:
+    if n_spread := counts["spread"]:
+        out.print(f"{n_spread} labelled decisions of SPREAD teach nothing: {WHY_NOT_SPREAD}", soft_wrap=True)
+    for of, grades in counts.get("untold", {}).items():
+        out.print(plain(f"{of}, {UNTOLD}: {_counted(grades)}"), soft_wrap=True)
+
+
+def _counted(grades: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {grade}" for grade, n in sorted(grades.items()))
 
 
 def _status(one: NewCalibration, written: str) -> str:
@@ -338,6 +349,8 @@ def _tell_one(row: Mapping[str, Any], *, as_json: bool) -> None:
     }
     for name, value in facts.items():
         out.print(f"{name}: {shown(value)}")
+    if untold := report.get("untold"):
+        out.print(f"{UNTOLD}: {_counted(untold)}", soft_wrap=True)
     consensus = report.get("consensus")
     if consensus:
         out.print(plain(f"p = {consensus['p']:.3f}, rho = {consensus['rho']:.3f}: {consensus['verdict']}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any
@@ -40,7 +40,6 @@ BY_THRESHOLDS = {AbstainReason.VOTE_MARGIN, AbstainReason.CONFIDENCE, AbstainRea
 
 logger = logging.getLogger(__name__)
 
-CONFLICTING = Grade(grade="conflicting")
 SPREAD = Grade(grade="spread")
 
 WHY_NOT_SPREAD = (
@@ -110,7 +109,8 @@ def gradings_of(task: DueTask, judges: Judges) -> Iterator[Grading]:
         if task.line.mode == "spread":
             found = SPREAD
         elif span.conflicting:
-            found = CONFLICTING
+            # What it would have answered is known, and whether that is right is not.
+            found = replace(grade(task, span.decision, {}), grade="conflicting", correct=None)
         else:
             if key not in known:
                 right = right_by(task.line, each_explanation(task.chains), span.label.truth, judges)

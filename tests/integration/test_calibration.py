@@ -210,7 +210,7 @@ def test_a_broken_night_is_recorded_and_changes_nothing(
     assert finished is not None
 
 
-def test_conflicting_and_untold_labels_teach_nothing_and_are_counted(
+def test_conflicting_and_untold_labels_are_counted_apart(
     desk: Desk, outbox: Outbox, store: Store, judges: Judges, tmp_path: Path
 ) -> None:
     batch = decided(desk, outbox, *tasks(3, label=False))
@@ -224,7 +224,7 @@ def test_conflicting_and_untold_labels_teach_nothing_and_are_counted(
     )
     made = night(store, judges, dry_run=True)
     of_d = next(one for one in made.calibrations if one.domain == "d")
-    assert (of_d.n_labels, made.counts["left_out"]) == (1, {"d": {"conflicting": 1}})
+    assert (of_d.n_labels, made.counts["untold"]) == (1, {"d": {"conflicting": 1}})
     ((correct, truth),) = query(store, "SELECT correct, truth FROM gradings WHERE grade = 'graded'")
     assert (correct, truth) == (False, None)  # which answer would have been right was not said
     give_labels(desk, tmp_path, {"batch_id": batch, "custom_id": "d-0", "answer": "yes", "source": "judge"})
@@ -249,7 +249,7 @@ def test_decisions_of_spread_teach_nothing_and_are_told(
     spread = [{**one, "mode": "spread", "custom_id": f"s{i}"} for i, one in enumerate(tasks(12, seed=2))]
     decided(desk, outbox, *tasks(20), *spread)
     made = night(store, judges)
-    assert (made.counts["spread"], made.counts["left_out"]) == (12, {})
-    assert {json.dumps(one.report["left_out"]) for one in made.calibrations} == {"{}"}
+    assert (made.counts["spread"], made.counts["untold"]) == (12, {})
+    assert {json.dumps(one.report["untold"]) for one in made.calibrations} == {"{}"}
     assert {one.n_labels for one in made.calibrations} == {20}
     assert night(store, judges).counts["graded"] == 0  # nothing is due twice

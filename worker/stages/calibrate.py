@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from worker.calibrating import plan_of, run_night
+from worker.calibrating import run_night
 from worker.errors import CalibrationBusyError
 from worker.judging.table import Judges
+from worker.plans import plan_of
 from worker.stages.desk import Desk
 from worker.store.nights import tenants_due
 
