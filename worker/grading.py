@@ -72,6 +72,9 @@ class Pass:
     """Looks at tasks whose chains are not on record any more; they keep the grading they had. One with both a new
     label and a new decision is looked at twice."""
 
+    redacted: int = 0
+    """Likewise at imported tasks whose truth was redacted before; one that was redacted here isn't looked at."""
+
 
 def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:
     """Grade every task with a new decision or label, a page at a time; what was graded stays if we are stopped."""
@@ -82,6 +85,9 @@ def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:
         for task in page:
             if not task.chains:
                 made.pruned += 1
+                continue
+            if task.is_redacted:
+                made.redacted += 1
                 continue
             try:
                 of_task = list(gradings_of(task, judges))

@@ -16,11 +16,12 @@ from tests.integration.sealed import attack, decided, differences, found_by, id_
 from worker.errors import KeeperRefusedError, SealError
 from worker.hashes.merkle import HASH_BYTES
 from worker.seals.proving import prove
-from worker.seals.redacting import ALL_PARTS, REDACTED, redact, redacted_spec
+from worker.seals.redacting import ALL_PARTS, redact, redacted_spec
 from worker.stages.desk import Desk
 from worker.store.filters import Filters
 from worker.store.finding import find
 from worker.store.story import load_story
+from worker.store.texts import REDACTED
 from worker.store.transactions import Store
 from worker.submission.lines import TaskLine
 

@@ -13,10 +13,8 @@ from worker.seals.checking import Tally, verify_task
 from worker.store.entries import write_entries
 from worker.store.keeping import record_redaction, redaction, replace_texts, texts_of_task
 from worker.store.seals import Entry, entries_about, rows_in, salts_of, unsealed_of
+from worker.store.texts import REDACTED
 from worker.store.transactions import Store
-
-REDACTED = "[redacted]"
-"""What stands in place of a text that went."""
 
 ALL_PARTS = ("prompt", "chains", "evidence", "answers")
 """What can be redacted of a task: all that was asked with its references and metadata; the chains' texts; what
