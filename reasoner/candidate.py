@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Thresholds and whatever speaks against them."""
+    """Thresholds and whatever speaks against them, or against those in force."""
 
     thresholds: Thresholds
     """Those in force where nothing could be fitted."""
@@ -86,6 +86,9 @@ class Candidate:
     n_held_out: int
     fit: Fit | None
     """``None`` when the labels forbade it."""
+
+    contradicted: list[Alarm] = field(default_factory=list)
+    """What the held-out part says against the thresholds in force; it keeps no candidate from taking their place."""
 
     @property
     def why(self) -> str:
@@ -152,9 +155,18 @@ def _fit(
 ) -> Candidate:
     cut = split(len(table), policy)
     alarms = bad_labels(table, policy, told=np.ones(len(table), dtype=np.bool_) if told is None else told)
-    if alarms:
-        return Candidate(thresholds=active, alarms=alarms, n_fit=cut, n_held_out=len(table) - cut, fit=None)
     fit_part, held = table.part(0, cut), table.part(cut, len(table))
+    before = perform(held, active)
+    contradicted = held_out_alarms(before, policy) if active_was_fitted and len(held) else []
+    if alarms:
+        return Candidate(
+            thresholds=active,
+            alarms=alarms,
+            n_fit=cut,
+            n_held_out=len(held),
+            fit=None,
+            contradicted=contradicted,
+        )
     tasks = fit_part.labelled.ascending()
     conformal = conformal_lambda(tasks, alpha=policy.alpha)
     lambdas = lambda_table(tasks)
@@ -179,7 +191,7 @@ def _fit(
         empirical=empirical,
         certified=certified,
         ceiling=coverage_ceiling(tasks),
-        before=perform(held, active),
+        before=before,
         after=after,
         curve=[lambdas.point(i) for i in _thinned(len(lambdas.lambda_))],
         risk_curve=_risk_curve(fit_part),
@@ -188,7 +200,14 @@ def _fit(
         drift=drift,
         targets=[_target(tasks, held, alpha) for alpha in TARGETS],
     )
-    return Candidate(thresholds=found, alarms=alarms, n_fit=cut, n_held_out=len(held), fit=fit)
+    return Candidate(
+        thresholds=found,
+        alarms=alarms,
+        n_fit=cut,
+        n_held_out=len(held),
+        fit=fit,
+        contradicted=contradicted,
+    )
 
 
 def _thresholds(active: Thresholds, lambda_: float, certified: Certified | None) -> Thresholds:

@@ -56,7 +56,7 @@ class Policy:
 
     rules: int = RULES
     """What a night makes of its labels, kept so that those on record can be had again. 1: what can't be told right or
-    wrong was left out. 2: it counts as wrong and as missed."""
+    wrong was left out. 2: it counts as wrong and as missed, and what is in force is tested too."""
 
     def __post_init__(self) -> None:
         for name in ("alpha", "target_risk", "delta", "held_out", "level"):

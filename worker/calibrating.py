@@ -216,6 +216,7 @@ def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: 
         "labelled": max((one.n_labels for one in found), default=0),
         "untold" if plan.counts_untold else "left_out": untold,
         "spread": n_spread,
+        "contradicted": {one.domain: said for one in found if one.why and (said := _contradicted(one))},
     }
     return _Found(
         calibrations=found,
@@ -271,9 +272,13 @@ def _fit(
         active_was_fitted=own is not None and own.was_fitted,
         told=refitted.told,
     )
+    counted: dict[str, Any]
     if plan.counts_untold:
         of = [untold.get(domain, {})] if domain else untold.values()
-        counted = {"untold": dict(sum(map(Counter, of), Counter[str]()))}
+        counted = {
+            "untold": dict(sum(map(Counter, of), Counter[str]())),
+            "contradicted": [alarm.told for alarm in candidate.contradicted],
+        }
     else:
         counted = {"left_out": dict(untold.get(domain, {}))}
     # What a run saw, in short: the same decisions and labels give the same one.
@@ -294,6 +299,11 @@ def _fit(
         drift=drift_of(candidate.fit),
         report=report_of(candidate, refitted, active, table) | counted | {"fingerprint": fingerprint},
     )
+
+
+def _contradicted(one: NewCalibration) -> str:
+    """Return what the newest labels say against the thresholds that were in force; empty when nothing."""
+    return "; ".join(one.report.get("contradicted", []))
 
 
 def _calibration_id(place: _Place, domain: str, fingerprint: str) -> UUID:

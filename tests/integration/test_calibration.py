@@ -149,6 +149,25 @@ def test_a_rejected_candidate_leaves_the_one_in_force(
         activate(store, bad.calibrations[0].id, tenant="default", who="test")
 
 
+def test_what_is_in_force_is_contradicted_by_later_labels_and_stays(
+    desk: Desk, outbox: Outbox, store: Store, judges: Judges
+) -> None:
+    decided(desk, outbox, *tasks(160))
+    good = night(store, judges)
+    assert good.counts["contradicted"] == {}
+    wrong = [{**one, "custom_id": f"bad-{i}", "label": "neither"} for i, one in enumerate(tasks(80, seed=6))]
+    decided(desk, outbox, *wrong)
+    bad = night(store, judges)
+    assert all(one.why for one in bad.calibrations)
+    assert set(bad.counts["contradicted"]) == {"", "d"}
+    assert "100.0% of the answers are wrong, above 0.2" in bad.counts["contradicted"]["d"]
+    active = {row["id"] for row in list_calibrations(store, tenant="default", domain=None, active=True, n=10)}
+    assert active == {one.id for one in good.calibrations}
+    for past in (good, bad):
+        again = reproduce(store, judges, tenant="default", plan=PLAN, as_of=past.as_of)
+        assert numbers(again) == numbers(past)
+
+
 def test_two_runs_at_once_are_one_run(desk: Desk, outbox: Outbox, store: Store, judges: Judges) -> None:
     decided(desk, outbox, *tasks(20))
     with only_run(store, tenant="default"), pytest.raises(CalibrationBusyError):

@@ -233,6 +233,36 @@ def test_only_labels_that_tell_count_as_enough_and_as_of_both_kinds() -> None:
     assert "100 labelled decisions and 60 that can't be told" in found.why
 
 
+def test_what_is_in_force_is_contradicted_without_hindering_what_takes_its_place() -> None:
+    rng = np.random.default_rng(14)
+    table = table_of(rng, 1600, accuracy=lambda top: 1.2 * top - 0.2)  # 15 % err above 0.75
+    lax = Thresholds(lambda_=0.0, tau_margin=0.0, tau_conf=0.0)
+    policy = Policy(alpha=0.6, target_risk=0.15, max_change=1.0)
+    found = fit_candidate(table, policy, active=lax, active_was_fitted=True)
+    assert found.alarms == []
+    (against,) = found.contradicted
+    assert "of the answers are wrong, above 0.15" in against.told
+    first = fit_candidate(table, policy, active=lax, active_was_fitted=False)
+    assert first.contradicted == []  # a first guess promised nothing
+    assert fit_candidate(table, policy, active=found.thresholds, active_was_fitted=True).contradicted == []
+    all_wrong = untold_of(table, np.ones(1600, dtype=np.bool_))
+    found = fit_candidate(all_wrong, policy, active=lax, active_was_fitted=True)
+    assert guards(found) == {"one_class"}
+    assert len(found.contradicted) == 2  # though nothing could be fitted
+
+
+def test_thresholds_that_keep_their_promise_are_seldom_contradicted() -> None:
+    rng = np.random.default_rng(13)
+    policy = Policy(alpha=0.5, target_risk=0.2, level=0.05)
+    exact = Thresholds(lambda_=0.0, tau_margin=0.0, tau_conf=0.0)
+    n_runs, n_alarms = 400, 0
+    for _ in range(n_runs):
+        table = table_of(rng, 200, accuracy=lambda top: np.full(len(top), 0.8))  # the target to a hair
+        found = fit_candidate(table, policy, active=exact, active_was_fitted=True)
+        n_alarms += bool(found.contradicted)
+    assert 0 < n_alarms <= 0.05 * n_runs + 3 * math.sqrt(0.05 * 0.95 * n_runs)
+
+
 def test_a_threshold_that_moves_far_from_a_fitted_one_is_held_back() -> None:
     far = Thresholds(lambda_=0.0, tau_margin=0.0, tau_conf=1.0)
     assert guards(candidate(decisions(), active=far, fitted=True)) == {"change"}
