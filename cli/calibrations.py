@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.table import Column, Table
 
 from cli.connection import current_settings, reading
-from cli.console import Exit, JsonFlag, err, fail, out, plain, print_json, shown, told
-from cli.rates import rates_json, rates_table
+from cli.console import Exit, JsonFlag, err, fail, out, plain, print_json, told
+from cli.nights import calibrations_table, tell_night, tell_one
 from cli.times import moment
 from worker.calibrating import (
-    Night,
-    Plan,
     as_recorded,
-    plan_of,
     rates_as_recorded,
     reproduce,
     run_night,
 )
-from worker.grading import WHY_NOT_SPREAD
 from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
+from worker.plans import Plan, plan_of
 from worker.settings import Settings
 from worker.store.nights import (
-    NewCalibration,
     activate,
     get_calibration,
     list_calibrations,
@@ -102,7 +97,7 @@ def run(
             )
             recorded, rates_recorded = {}, None
     written = "" if time is not None or dry_run else "held" if hold else "active"
-    _tell_night(night, written, recorded, rates_recorded, as_json=as_json)
+    tell_night(night, written, recorded, rates_recorded, as_json=as_json)
     raise typer.Exit(Exit.SOME_FAILED if night.counts["ungradable"] else Exit.OK)
 
 
@@ -125,7 +120,7 @@ def show(
     """
     with place() as (settings, store):
         if calibration is not None:
-            _tell_one(get_calibration(store, parsed_id(calibration), tenant=settings.tenant), as_json=as_json)
+            tell_one(get_calibration(store, parsed_id(calibration), tenant=settings.tenant), as_json=as_json)
             return
         rows = list_calibrations(
             store, tenant=settings.tenant, domain=_domain(domain), active=not history, n=n
@@ -134,7 +129,7 @@ def show(
         for row in rows:
             print_json(row)
     elif rows:
-        out.print(_table(rows))
+        out.print(calibrations_table(rows))
     else:
         err.print("nothing of this tenant's own; the fallback of all tenants serves")
 
@@ -200,144 +195,3 @@ def _changed(plan: Plan, policy: Mapping[str, float | None], window_days: float 
         policy=replace(plan.policy, **given),
         window_days=plan.window_days if window_days is None else window_days,
     )
-
-
-RECORDED = {None: "not on record", True: "as it stands on record", False: "DIFFERS from the record"}
-
-
-def _tell_night(
-    night: Night,
-    written: str,
-    recorded: Mapping[UUID, bool | None],
-    rates_recorded: bool | None,
-    *,
-    as_json: bool,
-) -> None:
-    if as_json:
-        print_json(
-            {
-                "run_id": None if night.run_id is None else str(night.run_id),
-                "as_of": night.as_of.isoformat(),
-                "plan": night.plan.to_json(),
-                "counts": night.counts,
-                "calibrations": [_as_json(one, written, recorded) for one in night.calibrations],
-                "verifiers": rates_json(night.rates),
-                "not_calibrated": {"spread": WHY_NOT_SPREAD} if night.counts["spread"] else {},
-            }
-            | ({"verifiers_as_recorded": rates_recorded} if recorded else {})
-        )
-        return
-    out.print(plain(f"as of {night.as_of.isoformat()}"), soft_wrap=True)
-    if n_spread := night.counts["spread"]:
-        out.print(f"{n_spread} labelled decisions of SPREAD teach nothing: {WHY_NOT_SPREAD}", soft_wrap=True)
-    if not night.calibrations:
-        of_merge = " of MERGE" if night.counts["spread"] else ""
-        out.print(
-            f"no decision{of_merge} has a label yet: give task lines a label, or send labels with "
-            "`merge-reasoner label`",
-            soft_wrap=True,
-        )
-        return
-    table = Table(
-        Column("domain", overflow="fold"),
-        "status",
-        "labels",
-        "lambda",
-        "tau margin",
-        "tau conf",
-        "coverage",
-        "answered",
-        "risk",
-    )
-    for one in night.calibrations:
-        after = one.report.get("after") or {}
-        cells = (one.n_labels, one.thresholds.lambda_, one.thresholds.tau_margin, one.thresholds.tau_conf)
-        performed = (after.get(name) for name in ("coverage", "answered_share", "selective_risk"))
-        table.add_row(plain(one.domain or "all"), _status(one, written), *map(shown, (*cells, *performed)))
-    out.print(table)
-    for one in night.calibrations:
-        if one.why:
-            out.print(plain(f"{one.domain or 'all'}: {one.why}"), soft_wrap=True)
-        if one.id in recorded:
-            out.print(
-                plain(f"{one.domain or 'all'}: {RECORDED[recorded[one.id]]} ({one.id})"), soft_wrap=True
-            )
-    if night.rates:
-        out.print(rates_table(night.rates))
-    if recorded:
-        out.print(f"verifiers: {RECORDED[rates_recorded]}")
-
-
-def _status(one: NewCalibration, written: str) -> str:
-    if one.why:
-        return "rejected" if written else "would be rejected"
-    return {"": "would pass", "held": "candidate", "active": "active"}[written]
-
-
-def _as_json(one: NewCalibration, written: str, recorded: Mapping[UUID, bool | None]) -> dict[str, object]:
-    found: dict[str, object] = {
-        "id": str(one.id),
-        "domain": one.domain or None,
-        "status": _status(one, written),
-        "why": one.why,
-        "n_labels": one.n_labels,
-        "lambda": one.thresholds.lambda_,
-        "tau_margin": one.thresholds.tau_margin,
-        "tau_conf": one.thresholds.tau_conf,
-        "model_weights": one.model_weights,
-        "drift": one.drift,
-        "report": one.report,
-    }
-    return found | ({"as_recorded": recorded[one.id]} if one.id in recorded else {})
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(
-        Column("calibration", no_wrap=True),
-        Column("domain", overflow="fold"),
-        "status",
-        "labels",
-        "lambda",
-        "tau margin",
-        "tau conf",
-        "as of",
-        Column("why", overflow="fold"),
-    )
-    for row in rows:
-        as_of = row["window_until"] or row["created_at"]
-        cells = (row["n_labels"], row["lambda"], row["tau_margin"], row["tau_conf"])
-        table.add_row(
-            str(row["id"]),
-            plain(row["domain"] or "all"),
-            row["status"],
-            *map(shown, cells),
-            as_of.isoformat(sep=" ", timespec="minutes"),
-            plain(row["why"]),
-        )
-    return table
-
-
-def _tell_one(row: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(row)
-        return
-    out.print(_table([row]))
-    report = row["report"]
-    table = Table("on the held-out part", "coverage", "mean size", "answered", "risk")
-    for name in ("before", "after"):
-        found = report.get(name) or {}
-        keys = ("coverage", "mean_size", "answered_share", "selective_risk")
-        table.add_row(name, *(shown(found.get(key)) for key in keys))
-    out.print(table)
-    facts = {
-        "conformal lambda": report.get("conformal_lambda"),
-        "paper's lambda*": (report.get("empirical_lambda") or {}).get("lambda_"),
-        "truth among the answers": report.get("ceiling"),
-        "bound on the risk": (report.get("certified") or {}).get("risk_bound"),
-        "drift p": row["drift"].get("p_value"),
-    }
-    for name, value in facts.items():
-        out.print(f"{name}: {shown(value)}")
-    consensus = report.get("consensus")
-    if consensus:
-        out.print(plain(f"p = {consensus['p']:.3f}, rho = {consensus['rho']:.3f}: {consensus['verdict']}"))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-# A task that lost its chains keeps the gradings it had: made again, they would be made of nothing.
+# A task that lost its chains or its answers keeps the gradings it had: made again, they would be made of nothing.
 _DUE = """
   AND EXISTS (SELECT FROM decisions d WHERE d.task_id = x.task_id)
   AND NOT EXISTS (SELECT FROM pruned_tasks p WHERE p.task_id = x.task_id)
-  AND NOT EXISTS (SELECT FROM gradings g WHERE g.task_id = x.task_id AND g.form = :form
+  AND NOT EXISTS (SELECT FROM redactions r WHERE r.task_id = x.task_id AND r.details -> 'parts' @> '"answers"')
+  AND NOT EXISTS (SELECT FROM gradings g WHERE g.task_id = x.task_id
+                  AND (g.form = :form OR g.form = 3 AND NOT EXISTS (
+                      SELECT FROM gradings c WHERE c.task_id = x.task_id AND c.grade = 'conflicting'))
                   AND g.n_decisions = (SELECT count(*) FROM decisions d WHERE d.task_id = x.task_id)
                   AND g.n_labels = (SELECT count(*) FROM labels l WHERE l.task_id = x.task_id))
 ORDER BY x.task_id LIMIT :n

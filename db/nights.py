@@ -26,8 +26,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import At, Base, CreatedAt, Id, Json, Tenant
 from db.models import one_of
 
-FORM = 3
-"""Of gradings as they are made; what was graded in an older form is graded once more."""
+FORM = 4
+"""Of gradings as they are made; what was graded in an older form is graded once more. 4 differs from 3 in what is kept
+of decisions whose labels conflict, so that only tasks with such labels are."""
 
 GRADES = ("graded", "unknown", "conflicting", "spread")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from db.models import FINAL_STATES, IN_BACKLOG, UNDER_WAY
+from db.models import FINAL_STATES
 
 _FINAL = ", ".join(repr(state) for state in FINAL_STATES)
 
@@ -41,21 +41,22 @@ _WITHIN = " WHERE t.id >= :from_id AND t.id < :until_id "
 
 FATES = text(f"SELECT {_FATE} AS fate, t.tenant, count(*) AS n {_RULED} {_WITHIN} GROUP BY 1, 2")
 
-# The rows are locked, so that nobody retries or labels a task while its record goes.
+# The rows are locked, so that nobody retries or labels a task while its record goes. Who had to be waited for may have
+# done just that, unseen by a statement that began before; so what becomes of a task is asked again once it is held.
 NEXT_IDS = text(f"""
-SELECT t.id, t.tenant, r.pruning_id {_RULED} {_WITHIN} AND {_FATE} = 'goes' ORDER BY t.id LIMIT :n FOR UPDATE OF t
+SELECT t.id {_RULED} {_WITHIN} AND {_FATE} = 'goes' ORDER BY t.id LIMIT :n FOR UPDATE OF t
 """)
 
-LIST_PRUNED = text("""
-INSERT INTO pruned_tasks (task_id, what, tenant, pruning_id)
-SELECT id, :what, tenant, pruning_id
-FROM unnest(CAST(:ids AS uuid[]), CAST(:of AS text[]), CAST(:under AS uuid[])) AS p (id, tenant, pruning_id)
-""")
+HOLD_MONTH = text(f"SELECT count(*) FROM (SELECT FROM tasks t {_WITHIN} FOR UPDATE) held")  # noqa: S608 (our own words)
 
-LIST_MONTH = text(f"""
+_LIST = f"""
 INSERT INTO pruned_tasks (task_id, what, tenant, pruning_id)
 SELECT t.id, :what, t.tenant, r.pruning_id {_RULED} {_WITHIN} AND {_FATE} = 'goes'
-""")
+"""
+
+LIST_PRUNED = text(f"{_LIST} AND t.id = ANY(:ids) RETURNING task_id")
+
+LIST_MONTH = text(_LIST)
 
 # Of the tables whose rows go with their task; the last are those that others refer to.
 _DELETE = "WITH gone AS (DELETE FROM {table} WHERE {column} = ANY(:ids) RETURNING {tenant} AS tenant) "
@@ -85,11 +86,11 @@ HASTE = text("SET LOCAL lock_timeout = '500ms'")
 
 HOLD = text("LOCK TABLE tasks, chains, verdicts, task_events IN ACCESS EXCLUSIVE MODE")
 
-# Who was given another chance in the meantime; both look into small indexes, since everybody waits.
-REVIVED = text(f"""
-SELECT EXISTS (SELECT FROM tasks WHERE ({UNDER_WAY}) AND id >= :from_id AND id < :until_id)
-    OR EXISTS (SELECT FROM tasks WHERE ({IN_BACKLOG}) AND id >= :from_id AND id < :until_id)
-""")  # noqa: S608
+# Who is to stay after all, since the plan was made: labelled, retried or imported into the month.
+HAS_UNLISTED = text("""
+SELECT EXISTS (SELECT FROM tasks t WHERE t.id >= :from_id AND t.id < :until_id
+               AND NOT EXISTS (SELECT FROM pruned_tasks p WHERE p.task_id = t.id AND p.what = :what))
+""")
 
 HAS_TASKS = text("SELECT EXISTS (SELECT FROM tasks WHERE id >= :from_id AND id < :until_id)")
 

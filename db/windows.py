@@ -16,6 +16,9 @@ FROM gradings WHERE tenant = :tenant AND grade = 'graded'
     + _IN_FORCE
 )
 
+# Those of which it can't be told whether they are right are few, and most windows hold none.
+_WITH_UNTOLD = _GRADED.replace("grade = 'graded'", "grade <> 'spread'")
+
 _NEWEST = "ORDER BY decided_at DESC, decision_id DESC"
 
 N_LOOKED_AT = 20
@@ -31,22 +34,29 @@ def _joined(of: str) -> str:
 #
 # Ballots are only sent where other weights may change one of the window's newest gradings, or when they are asked for;
 # what was graded in an older form, and pruned since, has an empty one. JSON has no line feeds of its own.
-def _window(rows: str) -> str:
+def _window(rows: str, *, told: str = "NULL::bytea") -> str:
     look = f"SELECT jsonb_array_length(models) > 1 OR weighted AS pool {rows} {_NEWEST} LIMIT {N_LOOKED_AT}"
     return f"""
 SELECT {_joined("numbers")} AS numbers, {_joined("array_send(masses)")} AS masses,
        string_agg(CASE WHEN sent THEN models::text END, E'\\n' {_NEWEST}) AS models,
        {_joined("CASE WHEN sent THEN array_send(ballot) END")} AS ballots,
-       {_joined("CASE WHEN sent THEN array_send(ballot_masses) END")} AS ballot_masses
-FROM (SELECT decided_at, decision_id, numbers, masses, models, ballot, ballot_masses,
+       {_joined("CASE WHEN sent THEN array_send(ballot_masses) END")} AS ballot_masses,
+       {told} AS told
+FROM (SELECT decided_at, decision_id, grade, numbers, masses, models, ballot, ballot_masses,
              :ballots OR (SELECT bool_or(pool) FROM ({look}) newest) AS sent
       {rows} {_NEWEST} LIMIT :n) newest
 """  # noqa: S608 (made of constants)
 
 
-WINDOW_OF_DOMAIN = text(_window(f"{_GRADED} AND domain = :domain"))
+_TOLD = _joined("boolsend(grade = 'graded')")
 
-WINDOW_OF_ALL = text(_window(_GRADED))
+WINDOWS = {
+    (True, False): text(_window(f"{_GRADED} AND domain = :domain")),
+    (False, False): text(_window(_GRADED)),
+    (True, True): text(_window(f"{_WITH_UNTOLD} AND domain = :domain", told=_TOLD)),
+    (False, True): text(_window(_WITH_UNTOLD, told=_TOLD)),
+}
+"""By whether it is of one domain, and whether it holds what can't be told right or wrong."""
 
 VERDICT_COUNTS = text(
     f"""

@@ -88,6 +88,24 @@ class BallotTable:
             right=self.right[clusters],
         )
 
+    def chosen(self, wanted: Flags) -> BallotTable:
+        """Return the wanted ballots, in their order."""
+        sizes = np.diff(self.starts)
+        clusters = np.repeat(wanted, sizes)
+        return BallotTable(
+            models=self.models,
+            sampled=self.sampled[wanted],
+            right_chains=self.right_chains[wanted],
+            wrong_chains=self.wrong_chains[wanted],
+            starts=np.concatenate([[0], np.cumsum(sizes[wanted])]).astype(np.int64),
+            given=self.given[clusters],
+            tie=self.tie[clusters],
+            mass=self.mass[clusters],
+            refuted=self.refuted[clusters],
+            hindered=self.hindered[clusters],
+            right=self.right[clusters],
+        )
+
     @property
     def shares(self) -> Floats:
         """s_mc: of each cluster, the share of each model's chains that gave it; (clusters, m)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,13 +26,17 @@ from reasoner.guards import (
     drift_alarm,
     held_out_alarms,
     risk_alarm,
+    unknown_alarm,
 )
-from reasoner.labelled_table import Labelled, LabelledTable
+from reasoner.labelled_table import Flags, Labelled, LabelledTable
 from reasoner.performance import Performance, perform
 from reasoner.reliability import ReliabilityBin, over_time, reliability
 from reasoner.selective import Certified, certify, least_abstaining
 
 CURVE_POINTS = 200
+BY_COUNTS = {"ceiling", "risk", "drift", "held_out"}
+"""Guards that count errors and misses."""
+
 TARGETS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
 
 
@@ -72,7 +76,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Thresholds and whatever speaks against them."""
+    """Thresholds and whatever speaks against them, or against those in force."""
 
     thresholds: Thresholds
     """Those in force where nothing could be fitted."""
@@ -82,6 +86,9 @@ class Candidate:
     n_held_out: int
     fit: Fit | None
     """``None`` when the labels forbade it."""
+
+    contradicted: list[Alarm] = field(default_factory=list)
+    """What the held-out part says against the thresholds in force; it keeps no candidate from taking their place."""
 
     @property
     def why(self) -> str:
@@ -100,6 +107,7 @@ def fit_candidate(
     *,
     active: Thresholds,
     active_was_fitted: bool,
+    told: Flags | None = None,
 ) -> Candidate:
     """Return the candidate of these decisions; a function of them alone.
 
@@ -107,18 +115,58 @@ def fit_candidate(
     promises, each with a guarantee of its own. Where lambda would be higher than tau_conf it is lowered to it, which
     can only raise coverage: an answer that is given is always in its set.
 
+    Where it can't be told whether an answer is right, that is seldom by chance: words in the place of a number can't
+    be compared with it, and are wrong. Left out, they would make every risk look lower than it is. So they count as
+    wrong and their truth as missed, whichever it was: no error and no miss is counted too few, and both promises hold
+    whatever the truth is.
+
     Args:
         decisions: In the order of time.
         policy: What is asked for.
         active: The thresholds in force.
         active_was_fitted: Whether they came from labels; a first guess does not bind what follows it.
+        told: Of each decision, whether its label says if it is right; all do when left out.
     """
     table = LabelledTable.of(decisions)
+    if told is None or told.all():
+        return _fit(table, policy, active=active, active_was_fitted=active_was_fitted)
+    found = _fit(table, policy, active=active, active_was_fitted=active_was_fitted, told=told)
+    if not any(alarm.guard in BY_COUNTS for alarm in found.alarms):
+        return found
+    known = _fit(table.chosen(told), policy, active=active, active_was_fitted=active_was_fitted)
+    anyway = {alarm.guard for alarm in known.alarms}
+    n_untold = int(np.count_nonzero(~told))
+    alarms = [
+        unknown_alarm(alarm, n_untold=n_untold, n=len(table))
+        if alarm.guard in BY_COUNTS and alarm.guard not in anyway
+        else alarm
+        for alarm in found.alarms
+    ]
+    return replace(found, alarms=alarms)
+
+
+def _fit(
+    table: LabelledTable,
+    policy: Policy,
+    *,
+    active: Thresholds,
+    active_was_fitted: bool,
+    told: Flags | None = None,
+) -> Candidate:
     cut = split(len(table), policy)
-    alarms = bad_labels(table, policy)
-    if alarms:
-        return Candidate(thresholds=active, alarms=alarms, n_fit=cut, n_held_out=len(table) - cut, fit=None)
+    alarms = bad_labels(table, policy, told=np.ones(len(table), dtype=np.bool_) if told is None else told)
     fit_part, held = table.part(0, cut), table.part(cut, len(table))
+    before = perform(held, active)
+    contradicted = held_out_alarms(before, policy) if active_was_fitted and len(held) else []
+    if alarms:
+        return Candidate(
+            thresholds=active,
+            alarms=alarms,
+            n_fit=cut,
+            n_held_out=len(held),
+            fit=None,
+            contradicted=contradicted,
+        )
     tasks = fit_part.labelled.ascending()
     conformal = conformal_lambda(tasks, alpha=policy.alpha)
     lambdas = lambda_table(tasks)
@@ -131,19 +179,19 @@ def fit_candidate(
     drift = drift_tests(table)
     after = perform(held, found)
     short = [ceiling_alarm(fit_part, policy), None if certified else risk_alarm(cut, policy)]
-    told = [*short, drift_alarm(drift, policy)]
+    fired = [*short, drift_alarm(drift, policy)]
     if not any(short):  # what was not promised on the fitted part is not asked of the held-out one
-        told += [
+        fired += [
             *held_out_alarms(after, policy),
             change_alarm(found, active, policy) if active_was_fitted else None,
         ]
-    alarms = [alarm for alarm in told if alarm is not None]
+    alarms = [alarm for alarm in fired if alarm is not None]
     fit = Fit(
         conformal=conformal,
         empirical=empirical,
         certified=certified,
         ceiling=coverage_ceiling(tasks),
-        before=perform(held, active),
+        before=before,
         after=after,
         curve=[lambdas.point(i) for i in _thinned(len(lambdas.lambda_))],
         risk_curve=_risk_curve(fit_part),
@@ -152,7 +200,14 @@ def fit_candidate(
         drift=drift,
         targets=[_target(tasks, held, alpha) for alpha in TARGETS],
     )
-    return Candidate(thresholds=found, alarms=alarms, n_fit=cut, n_held_out=len(held), fit=fit)
+    return Candidate(
+        thresholds=found,
+        alarms=alarms,
+        n_fit=cut,
+        n_held_out=len(held),
+        fit=fit,
+        contradicted=contradicted,
+    )
 
 
 def _thresholds(active: Thresholds, lambda_: float, certified: Certified | None) -> Thresholds:

@@ -13,11 +13,14 @@ from reasoner.calibration import coverage_ceiling
 from reasoner.decisions import Thresholds
 from reasoner.drift import DriftTest, exchangeability
 from reasoner.errors import InvalidRuleError
-from reasoner.labelled_table import Labelled, LabelledTable
+from reasoner.labelled_table import Flags, Labelled, LabelledTable
 from reasoner.performance import Performance
 from reasoner.selective import labels_needed
 
 ROUNDING = 1e-9
+
+RULES = 2
+"""Of nights as they are run; see ``Policy.rules``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,10 @@ class Policy:
     level: float = 0.001
     """Chance of a false alarm of the drift test, and of each check on the held-out part."""
 
+    rules: int = RULES
+    """What a night makes of its labels, kept so that those on record can be had again. 1: what can't be told right or
+    wrong was left out. 2: it counts as wrong and as missed, and what is in force is tested too."""
+
     def __post_init__(self) -> None:
         for name in ("alpha", "target_risk", "delta", "held_out", "level"):
             if not 0.0 < getattr(self, name) < 1.0:
@@ -59,6 +66,8 @@ class Policy:
             raise InvalidRuleError(
                 "size_cost must not be negative, max_change and min_labels must be above 0"
             )
+        if not 1 <= self.rules <= RULES:
+            raise InvalidRuleError(f"rules are known from 1 to {RULES}, not {self.rules}")
 
     @property
     def fit_labels(self) -> int:
@@ -78,36 +87,38 @@ class Alarm:
 
     guard: str
     """Stable word: ``not_finite``, ``too_few_labels``, ``one_class``, ``ceiling``, ``risk``, ``drift``, ``held_out``,
-    ``change``."""
+    ``unknown``, ``change``."""
 
     told: str
     """What is wrong and what would help."""
 
 
-def bad_labels(decisions: Labelled, policy: Policy) -> list[Alarm]:
-    """Return what forbids any fit on these labels."""
+def bad_labels(table: LabelledTable, policy: Policy, *, told: Flags) -> list[Alarm]:
+    """Return what forbids any fit on these labels; only what is told right or wrong counts as one."""
     alarms = []
-    table = LabelledTable.of(decisions)
+    n_told = int(np.count_nonzero(told))
     broken = table.n_broken
     if broken:
         alarms.append(
             Alarm(guard="not_finite", told=f"{broken} decisions hold a number that is NaN or infinite")
         )
-    if len(table) < policy.window_labels:
+    if n_told < policy.window_labels:
+        n_untold = len(table) - n_told
+        beside = f" and {n_untold} that can't be told right or wrong" if n_untold else ""
         alarms.append(
             Alarm(
                 guard="too_few_labels",
-                told=f"{len(table)} labelled decisions; alpha {policy.alpha:g}, target risk "
+                told=f"{n_told} labelled decisions{beside}; alpha {policy.alpha:g}, target risk "
                 f"{policy.target_risk:g} and delta {policy.delta:g} need at least {policy.window_labels}",
             )
         )
-    n_right = int(np.count_nonzero(table.right))
-    if len(table) and n_right in {0, len(table)}:
+    n_right = int(np.count_nonzero(table.right & told))
+    if n_told and n_right in {0, n_told}:
         word = "right" if n_right else "wrong"
         alarms.append(
             Alarm(
                 guard="one_class",
-                told=f"all {len(table)} labels say {word}: labels of one kind show no risk; see that failures "
+                told=f"all {n_told} labels say {word}: labels of one kind show no risk; see that failures "
                 "and successes come back alike",
             )
         )
@@ -172,6 +183,16 @@ def held_out_alarms(held: Performance, policy: Policy) -> list[Alarm]:
             )
         )
     return alarms
+
+
+def unknown_alarm(alarm: Alarm, *, n_untold: int, n: int) -> Alarm:
+    """Return the alarm in the place of one that fires only since what can't be told counts as wrong."""
+    return Alarm(
+        guard="unknown",
+        told=f"of {n_untold} of {n} labelled decisions it can't be told whether they are right; they count as wrong, "
+        f"and without them the guard {alarm.guard} would be silent ({alarm.told}). `audit find --label unknown` and "
+        "`--label conflicting` list them; label them again with correct: true or false",
+    )
 
 
 def change_alarm(found: Thresholds, active: Thresholds, policy: Policy) -> Alarm | None:

@@ -118,6 +118,20 @@ class LabelledTable:
             answerable=self.answerable[start:stop],
         )
 
+    def chosen(self, wanted: Flags) -> LabelledTable:
+        """Return the wanted decisions, in their order."""
+        sizes = np.diff(self.starts)
+        return LabelledTable(
+            masses=self.masses[np.repeat(wanted, sizes)],
+            starts=np.concatenate([[0], np.cumsum(sizes[wanted])]).astype(np.int64),
+            of_truth=self.of_truth[wanted],
+            top=self.top[wanted],
+            confidence=self.confidence[wanted],
+            margin=self.margin[wanted],
+            right=self.right[wanted],
+            answerable=self.answerable[wanted],
+        )
+
     @property
     def labelled(self) -> Posteriors:
         """Its sets' part."""

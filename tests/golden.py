@@ -31,7 +31,7 @@ from reasoner.outcomes import Outcome
 from tests.golden_lines import FLU, drawn_lines, edge_lines, labelled_lines, sampled_lines, verified_lines
 from tests.integration.bench import Outbox, query, send
 from verifiers.verdicts import Verdict
-from worker.calibrating import Plan, run_night
+from worker.calibrating import run_night
 from worker.deciding import METHOD_VERSION
 from worker.documents.importing import import_documents
 from worker.embedded.services import Services
@@ -41,6 +41,7 @@ from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
 from worker.keeper import LeaseKeeper
 from worker.messages import DECIDE, GENERATE, GENERATE_GIVEN, VERIFY
+from worker.plans import Plan
 from worker.replaying import replay
 from worker.settings import Settings
 from worker.stages.decide import decide

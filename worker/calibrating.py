@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+
 from reasoner.candidate import fit_candidate
-from reasoner.errors import InvalidRuleError
-from reasoner.guards import Policy
 from worker.errors import CalibrationBusyError, CalibrationError, UnknownCalibrationError
 from worker.findings import curve_of, drift_of, report_of, weights_of
 from worker.grading import Pass, grade_due
 from worker.judging.table import Judges
+from worker.plans import Plan
 from worker.rating import Rates, add_up
 from worker.refitting import refit
-from worker.settings import Settings
 from worker.store.calibrations import Calibrations, calibration_for, calibrations_in_force
 from worker.store.nights import (
     NewCalibration,
@@ -45,58 +45,8 @@ from worker.store.windows import GradedTable, Window, graded_domains, graded_tab
 N_READERS = 2
 """Windows that are read at once, while another is worked on."""
 
-MAX_WINDOW_DAYS = 36_500
-
 MAX_RATED = 2000
 """Tasks of a domain, the newest, whose verdicts are counted: enough for two digits of a verifier's rates."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a run is to do; with what was on record at its time, it decides every number."""
-
-    policy: Policy = field(default_factory=Policy)
-    window_days: float = 90.0
-    max_labels: int = 5_000
-    """Of one domain, the newest: more make no threshold better that anybody could see."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.window_days <= MAX_WINDOW_DAYS:
-            raise InvalidRuleError(
-                f"window_days must lie above 0 and not above {MAX_WINDOW_DAYS}, not {self.window_days:g}"
-            )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values only."""
-        return {**asdict(self.policy), "window_days": self.window_days, "max_labels": self.max_labels}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Plan:
-        """Return the plan of ``to_json``."""
-        names = {one.name for one in fields(Policy)}
-        return cls(
-            policy=Policy(**{name: number for name, number in value.items() if name in names}),
-            window_days=value["window_days"],
-            max_labels=value["max_labels"],
-        )
-
-
-def plan_of(settings: Settings) -> Plan:
-    """Return the plan that the settings describe.
-
-    Raises:
-        InvalidRuleError: A number lies outside its range.
-    """
-    return Plan(
-        policy=Policy(
-            alpha=settings.calibrate_alpha,
-            target_risk=settings.calibrate_target_risk,
-            delta=settings.calibrate_delta,
-            max_change=settings.calibrate_max_change,
-        ),
-        window_days=settings.calibrate_window_days,
-        max_labels=settings.calibrate_max_labels,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,27 +196,27 @@ def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: 
         in_force=calibrations_in_force(store, tenant=tenant, as_of=as_of),
     )
     known = graded_domains(store, window)
+    untold = left_out(store, window)
+    # Told of the run: a calibration's report counts what could have taught it.
+    n_spread = sum(grades.pop("spread", 0) for grades in untold.values())
+    untold = {name: grades for name, grades in untold.items() if grades}
     wanted = ["", *known] if domain is None else [domain]
     newest = replace(window, max_labels=MAX_RATED)
     rated = known if domain is None else [domain] if domain else []
     found = []
     with ThreadPoolExecutor(N_READERS, thread_name_prefix="read-window") as readers:
-        windows = _windows(readers, store, window, wanted)
-        left = readers.submit(left_out, store, window)
+        windows = _windows(readers, store, window, wanted, untold=untold if plan.counts_untold else {})
         told = readers.submit(verdict_counts, store, newest, rated)
-        without = left.result()
-        # Told of the run: a calibration's report counts what could have taught it.
-        n_spread = sum(grades.pop("spread", 0) for grades in without.values())
-        without = {name: grades for name, grades in without.items() if grades}
         for one, table in windows:
             if len(table) or domain is not None:
-                found.append(_fit(place, one, table, without.get(one, {})))
+                found.append(_fit(place, one, table, untold))
         rates = add_up(told.result())
     counts: dict[str, Any] = {
         "domains": len(found),
         "labelled": max((one.n_labels for one in found), default=0),
-        "left_out": without,
+        "untold" if plan.counts_untold else "left_out": untold,
         "spread": n_spread,
+        "contradicted": {one.domain: said for one in found if one.why and (said := _contradicted(one))},
     }
     return _Found(
         calibrations=found,
@@ -276,12 +226,26 @@ def _fit_all(store: Store, *, tenant: str, plan: Plan, as_of: datetime, domain: 
 
 
 def _windows(
-    readers: Executor, store: Store, window: Window, domains: Sequence[str]
+    readers: Executor,
+    store: Store,
+    window: Window,
+    domains: Sequence[str],
+    *,
+    untold: Collection[str],
 ) -> Iterator[tuple[str, GradedTable]]:
-    """Begin to read, and return each domain's window; the next ones are read while one is worked on."""
+    """Begin to read, and return each domain's window; the next ones are read while one is worked on.
+
+    Args:
+        readers: Who read.
+        store: The database.
+        window: What is looked at.
+        domains: Whose; the empty one is all of them.
+        untold: Domains in which it can't be told of some decisions whether they are right, and that is to be counted.
+    """
 
     def read(domain: str) -> Future[GradedTable]:
-        return readers.submit(graded_table, store, window, domain=domain)
+        with_untold = domain in untold if domain else bool(untold)
+        return readers.submit(graded_table, store, window, domain=domain, with_untold=with_untold)
 
     coming = deque(map(read, domains[:N_READERS]))
 
@@ -294,7 +258,9 @@ def _windows(
     return each()
 
 
-def _fit(place: _Place, domain: str, table: GradedTable, without: Mapping[str, int]) -> NewCalibration:
+def _fit(
+    place: _Place, domain: str, table: GradedTable, untold: Mapping[str, Mapping[str, int]]
+) -> NewCalibration:
     plan = place.plan
     active = calibration_for(place.in_force, tenant=place.tenant, domain=domain)
     own = place.in_force.get((place.tenant, domain))
@@ -304,7 +270,17 @@ def _fit(place: _Place, domain: str, table: GradedTable, without: Mapping[str, i
         plan.policy,
         active=active.thresholds,
         active_was_fitted=own is not None and own.was_fitted,
+        told=refitted.told,
     )
+    counted: dict[str, Any]
+    if plan.counts_untold:
+        of = [untold.get(domain, {})] if domain else untold.values()
+        counted = {
+            "untold": dict(sum(map(Counter, of), Counter[str]())),
+            "contradicted": [alarm.told for alarm in candidate.contradicted],
+        }
+    else:
+        counted = {"left_out": dict(untold.get(domain, {}))}
     # What a run saw, in short: the same decisions and labels give the same one.
     fingerprint = hashlib.sha256(table.ids).hexdigest()[:32]
     return NewCalibration(
@@ -316,13 +292,18 @@ def _fit(place: _Place, domain: str, table: GradedTable, without: Mapping[str, i
         target_risk=plan.policy.target_risk,
         window_from=place.window.starts_at,
         window_until=place.window.as_of,
-        n_labels=len(table),
+        n_labels=int(np.count_nonzero(table.told)),
         thresholds=candidate.thresholds,
         model_weights=weights_of(refitted),
         curve=curve_of(candidate.fit),
         drift=drift_of(candidate.fit),
-        report=report_of(candidate, refitted, active, table, without) | {"fingerprint": fingerprint},
+        report=report_of(candidate, refitted, active, table) | counted | {"fingerprint": fingerprint},
     )
+
+
+def _contradicted(one: NewCalibration) -> str:
+    """Return what the newest labels say against the thresholds that were in force; empty when nothing."""
+    return "; ".join(one.report.get("contradicted", []))
 
 
 def _calibration_id(place: _Place, domain: str, fingerprint: str) -> UUID:

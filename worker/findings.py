@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -53,7 +52,6 @@ def report_of(
     refitted: Refitted,
     active: Calibration,
     table: GradedTable,
-    without: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return everything else: guards, promises, performance before and after on the held-out part."""
     fit = candidate.fit
@@ -61,10 +59,9 @@ def report_of(
         "n_for_weights": refitted.n_for_weights,
         "n_fit": candidate.n_fit,
         "n_held_out": candidate.n_held_out,
-        "left_out": dict(without),
         "guards": [asdict(alarm) for alarm in candidate.alarms],
         "in_force": {"id": str(active.id), **asdict(active.thresholds)},
-        "consensus": _consensus(table, refitted.n_for_weights + candidate.n_fit),
+        "consensus": _consensus(table, refitted.n_before + candidate.n_fit),
     }
     if fit is None:
         return found
@@ -92,8 +89,9 @@ def report_of(
 
 def _consensus(table: GradedTable, n_tasks: int) -> dict[str, Any] | None:
     """Return p and rho of a chain of the oldest tasks, and what they promise of a majority; ``None`` without any."""
-    right = table.n_right[:n_tasks]
-    chains = right + table.n_wrong[:n_tasks]
+    told = table.told[:n_tasks]
+    right = table.n_right[:n_tasks][told]
+    chains = right + table.n_wrong[:n_tasks][told]
     try:
         measured = measure_counts(right, chains)
         bound = consensus_bound(_most_common(chains[chains > 0]), p=measured.p, rho=measured.rho)

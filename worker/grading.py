@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any
@@ -40,7 +40,6 @@ BY_THRESHOLDS = {AbstainReason.VOTE_MARGIN, AbstainReason.CONFIDENCE, AbstainRea
 
 logger = logging.getLogger(__name__)
 
-CONFLICTING = Grade(grade="conflicting")
 SPREAD = Grade(grade="spread")
 
 WHY_NOT_SPREAD = (
@@ -73,6 +72,9 @@ class Pass:
     """Looks at tasks whose chains are not on record any more; they keep the grading they had. One with both a new
     label and a new decision is looked at twice."""
 
+    redacted: int = 0
+    """Likewise at imported tasks whose truth was redacted before; one that was redacted here isn't looked at."""
+
 
 def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:
     """Grade every task with a new decision or label, a page at a time; what was graded stays if we are stopped."""
@@ -83,6 +85,9 @@ def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:
         for task in page:
             if not task.chains:
                 made.pruned += 1
+                continue
+            if task.is_redacted:
+                made.redacted += 1
                 continue
             try:
                 of_task = list(gradings_of(task, judges))
@@ -110,7 +115,8 @@ def gradings_of(task: DueTask, judges: Judges) -> Iterator[Grading]:
         if task.line.mode == "spread":
             found = SPREAD
         elif span.conflicting:
-            found = CONFLICTING
+            # What it would have answered is known, and whether that is right is not.
+            found = replace(grade(task, span.decision, {}), grade="conflicting", correct=None)
         else:
             if key not in known:
                 right = right_by(task.line, each_explanation(task.chains), span.label.truth, judges)

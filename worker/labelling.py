@@ -8,6 +8,7 @@ from worker.claims import answers_of, distinct_answers, normaliser_of, relation
 from worker.judging.protocol import Said, Saying
 from worker.judging.table import Judges
 from worker.store.labelled import Truth
+from worker.store.texts import REDACTED
 from worker.submission.lines import TaskLine
 
 
@@ -21,6 +22,8 @@ def right_by(line: TaskLine, said: Sequence[Said], truth: Truth, judges: Judges)
     """
     if truth.correct is None:
         return right_answers(line, said, truth.answers, judges)
+    if truth.decided == REDACTED:
+        return dict.fromkeys(distinct_answers(line, answers_of(said)))
     decided = None if truth.decided is None else normaliser_of(line)(truth.decided)
     return {
         form: truth.correct if form == decided else None for form in distinct_answers(line, answers_of(said))
@@ -33,7 +36,8 @@ def right_answers(
     """Return of each distinct answer's normal form whether it is one of the labels; ``None`` is "cannot tell".
 
     Answers are compared with labels as the task compares its answers with each other; programs can't be, but word
-    for word, so of another program than the label nothing is known.
+    for word, so of another program than the label nothing is known. Nor is anything of a text that was redacted: it
+    equals every other one.
 
     Raises:
         VerifierError: What compares them broke, or is missing.
@@ -44,6 +48,8 @@ def right_answers(
 
 
 def _is_right(line: TaskLine, answer: str, labels: Sequence[str], judges: Judges) -> bool | None:
+    if answer == REDACTED or REDACTED in labels:
+        return None
     normal_form = normaliser_of(line)
     form = normal_form(answer)
     if any(normal_form(label) == form for label in labels):

@@ -25,7 +25,7 @@ CHUNK = 500  # lines of one transaction
 TOLD = {
     Standing.CONFLICTING: (
         "conflicting_label",
-        "is kept, but another source says otherwise of the same time, so the task is left out of calibration",
+        "is kept, but another source says otherwise of the same time, so its answer counts as wrong in calibration",
         "send a label with a later at from whoever is right",
     ),
     Standing.CONTRADICTED: (

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from reasoner.ballot_table import BallotTable
 from reasoner.errors import InsufficientCalibrationDataError
 from reasoner.fitted import FittedMerge
-from reasoner.labelled_table import LabelledTable
+from reasoner.labelled_table import Flags, LabelledTable
 from reasoner.model_weights import fit_model_weights
 from worker.store.windows import GradedTable
 from worker.weights import EQUAL, PoolWeights
@@ -26,8 +28,14 @@ class Refitted:
 
     weights: PoolWeights
     decisions: LabelledTable
+    told: Flags
+    """Of each decision whether it is known if it is right."""
+
     n_for_weights: int
-    """Tasks, the oldest ones, that went into the weights."""
+    """Tasks, the oldest of those that are told, that went into the weights."""
+
+    n_before: int
+    """Tasks before the first of the decisions: those, and the untold among them."""
 
 
 def refit(table: GradedTable, *, min_labels: int) -> Refitted:
@@ -39,13 +47,18 @@ def refit(table: GradedTable, *, min_labels: int) -> Refitted:
     """
     ballots = table.ballots
     if ballots is None:
-        return Refitted(weights=EQUAL, decisions=table.labelled, n_for_weights=0)
-    cut = int(len(ballots) * FIRST_PART)
-    weights = fit_weights(ballots.part(0, cut)) if table.n_models > 1 and cut >= min_labels else EQUAL
-    if weights is EQUAL:
-        cut = 0
-    decisions = ballots.part(cut, len(ballots)).decided(weights.fitted)
-    return Refitted(weights=weights, decisions=decisions, n_for_weights=cut)
+        return Refitted(weights=EQUAL, decisions=table.labelled, told=table.told, n_for_weights=0, n_before=0)
+    told = table.told[table.has_ballot]
+    known = ballots if told.all() else ballots.chosen(told)
+    cut = int(len(known) * FIRST_PART)
+    weights = fit_weights(known.part(0, cut)) if table.n_models > 1 and cut >= min_labels else EQUAL
+    # Weights promise nothing, and learn from what is told; thresholds are chosen on all that came after it.
+    cut = 0 if weights is EQUAL else cut
+    first = int(np.flatnonzero(told)[cut - 1]) + 1 if cut else 0
+    decisions = ballots.part(first, len(ballots)).decided(weights.fitted)
+    return Refitted(
+        weights=weights, decisions=decisions, told=told[first:], n_for_weights=cut, n_before=first
+    )
 
 
 def fit_weights(ballots: BallotTable) -> PoolWeights:

@@ -31,15 +31,13 @@ from worker.deciding import (
 from worker.store.calibrations import FIRST_TENANT, Calibration
 from worker.store.decisions import cluster_columns, decision_columns
 from worker.store.replays import BARE, OnRecord
+from worker.store.texts import REDACTED
 from worker.store.verdicts import Judged
 from worker.submission.lines import TaskLine
 
 Result = Literal["same", "different", "unreplayable"]
 
 T = TypeVar("T")
-
-REDACTED = "[redacted]"
-"""What stands in place of a text that was redacted."""
 
 COLUMNS = (
     "answer",

@@ -107,6 +107,8 @@ def _promises(row: Row) -> str:
         "tasks held out": report.get("n_held_out"),
         "tasks for the models' weights": report.get("n_for_weights"),
         "labels left out": report.get("left_out"),
+        "neither right nor wrong by their labels, counted as wrong": report.get("untold"),
+        "against what was in force": "; ".join(report.get("contradicted", [])) or None,
         "truth among the answers (ceiling)": report.get("ceiling"),
         "conformal lambda": report.get("conformal_lambda"),
         "paper's lambda*": empirical.get("lambda_"),

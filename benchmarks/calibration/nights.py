@@ -23,11 +23,12 @@ from sqlalchemy import text
 from benchmarks.method.results import save
 from db.migrate import migrate
 from db.session import connect
-from worker.calibrating import Plan, run_night
+from worker.calibrating import run_night
 from worker.embedded.services import Services
 from worker.grading import grade_due
 from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
+from worker.plans import Plan
 from worker.settings import Settings
 from worker.store.transactions import Store
 

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from reasoner.guards import Policy
 from tests.integration.bench import Outbox, send
-from worker.calibrating import Night, Plan, run_night
+from worker.calibrating import Night, run_night
 from worker.judging.table import Judges
 from worker.messages import DECIDE, GENERATE_GIVEN
+from worker.plans import Plan
 from worker.stages.decide import decide
 from worker.stages.desk import Desk
 from worker.stages.generate import generate_given

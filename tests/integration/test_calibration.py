@@ -178,6 +178,25 @@ def test_a_rejected_candidate_leaves_the_one_in_force(
         activate(store, bad.calibrations[0].id, tenant="default", who="test")
 
 
+def test_what_is_in_force_is_contradicted_by_later_labels_and_stays(
+    desk: Desk, outbox: Outbox, store: Store, judges: Judges
+) -> None:
+    decided(desk, outbox, *tasks(160))
+    good = night(store, judges)
+    assert good.counts["contradicted"] == {}
+    wrong = [{**one, "custom_id": f"bad-{i}", "label": "neither"} for i, one in enumerate(tasks(80, seed=6))]
+    decided(desk, outbox, *wrong)
+    bad = night(store, judges)
+    assert all(one.why for one in bad.calibrations)
+    assert set(bad.counts["contradicted"]) == {"", "d"}
+    assert "100.0% of the answers are wrong, above 0.2" in bad.counts["contradicted"]["d"]
+    active = {row["id"] for row in list_calibrations(store, tenant="default", domain=None, active=True, n=10)}
+    assert active == {one.id for one in good.calibrations}
+    for past in (good, bad):
+        again = reproduce(store, judges, tenant="default", plan=PLAN, as_of=past.as_of)
+        assert numbers(again) == numbers(past)
+
+
 def test_two_runs_at_once_are_one_run(desk: Desk, outbox: Outbox, store: Store, judges: Judges) -> None:
     decided(desk, outbox, *tasks(20))
     with only_run(store, tenant="default"), pytest.raises(CalibrationBusyError):
@@ -239,7 +258,7 @@ def test_a_broken_night_is_recorded_and_changes_nothing(
     assert finished is not None
 
 
-def test_conflicting_and_untold_labels_teach_nothing_and_are_counted(
+def test_conflicting_and_untold_labels_are_counted_apart(
     desk: Desk, outbox: Outbox, store: Store, judges: Judges, tmp_path: Path
 ) -> None:
     batch = decided(desk, outbox, *tasks(3, label=False))
@@ -253,7 +272,7 @@ def test_conflicting_and_untold_labels_teach_nothing_and_are_counted(
     )
     made = night(store, judges, dry_run=True)
     of_d = next(one for one in made.calibrations if one.domain == "d")
-    assert (of_d.n_labels, made.counts["left_out"]) == (1, {"d": {"conflicting": 1}})
+    assert (of_d.n_labels, made.counts["untold"]) == (1, {"d": {"conflicting": 1}})
     ((correct, truth),) = query(store, "SELECT correct, truth FROM gradings WHERE grade = 'graded'")
     assert (correct, truth) == (False, None)  # which answer would have been right was not said
     give_labels(desk, tmp_path, {"batch_id": batch, "custom_id": "d-0", "answer": "yes", "source": "judge"})
@@ -278,7 +297,7 @@ def test_decisions_of_spread_teach_nothing_and_are_told(
     spread = [{**one, "mode": "spread", "custom_id": f"s{i}"} for i, one in enumerate(tasks(12, seed=2))]
     decided(desk, outbox, *tasks(20), *spread)
     made = night(store, judges)
-    assert (made.counts["spread"], made.counts["left_out"]) == (12, {})
-    assert {json.dumps(one.report["left_out"]) for one in made.calibrations} == {"{}"}
+    assert (made.counts["spread"], made.counts["untold"]) == (12, {})
+    assert {json.dumps(one.report["untold"]) for one in made.calibrations} == {"{}"}
     assert {one.n_labels for one in made.calibrations} == {20}
     assert night(store, judges).counts["graded"] == 0  # nothing is due twice

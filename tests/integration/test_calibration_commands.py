@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,29 @@ def test_labels_thresholds_figures_and_back(run: Run, batch: str, tmp_path: Path
     assert answer(run("calibrate", "rollback", "--domain", "d", "--json"))["calibration_id"] is None
     assert run("calibrate", "rollback", "--domain", "d").exit_code == 2
     assert run("calibrate", "activate", by_domain["d"]["id"]).exit_code == 0
+
+
+def test_a_night_tells_what_it_counts_as_wrong_and_what_speaks_against_what_is_in_force(
+    run: Run, batch: str, tmp_path: Path
+) -> None:
+    asked = ("--alpha", "0.8", "--target-risk", "0.2")
+    assert run("label", labels(tmp_path, batch)).exit_code == 0
+    assert run("calibrate", "run", *asked).exit_code == 0
+    at = {"batch_id": batch, "at": datetime.now(UTC).isoformat()}
+    later = [{**at, "custom_id": f"t{i}", "answer": "no"} for i in range(100, 160)]
+    later += [{**later[0], "answer": "yes", "source": "another"}]
+    assert run("label", "-", input="\n".join(map(json.dumps, later))).exit_code == 1  # one conflicts
+    told = run("calibrate", "run", *asked).stdout
+    assert "d, neither right nor wrong by their labels, counted as wrong: 1 conflicting" in told
+    assert "d, against what was in force: on the held-out part" in told
+    rows = map(json.loads, run("calibrate", "show", "--all", "--domain", "d", "--json").stdout.splitlines())
+    rejected = next(row["id"] for row in rows if row["status"] == "rejected")
+    shown = run("calibrate", "show", rejected).stdout
+    assert "counted as wrong: 1 conflicting" in shown
+    assert "against what was in force: on the held-out part" in shown
+    page = tmp_path / "night.html"
+    assert run("calibrate", "report", "-o", page).exit_code == 0
+    assert "1 conflicting" in page.read_text()
 
 
 def test_a_label_from_standard_input_names_the_last_batch(run: Run, batch: str, tmp_path: Path) -> None:

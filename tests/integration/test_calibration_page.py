@@ -11,11 +11,12 @@ import pytest
 
 from reasoner.guards import Policy
 from tests.integration.bench import Outbox, send
-from worker.calibrating import Night, Plan, run_night
+from worker.calibrating import Night, run_night
 from worker.errors import PlotsUnavailableError
 from worker.figures import FIGURES, draw
 from worker.judging.table import Judges
 from worker.messages import DECIDE, GENERATE_GIVEN
+from worker.plans import Plan
 from worker.reporting import run_page
 from worker.stages.decide import decide
 from worker.stages.desk import Desk

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from uuid_utils.compat import uuid7
 
+from benchmarks.waiting import until
 from db.retention import EVIDENCE, TASK
 from tests.integration.history import fill, places
 from tests.integration.sealed import attack, decided, differences, found_by, id_of, seal
-from worker.errors import StoreBusyError, StoreRightsError
+from worker.errors import StoreRightsError
 from worker.months import month_of, months_before
 from worker.pruning import Pruned, prune, rules_of
 from worker.seals.findings import What
@@ -169,21 +171,95 @@ def test_a_month_of_several_tenants_is_dropped_when_all_of_them_let_it_go(rig: A
     assert prunings(rig.store, tenant="b", n=9)[0]["counts"]["rows"] == {"chains": 2, "verdicts": 1}
 
 
-@pytest.mark.usefixtures("months")
-def test_a_task_that_is_retried_meanwhile_saves_its_month(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(rig, OLD, 2)
-    drop = pruning._drop_month
+LABEL = """
+INSERT INTO labels (id, task_id, tenant, answers, source) VALUES (:id, :id, 'default', '["2"]', 'late') RETURNING 1
+"""
 
-    def retried_before(*arguments: Any, **named: Any) -> None:
-        rig.query("UPDATE tasks SET state = 'generating'")
+
+def labelled(rig: Any, id_: UUID) -> UUID:
+    rig.query(LABEL, id=id_)
+    return id_
+
+
+def retried(rig: Any, id_: UUID) -> UUID:
+    rig.query("UPDATE tasks SET state = 'generating' WHERE id = :id", id=id_)
+    return id_
+
+
+def retried_and_done(rig: Any, id_: UUID) -> UUID:
+    rig.query("UPDATE tasks SET finished_at = now() WHERE id = :id", id=id_)
+    return id_
+
+
+def imported(rig: Any, id_: UUID) -> UUID:
+    (made,) = fill(rig, OLD, 1, first=50, labelled=True)
+    assert made != id_
+    return made
+
+
+@pytest.mark.usefixtures("months")
+@pytest.mark.parametrize("meanwhile", [labelled, retried, retried_and_done, imported])
+def test_a_task_that_is_to_stay_since_the_plan_saves_its_month(
+    rig: Any, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[Any, UUID], UUID]
+) -> None:
+    ids = fill(rig, OLD, 3)
+    drop, stays = pruning._drop_month, []
+
+    def done_before(*arguments: Any, **named: Any) -> None:
+        stays.append(meanwhile(rig, ids[1]))
         drop(*arguments, **named)
 
-    monkeypatch.setattr(pruning, "_drop_month", retried_before)
-    monkeypatch.setattr("worker.pruning.PAUSE_S", 0.0)
-    with pytest.raises(StoreBusyError, match="another chance"):
-        run(rig)
-    assert counts(rig)["chains"] == 4
-    assert rig.query("SELECT count(*) FROM pruned_tasks") == [(0,)]
+    monkeypatch.setattr(pruning, "_drop_month", done_before)
+    (done,) = run(rig, keep_labelled=True)
+    assert done.months == ()
+    assert {one for (one,) in rig.query("SELECT task_id FROM chains")} == set(stays)
+    gone = {*ids} - {*stays}
+    assert {one for (one,) in rig.query("SELECT task_id FROM pruned_tasks")} == gone
+    assert done.rows == {"chains": 2 * len(gone), "verdicts": len(gone)}
+
+
+@pytest.mark.usefixtures("months")
+def test_from_the_listing_of_a_month_to_its_drop_nobody_labels_its_tasks(
+    rig: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = fill(rig, OLD, 2)
+    tried, add = [], pruning.Tally.add
+
+    def counted(self: Any, table: str, found: Any) -> None:
+        with rig.store.connect() as connection, pytest.raises(DBAPIError, match="could not obtain lock"):
+            connection.execute(
+                text("SELECT FROM tasks WHERE id = :id FOR NO KEY UPDATE NOWAIT"), {"id": ids[0]}
+            )
+        tried.append(table)
+        add(self, table, found)
+
+    monkeypatch.setattr(pruning.Tally, "add", counted)
+    assert run(rig)[0].months == (str(OLD),)
+    assert tried == ["chains", "verdicts"]
+
+
+WAITS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
+
+
+@pytest.mark.parametrize("partitioned", [True, False])
+def test_a_label_that_is_being_written_while_its_task_is_to_go_saves_it(
+    rig: Any, *, partitioned: bool
+) -> None:
+    if partitioned:
+        make_partitions(rig.store, now=NOW, since=OLDER)
+    ids = fill(rig, OLD, 3)
+    with ThreadPoolExecutor(1) as aside, rig.store.connect() as connection:
+        connection.execute(text("SELECT FROM tasks WHERE id = :id FOR NO KEY UPDATE"), {"id": ids[1]})
+        pruned = aside.submit(run, rig, keep_labelled=True)
+        until(lambda: rig.query(WAITS)[0][0], "the pruning waits for the task")
+        connection.execute(text(LABEL), {"id": ids[1]})
+        connection.commit()
+        (done,) = pruned.result()
+    assert {one for (one,) in rig.query("SELECT task_id FROM chains")} == {ids[1]}
+    assert {one for (one,) in rig.query("SELECT task_id FROM pruned_tasks")} == {ids[0], ids[2]}
+    assert (done.months, done.rows) == ((), {"chains": 4, "verdicts": 2})
 
 
 @pytest.mark.usefixtures("months")

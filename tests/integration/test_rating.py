@@ -9,10 +9,11 @@ import pytest
 from reasoner.verifier_rates import VerifierRates
 from tests.integration.bench import Outbox, query, send
 from verifiers.math.verifier import MathVerifier
-from worker.calibrating import Plan, rates_as_recorded, reproduce, run_night
+from worker.calibrating import rates_as_recorded, reproduce, run_night
 from worker.judging.math import MathJudge
 from worker.judging.table import Judges
 from worker.messages import DECIDE, GENERATE_GIVEN, VERIFY
+from worker.plans import Plan
 from worker.rating import rate_verifiers
 from worker.stages.decide import decide
 from worker.stages.desk import Desk

@@ -15,13 +15,14 @@ from tests.integration.bench import query
 from tests.integration.sealed import attack, decided, differences, found_by, id_of, login, seal, task
 from worker.errors import KeeperRefusedError, SealError
 from worker.hashes.merkle import HASH_BYTES
-from worker.seals.forms import REDACTED, redacted_spec
+from worker.seals.forms import redacted_spec
 from worker.seals.proving import prove
 from worker.seals.redacting import ALL_PARTS, redact
 from worker.stages.desk import Desk
 from worker.store.filters import Filters
 from worker.store.finding import find
 from worker.store.story import load_story
+from worker.store.texts import REDACTED
 from worker.store.transactions import Store
 from worker.submission.lines import TaskLine
 

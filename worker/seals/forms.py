@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.hashes.leaves import GROUPS, Row
-
-REDACTED = "[redacted]"
-"""What stands in place of a text that went."""
+from worker.store.texts import REDACTED
 
 ANSWER = "{answer}"  # templates keep their place for it, or they would be none
 

@@ -10,10 +10,11 @@ from uuid import UUID
 from worker.errors import SealError
 from worker.hashes.leaves import GROUPS, NO_SALTS, PARTS, Row, Salts, digests_of
 from worker.seals.checking import Tally, verify_task
-from worker.seals.forms import REDACTED, redacted_spec, without_answers
+from worker.seals.forms import redacted_spec, without_answers
 from worker.store.entries import write_entries
 from worker.store.keeping import record_redaction, redaction, replace_texts, texts_of_task
 from worker.store.seals import Entry, entries_about, rows_in, salts_of, unsealed_of
+from worker.store.texts import REDACTED
 from worker.store.transactions import Store
 
 ALL_PARTS = ("prompt", "chains", "evidence", "answers")

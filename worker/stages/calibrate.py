@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from worker.calibrating import plan_of, run_night
+from worker.calibrating import run_night
 from worker.errors import CalibrationBusyError
 from worker.judging.table import Judges
+from worker.plans import plan_of
 from worker.stages.desk import Desk
 from worker.store.nights import tenants_due
 
@@ -33,5 +34,9 @@ def calibrate(desk: Desk, judges: Judges) -> int:
             continue
         n_done += 1
         in_force = sum(not one.why for one in night.calibrations)
+        for domain, told in night.counts["contradicted"].items():
+            logger.warning(
+                "in force and contradicted", extra={"tenant": tenant, "domain": domain, "told": told}
+            )
         logger.info("calibrated", extra={"tenant": tenant, "in_force": in_force, **night.counts})
     return n_done

@@ -15,6 +15,7 @@ from db.nights import FORM, GradingRow
 from reasoner.outcomes import Outcome
 from worker.store.chains import StoredChain, load_chains
 from worker.store.labelled import Truth
+from worker.store.texts import REDACTED
 from worker.store.transactions import statements, transaction
 from worker.submission.lines import TaskLine
 
@@ -66,6 +67,11 @@ class DueTask:
     decisions: list[DecisionRecord]
     labels: list[LabelRecord]
     verdicts: list[VerdictRecord]
+
+    @property
+    def is_redacted(self) -> bool:
+        """Whether its truth was redacted: a ledger that is imported doesn't say so but by the mark in its place."""
+        return any(REDACTED in label.truth.answers for label in self.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

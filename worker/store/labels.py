@@ -34,7 +34,7 @@ class Standing(StrEnum):
     """Kept, but a newer label is in force."""
 
     CONFLICTING = "conflicting"
-    """Kept, but another source says otherwise of the same time: the task teaches nothing until a newer label."""
+    """Kept, but another source says otherwise of the same time: its answer counts as wrong until a newer label."""
 
     UNCHANGED = "unchanged"
     """It is on record already."""

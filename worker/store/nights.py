@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from db import calibrations
 from db.ledger import CalibrationRow
-from db.nights import CalibrationRunRow
+from db.nights import FORM, CalibrationRunRow
 from reasoner.decisions import Thresholds
 from reasoner.verifier_rates import VerifierRates
 from worker.errors import CalibrationBusyError, UnknownCalibrationError
@@ -81,7 +81,14 @@ def tenants_due(engine: Engine, *, at: str) -> list[str]:
 def begin_run(engine: Engine, *, tenant: str, as_of: datetime, policy: Mapping[str, Any], who: str) -> UUID:
     """Record that a run begins."""
     run_id = uuid7()
-    values = {"id": run_id, "tenant": tenant, "as_of": as_of, "policy": dict(policy), "who": who}
+    values = {
+        "id": run_id,
+        "tenant": tenant,
+        "as_of": as_of,
+        "policy": dict(policy),
+        "who": who,
+        "form": FORM,
+    }
     with transaction(engine) as connection:
         connection.execute(insert(CalibrationRunRow), values)
     return run_id

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -19,7 +20,6 @@ from sqlalchemy import Connection, Engine, text
 from db import pruning
 from db.partitions import PARTITIONED
 from db.retention import EVIDENCE, TASK
-from worker.errors import StoreBusyError
 from worker.months import Month, id_at
 from worker.store.keeping import as_keeper
 from worker.store.partitions import Partition, list_partitions
@@ -31,6 +31,10 @@ STEP_TASKS = 1_000
 GOES, GONE = "goes", "gone"
 
 Progress = Callable[[str], None]
+
+
+class SomethingStaysError(Exception):
+    """Raised where a month was to be dropped of which a task stays that was to go when it was planned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,13 +163,14 @@ def finish_stopped(engine: Engine) -> None:
 def take_evidence(
     engine: Engine, rules: Sequence[Rule], window: Window, tally: Tally, *, unsealed: bool
 ) -> None:
-    """Take chains and verdicts of a window away.
+    """Take chains and verdicts of a window away: a month whole, unless a task of it is to stay meanwhile.
 
     Raises:
         StoreBusyError: A table was in use for too long; what had gone is on record.
     """
     if window.is_dropped:
-        _drop_month(engine, rules, window, tally, unsealed=unsealed)
+        with suppress(SomethingStaysError):  # the others go row by row
+            _drop_month(engine, rules, window, tally, unsealed=unsealed)
     values = _values(rules, window, what=EVIDENCE, unsealed=unsealed)
     for connection, ids in _steps(engine, values):
         for table, statement in pruning.DELETE_EVIDENCE.items():
@@ -201,15 +206,11 @@ def _steps(engine: Engine, values: dict[str, Any]) -> Iterator[tuple[Connection,
             found = connection.execute(pruning.NEXT_IDS, values | {"from_id": from_id, "n": STEP_TASKS}).all()
             if not found:
                 return
-            listed = {
-                "ids": [row.id for row in found],
-                "of": [row.tenant for row in found],
-                "under": [row.pruning_id for row in found],
-                "what": values["what"],
-            }
-            connection.execute(pruning.LIST_PRUNED, listed)
-            yield connection, listed["ids"]
-        from_id = found[-1].id
+            ids = [row.id for row in found]
+            listed = connection.execute(pruning.LIST_PRUNED, values | {"ids": ids}).scalars().all()
+            if listed:
+                yield connection, list(listed)
+        from_id = ids[-1]
 
 
 def _drop_month(
@@ -222,13 +223,14 @@ def _drop_month(
     counted = Tally()
     with brief_locks(engine) as connection:
         with as_keeper(connection):
+            connection.execute(pruning.HOLD_MONTH, values)
             connection.execute(pruning.LIST_MONTH, values)
         for one in mine:
             counted.add(one.parent, connection.execute(text(pruning.COUNT_OF.format(name=one.name))).all())
         connection.execute(pruning.HASTE)
         connection.execute(pruning.HOLD)
-        if connection.execute(pruning.REVIVED, values).scalar_one():
-            raise StoreBusyError(f"a task of {window.month} was given another chance just now; prune again")
+        if connection.execute(pruning.HAS_UNLISTED, values).scalar_one():
+            raise SomethingStaysError
         _drop(connection, mine)
     for tenant, rows in counted.rows.items():
         tally.rows.setdefault(tenant, Counter()).update(rows)

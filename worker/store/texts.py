@@ -10,6 +10,9 @@ from typing import Any
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 DIGEST_CHARS = 16  # 64 bits: collisions among the answers of one task are out of the question
 
+REDACTED = "[redacted]"
+"""What stands in place of a text that went."""
+
 
 def storable(text: str) -> str:
     """Return ``text`` with what Postgres refuses replaced by U+FFFD: the character NUL and lone surrogates.

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from db import nights, windows
 from db.measurements import COUNTS
 from reasoner.ballot_table import BallotTable
-from reasoner.labelled_table import LabelledTable
+from reasoner.labelled_table import Flags, LabelledTable
 from reasoner.verifier_rates import VerifierRates
 from worker.store.ballots import ballot_table
 from worker.store.binary import chained, in_binary
@@ -63,6 +63,10 @@ class GradedTable:
     ballots: BallotTable | None
     """Of the tasks that have one; ``None`` where no weights could change a decision, as all were made of one model."""
 
+    told: Flags
+    """Whether it is known of each if its answer is right; one of which it isn't counts as wrong."""
+
+    has_ballot: Flags
     ids: bytes
     """Of each decision and its label."""
 
@@ -73,9 +77,16 @@ class GradedTable:
 NUMBERS = np.dtype([(name, kind) for name, kind, _ in nights.NUMBERS])
 
 
-def graded_table(engine: Engine, window: Window, *, domain: str) -> GradedTable:
-    """Return the newest gradings of a domain; an empty domain is all of them."""
-    statement = windows.WINDOW_OF_DOMAIN if domain else windows.WINDOW_OF_ALL
+def graded_table(engine: Engine, window: Window, *, domain: str, with_untold: bool = False) -> GradedTable:
+    """Return the newest gradings of a domain; an empty domain is all of them.
+
+    Args:
+        engine: The database.
+        window: What is looked at.
+        domain: Whose.
+        with_untold: Also those of which it can't be told whether they are right.
+    """
+    statement = windows.WINDOWS[bool(domain), with_untold]
     values = {**window.values, "domain": domain, "ballots": False}
     with statements(engine) as connection:
         (row,) = in_binary(connection, statement, values)
@@ -100,6 +111,8 @@ def graded_table(engine: Engine, window: Window, *, domain: str) -> GradedTable:
         n_right=_own(numbers["n_right"]),
         n_wrong=_own(numbers["n_wrong"]),
         n_models=n_models,
+        told=np.ones(len(numbers), np.bool_) if row.told is None else np.frombuffer(row.told, np.bool_)[::-1],
+        has_ballot=numbers["n_ballot"] > 0,
         ballots=None if row.ballots is None else _ballots(row, numbers, masses),
         ids=numbers["ids"].tobytes(),
     )
@@ -146,7 +159,7 @@ def verdict_counts(
 
 
 def left_out(engine: Engine, window: Window) -> dict[str, dict[str, int]]:
-    """Return per domain how many labels taught nothing: ``unknown`` and ``conflicting``."""
+    """Return per domain how many labels don't tell right from wrong: ``unknown``, ``conflicting`` and ``spread``."""
     found: dict[str, dict[str, int]] = {}
     with statements(engine) as connection:
         for row in connection.execute(windows.LEFT_OUT, window.values):
