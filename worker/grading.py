@@ -102,6 +102,11 @@ def grade_due(store: Store, judges: Judges, *, tenant: str) -> Pass:
     return made
 
 
+def conflicting(task: DueTask, decision: DecisionRecord) -> Grade:
+    """Return the grade where sources differ: what was answered is known, and whether that is right is not."""
+    return replace(grade(task, decision, {}), grade="conflicting", correct=None)
+
+
 def gradings_of(task: DueTask, judges: Judges) -> Iterator[Grading]:
     """Yield the task's gradings, oldest first.
 
@@ -115,8 +120,7 @@ def gradings_of(task: DueTask, judges: Judges) -> Iterator[Grading]:
         if task.line.mode == "spread":
             found = SPREAD
         elif span.conflicting:
-            # What it would have answered is known, and whether that is right is not.
-            found = replace(grade(task, span.decision, {}), grade="conflicting", correct=None)
+            found = conflicting(task, span.decision)
         else:
             if key not in known:
                 right = right_by(task.line, each_explanation(task.chains), span.label.truth, judges)

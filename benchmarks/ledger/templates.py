@@ -20,7 +20,7 @@ from reasoner.outcomes import Outcome
 from verifiers.verdicts import Verdict
 from worker.claims import candidate_key, distinct_answers, normaliser_of, specs_of
 from worker.deciding import configuration_of, decide_task, models_of
-from worker.grading import CONFLICTING, SPREAD, grade
+from worker.grading import SPREAD, conflicting, grade
 from worker.judging.protocol import Surroundings
 from worker.judging.table import Judges
 from worker.settings import Settings
@@ -201,7 +201,8 @@ def _graded(
         other = None if sort.kind == "code" else False
         right = {form: True if form == truth else other for form in forms}
         labels.append((label, grade(task, decided, right) if sort.mode == "merge" else SPREAD))
-    return [*labels, (labels[0][0], CONFLICTING)]
+    differing = conflicting(task, decided) if sort.mode == "merge" else SPREAD
+    return [*labels, (labels[0][0], differing)]
 
 
 def as_json(value: object) -> str:

@@ -21,8 +21,9 @@ from verifiers.verdicts import Verdict
 from worker.claims import EQUIVALENCE
 from worker.comparing import ABSENT, differences
 from worker.deciding import METHOD_VERSION
-from worker.replaying import COLUMNS, FACTS, REDACTED, Replayed, replay
+from worker.replaying import COLUMNS, FACTS, Replayed, replay
 from worker.store.replays import BARE, OnRecord
+from worker.store.texts import REDACTED
 from worker.store.verdicts import Judged
 
 GOLDEN = read()
