@@ -86,11 +86,18 @@ def test_the_clock_seals_when_decisions_have_waited_long_enough(desk: Desk) -> N
     assert stage.seal(desk) == 1
     decided(desk, "b")
     assert stage.seal(desk) == 0  # the last seal is young
-    attack(
-        desk.store, "seals", "UPDATE seals SET sealed_at = sealed_at - interval '2 hours'"
-    )  # as if it were
+    old = "UPDATE seals SET sealed_at = sealed_at - interval '2 hours'"
+    attack(desk.store, "seals", old)
     assert stage.seal(desk) == 1
     assert stage.seal(desk) == 0
+    attack(desk.store, "seals", old)
+    assert stage.seal(desk) == 0  # nothing has come since
+    query(
+        desk.store,
+        "INSERT INTO labels (id, task_id, answers, source) "
+        "SELECT gen_random_uuid(), id, '[\"x\"]', 'late' FROM tasks WHERE custom_id = 'a' RETURNING 1",
+    )
+    assert stage.seal(desk) == 1  # a label alone is worth one, too
 
 
 def test_the_clocks_message_is_heard_by_the_workers_of_calibrate(desk: Desk, settings: Settings) -> None:

@@ -55,13 +55,16 @@ def hash_piece(store: Store, piece: _Piece) -> list[Hashed]:
 
 
 def is_due(store: Store, *, every_s: float) -> bool:
-    """Return whether the last seal is older than ``every_s`` and something has been decided since."""
+    """Return whether the last seal is older than ``every_s`` and something has come since that it does not hold.
+
+    The first seal waits for the first decision.
+    """
     last = last_seal(store)
     if last is None:
         return n_unsealed(store, since=BEGINNING, at_most=1) > 0
     if now(store) - last.sealed_at < timedelta(seconds=every_s):
         return False
-    return n_unsealed(store, since=last.until_at, at_most=1) > 0
+    return bool(due(store, since=last.until_at - LOOK_BACK, until=horizon(store), n=1))
 
 
 def seal_due(store: Store, *, who: str, everything: bool = False, processes: int = 1) -> Iterator[Seal]:
