@@ -54,17 +54,18 @@ FROM (SELECT i, top, random() < top AS is_right, random() AS other,
 """)
 
 COPY_FIXED = """
-COPY (SELECT correct::int, answerable::int, confidence, vote_margin, coalesce(truth, -1)::int, coalesce(masses[1], 0),
-             coalesce(masses[2], 0), coalesce(masses[3], 0), cardinality(right_chains), cardinality(wrong_chains)
-      FROM gradings WHERE tenant = %s AND domain = %s AND grade = 'graded' AND until_at IS NULL
+COPY (SELECT coalesce(correct, false)::int, answerable::int, confidence, vote_margin, coalesce(truth, -1)::int,
+             coalesce(masses[1], 0), coalesce(masses[2], 0), coalesce(masses[3], 0), cardinality(right_chains),
+             cardinality(wrong_chains)
+      FROM gradings WHERE tenant = %s AND domain = %s AND grade <> 'spread' AND until_at IS NULL
         AND decided_at > now() - interval '90 days' ORDER BY decided_at DESC, decision_id DESC LIMIT 5000)
 TO STDOUT (FORMAT BINARY)
 """
 
 # All that a night reads of these rows, which NumPy can't take apart: an array has no fixed place.
 COPY_WHOLE = COPY_FIXED.replace(
-    "coalesce(masses[1], 0),\n             coalesce(masses[2], 0), coalesce(masses[3], 0), ",
-    "decision_id, label_id, masses, models,\n             ballot, ballot_masses, weighted, ",
+    "coalesce(masses[1], 0), coalesce(masses[2], 0), coalesce(masses[3], 0), ",
+    "decision_id, label_id, masses, models, ballot, ballot_masses, weighted, ",
 )
 
 INT, FLOAT = [("n", ">i4"), ("v", ">i4")], [("n", ">i4"), ("v", ">f8")]
@@ -133,7 +134,7 @@ def main() -> None:
                 )
             with store.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text("VACUUM ANALYZE gradings"))
-            save(given.out, "nights", measure(store, Path(folder), given))
+            save(given.out, "nights-made", measure(store, Path(folder), given))
             store.dispose()
         finally:
             services.stop()
@@ -180,7 +181,7 @@ def measure(store: Store, folder: Path, given: argparse.Namespace) -> dict[str, 
         done.set()
         thread.join()
         n_in_force = sum(not one.why for one in made.calibrations)
-        assert sum(one.n_labels for one in made.calibrations) == n_rows
+        assert 0 < sum(one.n_labels for one in made.calibrations) <= n_rows  # less what cannot be told
     return {
         "decisions": n_gradings,
         "domains": len(domains),

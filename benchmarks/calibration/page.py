@@ -45,38 +45,49 @@ def _guards(found: dict[str, int]) -> str:
 
 
 def nights(of: dict[str, Any]) -> str:
-    """Return the table of a night against reading its rows with NumPy."""
+    """Return what is measured, and the table of a night over a ledger."""
+    return "\n\n".join(
+        [
+            "`python -m benchmarks.calibration.nights --database URL --out build/calibration`; the night looks at the "
+            "newest 5000 of each domain and of all together, however many there are, and the peer reads ten numbers of "
+            "each of these rows with COPY and NumPy. The third column is COPY alone, of all that the night reads of "
+            "them (masses, ballots, ids), not taken apart. Nothing is left to be graded, but the night looks for it.",
+            _night(of),
+        ]
+    )
+
+
+def made_nights(of: dict[str, Any]) -> str:
+    """Return the table of a night over gradings that were made for it."""
+    return "\n\n".join(
+        ["`python -m benchmarks.calibration.nights --decisions 1000000 --domains 20 --pools 5`:", _night(of)]
+    )
+
+
+def _night(of: dict[str, Any]) -> str:
     head = (
         f"{of['decisions']:,} graded decisions in {of['domains']} domains, {of['pools']} windows of pools, "
         f"load {of['load']:.1f}"
     )
-    return "\n\n".join(
+    return table(
+        [head, "night", "COPY and NumPy", "COPY of all columns"],
         [
-            "`python -m benchmarks.calibration.nights --decisions N --out build/calibration`; the night looks at the "
-            "newest 5000 of each domain and of all together, whatever N is, and the peer reads ten numbers of each of "
-            "these rows with COPY and NumPy. The third column is COPY alone, of all that the night reads of them "
-            "(masses, ballots, ids), not taken apart. Nothing is left to be graded, but the night looks for it.",
-            table(
-                [head, "night", "COPY and NumPy", "COPY of all columns"],
-                [
-                    ["rows read", *3 * [of["rows read"]]],
-                    ["seconds", *(f"{of[name]:.2f}" for name in ("night s", "numpy s", "whole s"))],
-                    [
-                        "seconds of CPU in the process",
-                        f"{of['night cpu s']:.2f}",
-                        f"{of['numpy cpu s']:.2f}",
-                        "",
-                    ],
-                    ["seconds of the night for looking what is to be graded", f"{of['look s']:.2f}", "", ""],
-                    [
-                        "the night in times of it (goal: 2)",
-                        "",
-                        *(f"{of['night s'] / of[name]:.2f}" for name in ("numpy s", "whole s")),
-                    ],
-                    ["peak memory, MiB", of["mib peak"], "", ""],
-                ],
-            ),
-        ]
+            ["rows read", *3 * [of["rows read"]]],
+            ["seconds", *(f"{of[name]:.2f}" for name in ("night s", "numpy s", "whole s"))],
+            [
+                "seconds of CPU in the process",
+                f"{of['night cpu s']:.2f}",
+                f"{of['numpy cpu s']:.2f}",
+                "",
+            ],
+            ["seconds of the night for looking what is to be graded", f"{of['look s']:.2f}", "", ""],
+            [
+                "the night in times of it (goal: 2)",
+                "",
+                *(f"{of['night s'] / of[name]:.2f}" for name in ("numpy s", "whole s")),
+            ],
+            ["peak memory, MiB", of["mib peak"], "", ""],
+        ],
     )
 
 
@@ -118,6 +129,7 @@ TABLES: dict[str, Render] = {
     "four_models": four_models,
     "recorded": recorded,
     "nights": nights,
+    "nights-made": made_nights,
 }
 
 

@@ -8,8 +8,11 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,7 @@ from worker.models.shelf import check_model, list_models, locate
 
 PIECES = (b"GGUF-first-", b"second")
 WHOLE = b"".join(PIECES)
+NOBODY = 65534
 
 MODEL = KnownModel(
     name="tiny",
@@ -271,19 +275,38 @@ def test_a_damaged_file_is_never_used(tmp_path: Path, ask: object) -> None:
         ask("smollm2-135m", tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_right_file_in_a_folder_that_cannot_be_written_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    models = tmp_path / "models"
-    models.mkdir()
-    (models / MODEL.file_name).write_bytes(WHOLE)
-    monkeypatch.setattr(shelf, "find_model", lambda _: MODEL)
-    models.chmod(0o555)
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Yield a folder that anybody can reach: those of pytest are their owner's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+        folder.chmod(0o755)
+
+
+@contextmanager
+def as_an_ordinary_user() -> Iterator[None]:
+    """Act as somebody whom permissions bind, which root is not."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
     try:
-        assert fetch(MODEL, models) == locate(MODEL.name, models) == models / MODEL.file_name
+        yield
     finally:
-        models.chmod(0o755)
+        os.seteuid(before)
+
+
+def test_a_right_file_in_a_folder_that_cannot_be_written_is_used(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = open_folder / MODEL.file_name
+    path.write_bytes(WHOLE)
+    monkeypatch.setattr(shelf, "find_model", lambda _: MODEL)
+    open_folder.chmod(0o555)
+    with as_an_ordinary_user():
+        assert fetch(MODEL, open_folder) == locate(MODEL.name, open_folder) == path
+    assert list(open_folder.iterdir()) == [path]
 
 
 def test_a_folder_in_place_of_the_note_does_not_keep_a_right_file_from_being_used(
@@ -298,9 +321,8 @@ def test_a_folder_in_place_of_the_note_does_not_keep_a_right_file_from_being_use
         locate(MODEL.name, tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    (tmp_path / MODEL.file_name).write_bytes(WHOLE)
-    (tmp_path / MODEL.file_name).chmod(0)
-    with pytest.raises(ModelFetchError, match="cannot read"):
-        fetch(MODEL, tmp_path)
+def test_a_file_that_cannot_be_read_is_told(open_folder: Path) -> None:
+    (open_folder / MODEL.file_name).write_bytes(WHOLE)
+    (open_folder / MODEL.file_name).chmod(0)
+    with as_an_ordinary_user(), pytest.raises(ModelFetchError, match="cannot read"):
+        fetch(MODEL, open_folder)
