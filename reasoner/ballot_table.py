@@ -74,30 +74,22 @@ class BallotTable:
         """Return the ballots from ``start`` up to ``stop``, not copied."""
         starts = self.starts[start : stop + 1]
         clusters = slice(starts[0], starts[-1])
-        return BallotTable(
-            models=self.models,
-            sampled=self.sampled[start:stop],
-            right_chains=self.right_chains[start:stop],
-            wrong_chains=self.wrong_chains[start:stop],
-            starts=starts - starts[0],
-            given=self.given[clusters],
-            tie=self.tie[clusters],
-            mass=self.mass[clusters],
-            refuted=self.refuted[clusters],
-            hindered=self.hindered[clusters],
-            right=self.right[clusters],
-        )
+        return self._taken(slice(start, stop), clusters, starts=starts - starts[0])
 
     def chosen(self, wanted: Flags) -> BallotTable:
         """Return the wanted ballots, in their order."""
         sizes = np.diff(self.starts)
         clusters = np.repeat(wanted, sizes)
+        starts = np.concatenate([[0], np.cumsum(sizes[wanted])]).astype(np.int64)
+        return self._taken(wanted, clusters, starts=starts)
+
+    def _taken(self, tasks: slice | Flags, clusters: slice | Flags, *, starts: Counts) -> BallotTable:
         return BallotTable(
             models=self.models,
-            sampled=self.sampled[wanted],
-            right_chains=self.right_chains[wanted],
-            wrong_chains=self.wrong_chains[wanted],
-            starts=np.concatenate([[0], np.cumsum(sizes[wanted])]).astype(np.int64),
+            sampled=self.sampled[tasks],
+            right_chains=self.right_chains[tasks],
+            wrong_chains=self.wrong_chains[tasks],
+            starts=starts,
             given=self.given[clusters],
             tie=self.tie[clusters],
             mass=self.mass[clusters],
